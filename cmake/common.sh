@@ -1,0 +1,35 @@
+# shellcheck shell=bash
+# Sourced by quickstart.sh and test.sh: what both need. Leaves the caller in the project's top folder.
+set -euo pipefail
+
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+# Open MPI refuses root, which is who one is in a container, unless it is told twice.
+if ((EUID == 0)); then
+  export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
+fi
+# Open MPI counts cores, not processors: a virtual machine with two threads of one core has one slot.
+export OMPI_MCA_rmaps_base_oversubscribe=1
+# Containers often forbid the system call with which one rank reads another's memory.
+export OMPI_MCA_btl_vader_single_copy_mechanism=none
+
+# As many compile jobs as there are processors, but 2 GB of memory for each: the templates are heavy.
+compile_jobs() {
+  local jobs memory group file bound
+  jobs=$(nproc)
+  memory=$(awk '/^MemAvailable:/ { printf "%d", $2 / 1024 }' /proc/meminfo)
+  # A container or a batch job may have less than the machine: control groups, version 2 and 1.
+  group=$(sed -n 's/^0:://p' /proc/self/cgroup)
+  for file in "/sys/fs/cgroup$group/memory.max" /sys/fs/cgroup/memory/memory.limit_in_bytes; do
+    bound=$(awk '/^[0-9]+$/ { printf "%d", $1 / 2^20 }' "$file" 2>/dev/null || true)
+    if [[ -n $bound ]] && ((bound < memory)); then memory=$bound; fi
+  done
+  if ((memory / 2000 < jobs)); then jobs=$((memory / 2000)); fi
+  echo $((jobs > 0 ? jobs : 1))
+}
+
+# build PRESET: configure and compile.
+build() {
+  cmake --preset "$1"
+  cmake --build --preset "$1" --parallel "$(compile_jobs)"
+}

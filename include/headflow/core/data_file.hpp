@@ -1,0 +1,75 @@
+#pragma once
+#include <map>
+#include <string>
+#include <vector>
+
+#include "headflow/core/mpi.hpp"
+
+namespace headflow {
+
+/// An axis of a group: becomes a dimension scale. Whole-number axes count 1, 2, .. ; the unlimited one holds `values`.
+struct Dimension {
+  std::string name;
+  std::vector<double> values;
+  bool unlimited = false;
+  std::string units = "1";
+  std::string long_name;
+};
+
+/// Numbers over some of a group's axes (none: a scalar), last axis fastest.
+struct Variable {
+  std::string name;
+  std::vector<std::string> axes;
+  std::vector<double> data;
+  std::string units = "1";
+  std::string long_name;
+};
+
+struct DataGroup {
+  std::string name;
+  std::vector<Dimension> dimensions;
+  std::vector<Variable> variables;
+};
+
+/// What goes into a file: root attributes, texts (group /provenance) and groups of numbers.
+struct DataFile {
+  std::map<std::string, std::string> attributes;
+  std::map<std::string, std::string> provenance;
+  std::vector<DataGroup> groups;
+};
+
+/// Writes `content` (the same on every rank) to `path` as HDF5 in the shape of netCDF-4: dimension scales on every
+/// axis, units and long names, so that h5py, xarray and the netCDF tools open it. The numbers go through parallel HDF5
+/// on `comm`, written by rank 0; the texts, which MPI-IO cannot write, by rank 0 alone beforehand. The file appears under
+/// its name only when it is complete (temporary name, fsync, rename): whenever the program is killed, `path` is
+/// either the file of before or the new one. Collective. Throws FileError.
+void write_data_file(const Communicator& comm, const std::string& path, const DataFile& content);
+
+/// Numbers read back, with their shape.
+struct Numbers {
+  std::vector<std::size_t> shape;
+  std::vector<double> data;
+};
+
+/// Reading, by one process. Throws FileError when the file or the dataset is not there.
+class DataReader {
+ public:
+  explicit DataReader(const std::string& path);
+  ~DataReader();
+  DataReader(const DataReader&) = delete;
+  DataReader& operator=(const DataReader&) = delete;
+
+  bool has(const std::string& name) const;
+  Numbers numbers(const std::string& name) const;
+  std::string text(const std::string& name) const;
+  /// Text attributes of the root.
+  std::map<std::string, std::string> attributes() const;
+  /// Names in a group, in the order of creation.
+  std::vector<std::string> members(const std::string& group) const;
+
+ private:
+  std::string path_;
+  long long file_;
+};
+
+}  // namespace headflow

@@ -1,0 +1,104 @@
+#pragma once
+#include <boost/align/aligned_allocator.hpp>
+#include <cstdint>
+#include <vector>
+
+namespace headflow {
+
+#if defined(__AVX512F__)
+inline constexpr int vector_bytes = 64;
+#elif defined(__AVX__)
+inline constexpr int vector_bytes = 32;
+#else
+inline constexpr int vector_bytes = 16;
+#endif
+
+template <class Real>
+struct LaneTraits;
+template <>
+struct LaneTraits<double> {
+  using Vector = double __attribute__((vector_size(vector_bytes)));
+  using Integers = std::int64_t __attribute__((vector_size(vector_bytes)));
+};
+template <>
+struct LaneTraits<float> {
+  using Vector = float __attribute__((vector_size(vector_bytes)));
+  using Integers = std::int32_t __attribute__((vector_size(vector_bytes)));
+};
+
+/// One number for each of `lane_count` samples that are computed side by side (compiler vector type).
+template <class Real>
+using Lanes = typename LaneTraits<Real>::Vector;
+template <class Real>
+inline constexpr int lane_count = vector_bytes / static_cast<int>(sizeof(Real));
+
+/// Storage aligned for Lanes.
+template <class T>
+using AlignedVector = std::vector<T, boost::alignment::aligned_allocator<T, 64>>;
+
+template <class Real>
+inline Lanes<Real> broadcast(Real value) {
+  return value - Lanes<Real>{};  // x - 0 is x for every x, so the compiler leaves only the broadcast
+}
+
+template <class Vector>
+inline Vector lane_max(Vector a, Vector b) {
+  return a > b ? a : b;
+}
+
+template <class Real>
+inline Real lane_sum(Lanes<Real> a) {
+  Real sum = 0;
+  for (int i = 0; i < lane_count<Real>; ++i) sum += a[i];
+  return sum;
+}
+
+/// exp(x) for x <= 0 in every lane, relative error under 2 units in the last place; below the smallest normal
+/// number it returns about that number instead of 0; NaN stays NaN.
+/// Method: x = n ln2 + r with |r| <= ln2/2, polynomial in r, n added to its exponent bits.
+inline Lanes<double> exp_nonpositive(Lanes<double> x) {
+  using Vector = Lanes<double>;
+  using Integers = LaneTraits<double>::Integers;
+  const Vector lowest = broadcast(-708.0);
+  x = x < lowest ? lowest : x;
+  const Vector magic = broadcast(0x1.8p52);  // adding it rounds to an integer held in the low bits
+  const Vector shifted = x * 1.4426950408889634 + magic;
+  const Vector n = shifted - magic;
+  const Vector r = (x - n * 0x1.62e42fefa39efp-1) - n * 0x1.abc9e3b39803fp-56;
+  // Taylor coefficients 1/k!: the remainder at |r| = ln2/2 is 7e-18; Estrin's scheme shortens the chain.
+  const Vector r2 = r * r;
+  const Vector r4 = r2 * r2;
+  const Vector p01 = 1.0 + r;
+  const Vector p23 = 0.5 + r * (1.0 / 6);
+  const Vector p45 = 1.0 / 24 + r * (1.0 / 120);
+  const Vector p67 = 1.0 / 720 + r * (1.0 / 5040);
+  const Vector p89 = 1.0 / 40320 + r * (1.0 / 362880);
+  const Vector pab = 1.0 / 3628800 + r * (1.0 / 39916800 + r * (1.0 / 479001600));
+  const Vector low = (p23 * r2 + p01);
+  const Vector middle = p67 * r2 + p45;
+  const Vector high = pab * r2 + p89;
+  const Vector p = (high * r4 + middle) * r4 + low;
+  return reinterpret_cast<Vector>(reinterpret_cast<Integers>(p) +
+                                  (reinterpret_cast<Integers>(shifted) << 52));
+}
+
+/// The same in single precision.
+inline Lanes<float> exp_nonpositive(Lanes<float> x) {
+  using Vector = Lanes<float>;
+  using Integers = LaneTraits<float>::Integers;
+  const Vector lowest = broadcast(-87.0f);
+  x = x < lowest ? lowest : x;
+  const Vector magic = broadcast(0x1.8p23f);
+  const Vector shifted = x * 1.44269504f + magic;
+  const Vector n = shifted - magic;
+  const Vector r = (x - n * 0x1.62e4p-1f) - n * 0x1.7f7d1cp-20f;
+  const Vector r2 = r * r;
+  const Vector p01 = 1.0f + r;
+  const Vector p23 = 0.5f + r * (1.0f / 6);
+  const Vector p456 = 1.0f / 24 + r * (1.0f / 120 + r * (1.0f / 720));
+  const Vector p = (p456 * r2 + p23) * r2 + p01;
+  return reinterpret_cast<Vector>(reinterpret_cast<Integers>(p) +
+                                  (reinterpret_cast<Integers>(shifted) << 23));
+}
+
+}  // namespace headflow

@@ -1,0 +1,66 @@
+#pragma once
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "headflow/flow/stages.hpp"
+#include "headflow/flow/time_stepper.hpp"
+#include "headflow/model/start.hpp"
+#include "headflow/population/population_loss.hpp"
+
+namespace headflow {
+
+struct FlowOptions {
+  double end_time = 200;
+  TimeStepper::Options stepper;
+  std::vector<double> output_times;  ///< increasing, within [0, end_time]
+  double split_threshold = 0.3;
+  double stop_gradient_norm = 0;  ///< end the run when |dE/d(K,b,v)| falls under it; 0: never
+  std::int64_t resample = 0;      ///< fresh samples every so many steps; 0: the same at every step
+};
+
+/// The state at one output time.
+struct FlowRecord {
+  double time = 0;
+  double step_size = 0;
+  Parameters parameters;
+  OrderParameters order;
+  LossStatistics loss;
+};
+
+/// How far a running flow is.
+struct FlowProgress {
+  double time = 0;
+  double loss = 0;
+  std::int64_t steps = 0;
+};
+
+struct FlowSummary {
+  double time = 0;  ///< reached: end_time, or where the gradient norm fell under its tolerance
+  std::int64_t steps = 0;
+  std::int64_t rejected_steps = 0;
+  std::int64_t right_hand_sides = 0;
+  bool stopped_early = false;
+};
+
+/// What a flow hands out while it runs; all are called on every rank. `stages` comes before each record with what is known.
+struct FlowObserver {
+  std::function<void(const FlowRecord&, const Stages&)> record;
+  std::function<void(const FlowProgress&)> progress = [](const FlowProgress&) {};
+};
+
+/// The gradient flow of the order parameters (Prop. III.2 in the form of theory.md section 5)
+///   dK/dt = -dE/dK,  db/dt = -dE/db,  dv/dt = -dE/dv
+/// from `start` to options.end_time. E is sampled by `loss`, whose prior must be that of the signal seen through the
+/// spikes (Prior::transformed with S'). `mean_theta` tells whether there is a common direction to align with. Collective;
+/// the trajectory has the same bits on any number of ranks and for any output times.
+FlowSummary run_flow(PopulationLoss& loss, const Start& start, const Vector& mean_theta,
+                     const FlowOptions& options, const FlowObserver& observer);
+
+/// `count` + 1 equally spaced times from 0 to `end`.
+std::vector<double> linear_times(double end, int count);
+/// 0, then `count` times equally spaced in log t from end / 10^4 to end.
+std::vector<double> logarithmic_times(double end, int count);
+
+}  // namespace headflow

@@ -1,0 +1,86 @@
+#pragma once
+#include <string_view>
+#include <tuple>
+#include <variant>
+
+namespace headflow {
+
+// The activations. Each is one struct here, listed once in `Activations` below: that is all a new one needs.
+//
+// `forward` turns the fields chi_{h,l} of one sequence into normalised scores s_{h,l} (in place, s[h * L + l]) and the
+// head-averaged attention A_l; `backward` turns s, A and a_l = de/dA_l into g_{h,l} = de/dchi_{h,l} (in place) and
+// adds de/db_h and de/dv. Real is a number or a vector of lanes; L may be an integral constant. The largest
+// field is subtracted first, so any finite field is safe. Equations: theory.md, sections 2 and 3.
+
+/// Which parameters besides K an activation trains.
+struct Trained {
+  bool b = false;
+  bool v = false;
+};
+
+/// Biases and scale as the kernels see them.
+template <class Scalar>
+struct Offsets {
+  const Scalar* b;
+  Scalar v;
+};
+
+/// de/db (H numbers) and de/dv to add to.
+template <class Real>
+struct OffsetGradient {
+  Real* b;
+  Real* v;
+};
+
+/// Head by head normalisation shared by softmax (sink = 0) and softmax-1 (sink = 1):
+/// s_{h,l} = exp(f_{h,l}) / (sink + sum_j exp(f_{h,j})), f = chi + b_h.
+template <bool sink, class Real, class Scalar, class Tokens, class Heads>
+inline void normalise_each_head(Real* s, Tokens L, Heads H, const Scalar* b);
+
+/// sigma_{h,l} = exp(chi_{h,l}) / sum_j exp(chi_{h,j}); b and v unused.
+struct Softmax {
+  static constexpr std::string_view name = "softmax";
+  static constexpr Trained trained{};
+
+  template <class Real, class Scalar, class Tokens, class Heads>
+  static void forward(Real* s, Real* A, Tokens L, Heads H, const Offsets<Scalar>&);
+  template <class Real, class Scalar, class Tokens, class Heads>
+  static void backward(Real* s, const Real* A, const Real* a, Tokens L, Heads H,
+                       const Offsets<Scalar>&, OffsetGradient<Real>);
+};
+
+/// sigma_{h,l} = v exp(chi_{h,l} + b_h) / (1 + sum_j exp(chi_{h,j} + b_h)): a head can switch itself off.
+struct SoftmaxOne {
+  static constexpr std::string_view name = "softmax-1";
+  static constexpr Trained trained{.b = true, .v = true};
+
+  template <class Real, class Scalar, class Tokens, class Heads>
+  static void forward(Real* s, Real* A, Tokens L, Heads H, const Offsets<Scalar>& offsets);
+  template <class Real, class Scalar, class Tokens, class Heads>
+  static void backward(Real* s, const Real* A, const Real* a, Tokens L, Heads H,
+                       const Offsets<Scalar>& offsets, OffsetGradient<Real> gradient);
+};
+
+/// sigma_{h,l} = H exp(chi_{h,l} + b_h) / sum_{g,j} exp(chi_{g,j} + b_g); v unused.
+struct BayesSoftmax {
+  static constexpr std::string_view name = "bayes-softmax";
+  static constexpr Trained trained{.b = true};
+
+  template <class Real, class Scalar, class Tokens, class Heads>
+  static void forward(Real* s, Real* A, Tokens L, Heads H, const Offsets<Scalar>& offsets);
+  template <class Real, class Scalar, class Tokens, class Heads>
+  static void backward(Real* s, const Real* A, const Real* a, Tokens L, Heads H,
+                       const Offsets<Scalar>&, OffsetGradient<Real> gradient);
+};
+
+/// One of the activations; std::visit picks the formulas, name_of and trained_by describe it.
+using Activation = std::variant<Softmax, SoftmaxOne, BayesSoftmax>;
+
+inline std::string_view name_of(const Activation& activation) {
+  return std::visit([](auto a) { return decltype(a)::name; }, activation);
+}
+inline Trained trained_by(const Activation& activation) {
+  return std::visit([](auto a) { return decltype(a)::trained; }, activation);
+}
+
+}  // namespace headflow

@@ -1,0 +1,63 @@
+#pragma once
+#include <memory>
+
+#include "headflow/core/mpi.hpp"
+#include "headflow/population/samples.hpp"
+#include "headflow/population/symmetry.hpp"
+
+namespace headflow {
+
+/// A loss and its gradient with respect to (K, b, v).
+struct LossGradient {
+  double loss = 0;
+  Parameters gradient;
+};
+
+/// The same with standard errors from the spread of the replicates (zero for a single one).
+struct LossStatistics {
+  LossGradient mean;
+  double loss_stderr = 0;
+  double gradient_norm = 0;         ///< Euclidean norm over all trained parameters
+  double gradient_norm_stderr = 0;  ///< of the replicates' gradients projected on the mean one
+};
+
+/// What a population loss needs on one rank.
+struct PopulationCost {
+  std::int64_t samples_per_rank = 0;  ///< largest over ranks, images of the closed set not counted
+  std::size_t images = 1;             ///< evaluations of each sample: size of the closed set
+  double sample_gib = 0;              ///< to keep a rank's samples in memory
+  bool kept = true;                   ///< whether that fits in the budget
+};
+
+/// The reparameterized population loss E(m, r, b, v) of theory.md section 4 as a mean over samples, and its gradient
+/// dE/dK = E[ sum_l (de/dchi_l) x_l' ], dE/db, dE/dv.
+///
+/// The samples are addressed by global index, partitioned over the ranks in blocks, and block sums are added exactly:
+/// every result has the same bits on any number of ranks, and whether samples are kept in memory or regenerated.
+class PopulationLoss {
+ public:
+  /// Draws this rank's samples if they are kept. Collective. Throws InputError (Sobol dimension, closed set).
+  PopulationLoss(const Communicator& comm, const Shape& shape, Activation activation,
+                 const Prior& prior, const Sampling& sampling);
+  ~PopulationLoss();
+  PopulationLoss(PopulationLoss&&) noexcept;
+
+  const Shape& shape() const;
+  const Activation& activation() const;
+  /// Loss and gradient at `parameters`, the same on all ranks. Collective. A gradient with respect to what the
+  /// activation does not train is zero. Throws NumericalError when a sample's loss is not finite.
+  LossGradient evaluate(const Parameters& parameters);
+  /// The same with standard errors. Collective.
+  LossStatistics statistics(const Parameters& parameters);
+  /// Fresh, independent samples: another set for each epoch (0 at construction).
+  void resample(std::uint64_t epoch);
+
+  static PopulationCost cost(const Shape& shape, const Prior& prior, const Sampling& sampling,
+                             int ranks);
+
+ private:
+  class Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace headflow

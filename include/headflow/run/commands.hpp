@@ -1,0 +1,33 @@
+#pragma once
+#include <string>
+#include <vector>
+
+#include "headflow/run/configuration.hpp"
+
+namespace headflow {
+
+/// What the command line asks for.
+struct Command {
+  enum class Kind { run, check, info, done };
+  Kind kind = Kind::done;  ///< done: help or version was printed
+  InputRequest request;
+  bool force = false;
+  std::string file;                        ///< of info
+  std::vector<std::string> petsc_options;  ///< words that start with -flow_, and their values
+  std::string command_line;
+};
+
+/// Reads the command line. Prints help or version on `root`. Throws InputError.
+Command read_command_line(int argc, char** argv, bool root);
+
+/// `headflow run`: the computation, its file and its summary. Collective.
+void run(const Communicator& comm, const Command& command);
+/// `headflow check`: validates, prints the resolved input and the cost, computes nothing. Collective.
+void check(const Communicator& comm, const Command& command);
+/// `headflow info FILE`: what is in an output file.
+void info(const std::string& file);
+
+/// Throws InputError when Slurm started several tasks that do not know of each other.
+void require_one_world(const Communicator& comm);
+
+}  // namespace headflow

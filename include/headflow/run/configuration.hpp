@@ -1,0 +1,41 @@
+#pragma once
+#include <string>
+#include <vector>
+
+#include "headflow/core/mpi.hpp"
+#include "headflow/flow/flow.hpp"
+#include "headflow/run/input_keys.hpp"
+
+namespace headflow {
+
+/// What the command line adds to an input file.
+struct InputRequest {
+  std::string input;                   ///< path of the TOML file
+  std::vector<std::string> overrides;  ///< "section.key=value"
+  std::string output;                  ///< path of the output, or empty
+};
+
+/// A checked input: everything that a computation needs, immutable and the same on every rank.
+struct Configuration {
+  Shape shape;
+  Activation activation;
+  Prior prior;      ///< law of theta
+  Start start;
+  Sampling sampling;
+  FlowOptions flow;
+  std::string output;   ///< path of the output file
+  double output_every;  ///< seconds between its updates
+  std::string resolved;  ///< every key with its value, as TOML
+
+  /// The law of the signal as the heads see it, S' theta.
+  Prior signal() const { return prior.transformed(start.spike_factor.transpose()); }
+};
+
+/// Reads and checks the whole input; the file is read by rank 0. Collective. Throws InputError (FileError for a start file
+/// that cannot be read).
+Configuration read_configuration(const Communicator& comm, const InputRequest& request);
+
+/// Throws InputError when the output exists (unless `force`) or its folder is not there or not writable. Collective.
+void require_writable_output(const Communicator& comm, const std::string& path, bool force);
+
+}  // namespace headflow

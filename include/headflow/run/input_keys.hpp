@@ -1,0 +1,126 @@
+#pragma once
+#include <cstdint>
+#include <limits>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "headflow/model/shape.hpp"
+
+namespace headflow {
+
+// The words of the input file. Each section is one struct, and each key is declared once, in visit_keys below, with
+// its range and its line of help: reading, checking, --help and the resolved input all walk through that declaration.
+
+struct ModelKeys {
+  std::int64_t tokens = 0;
+  std::int64_t features = 0;
+  std::string prior;
+  std::optional<std::vector<double>> signal;
+  std::optional<Matrix> atoms;
+  std::optional<std::vector<double>> weights;
+  std::optional<std::vector<double>> mean;
+  std::optional<Matrix> covariance;
+};
+
+struct AttentionKeys {
+  std::int64_t heads = 0;
+  std::string activation = "softmax";
+};
+
+struct StartKeys {
+  std::optional<double> dimension;
+  std::string spikes = "finite";
+  std::optional<double> noise;
+  double eta = 1;
+  std::optional<Matrix> m;
+  std::optional<Matrix> r;
+  std::optional<std::vector<double>> b;
+  std::optional<double> v;
+  std::optional<std::string> file;
+  std::int64_t seed = 1;
+};
+
+struct PopulationKeys {
+  std::int64_t samples = 65536;
+  std::string sampling = "sobol";
+  std::int64_t replicates = 8;
+  std::int64_t seed = 1;
+  bool symmetric = false;
+  std::string precision = "double";
+  double memory = 4;
+  std::int64_t resample = 0;
+};
+
+struct FlowKeys {
+  double end_time = 200;
+  std::string method = "5dp";
+  double tolerance = 1e-6;
+  double step = 0.1;
+  std::int64_t outputs = 200;
+  std::string spacing = "linear";
+  std::optional<std::vector<double>> output_times;
+  double split_threshold = 0.3;
+  double stop_gradient_norm = 0;
+};
+
+struct OutputKeys {
+  std::optional<std::string> file;
+  double every = 5;
+};
+
+struct InputKeys {
+  ModelKeys model;
+  AttentionKeys attention;
+  StartKeys start;
+  PopulationKeys population;
+  FlowKeys flow;
+  OutputKeys output;
+};
+
+/// A key's place in the file and what the user should know of it.
+struct Key {
+  const char* name;
+  const char* help;
+  bool required = false;
+};
+
+/// Allowed numbers; an open end excludes the bound itself.
+struct Range {
+  double least = -std::numeric_limits<double>::infinity();
+  double most = std::numeric_limits<double>::infinity();
+  bool open_below = false;
+};
+
+using Choices = std::vector<std::string>;
+
+/// One walk over all keys. `section` comes before the keys of a section.
+class KeyVisitor {
+ public:
+  virtual ~KeyVisitor() = default;
+  virtual void section(const char* name, const char* help) = 0;
+  virtual void key(const Key&, bool&) = 0;
+  virtual void key(const Key&, std::int64_t&, const Range&) = 0;
+  virtual void key(const Key&, double&, const Range&) = 0;
+  virtual void key(const Key&, std::optional<double>&, const Range&) = 0;
+  virtual void key(const Key&, std::string&, const Choices&) = 0;
+  virtual void key(const Key&, std::optional<std::string>&) = 0;
+  virtual void key(const Key&, std::optional<std::vector<double>>&, const Range&) = 0;
+  virtual void key(const Key&, std::optional<Matrix>&) = 0;
+};
+
+/// Shows every section and key of `keys` to `visitor`.
+void visit_keys(InputKeys& keys, KeyVisitor& visitor);
+
+/// Reads TOML `text`, with `overrides` like "flow.end_time=50" on top. `name` is the file's name for messages. Throws
+/// InputError: syntax with line, unknown section or key with the nearest known one, wrong type, value out of range.
+InputKeys read_keys(const std::string& text, const std::string& name,
+                    const std::vector<std::string>& overrides);
+
+/// All keys that have a value, as TOML.
+std::string to_toml(InputKeys keys);
+
+/// The reference of all keys: type, default, range, help.
+std::string describe_keys();
+
+}  // namespace headflow

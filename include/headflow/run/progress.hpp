@@ -1,0 +1,32 @@
+#pragma once
+#include <chrono>
+#include <string>
+
+namespace headflow {
+
+/// Progress of a run on stderr, by one rank: on a terminal a bar that is redrawn, in a log a plain line every 30 s.
+class ProgressPrinter {
+ public:
+  /// Silent unless `active` (rank 0).
+  ProgressPrinter(bool active, double end_time);
+  ~ProgressPrinter();
+  ProgressPrinter(const ProgressPrinter&) = delete;
+  ProgressPrinter& operator=(const ProgressPrinter&) = delete;
+
+  /// `time` of end_time is reached, at `loss`, after `steps` steps.
+  void update(double time, double loss, long long steps);
+
+ private:
+  using Clock = std::chrono::steady_clock;
+  bool active_;
+  bool terminal_;
+  bool drawn_ = false;
+  double end_time_;
+  Clock::time_point begin_ = Clock::now();
+  Clock::time_point last_ = begin_;
+};
+
+/// Wall time as 1:02:03.
+std::string clock_text(double seconds);
+
+}  // namespace headflow

@@ -1,0 +1,29 @@
+#include "headflow/core/cpu_check.hpp"
+
+#include <cstdio>
+#include <cstdlib>
+
+namespace headflow {
+
+extern const int instruction_set_level;
+
+const char* built_for() {
+  constexpr const char* names[] = {"sse2", "avx2", "avx512"};
+  return names[instruction_set_level];
+}
+
+void require_processor() {
+  __builtin_cpu_init();
+  const bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+  const bool avx512 = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
+                      __builtin_cpu_supports("avx512vl");
+  if ((instruction_set_level >= 1 && !avx2) || (instruction_set_level >= 2 && !avx512)) {
+    std::fprintf(stderr,
+                 "headflow: error: built for %s, which this processor lacks; build on the kind of node that "
+                 "runs it, or with -DHEADFLOW_ARCH=x86-64-v3 or generic\n",
+                 built_for());
+    std::exit(2);
+  }
+}
+
+}  // namespace headflow

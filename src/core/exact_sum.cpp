@@ -1,0 +1,77 @@
+#include "headflow/core/exact_sum.hpp"
+
+#include <array>
+#include <bit>
+#include <cmath>
+#include <limits>
+
+#include "headflow/core/error.hpp"
+
+namespace headflow {
+
+ExactSums::ExactSums(std::size_t count) : count_(count), limbs_(count * pieces + 3, 0) {}
+
+void ExactSums::clear() { std::fill(limbs_.begin(), limbs_.end(), 0); }
+
+void ExactSums::add(std::size_t i, double term) {
+  if (!(std::abs(term) < 0x1p62)) {
+    ++limbs_[count_ * pieces];
+    return;
+  }
+  std::int64_t* piece = &limbs_[i * pieces];
+  double scale = 0x1p-32;  // highest piece first: weight 2^32
+  double weight = 0x1p32;
+  for (int k = pieces - 1; k >= 0; --k) {
+    const auto whole = static_cast<std::int64_t>(term * scale);
+    piece[k] += whole;
+    term -= static_cast<double>(whole) * weight;  // exact: both are multiples of term's last bit
+    scale *= 0x1p32;
+    weight *= 0x1p-32;
+  }
+}
+
+void ExactSums::reduce(const Communicator& comm, std::uint64_t fingerprint) {
+  limbs_[count_ * pieces + 1] = static_cast<std::int64_t>(fingerprint);
+  limbs_[count_ * pieces + 2] = static_cast<std::int64_t>(fingerprint * fingerprint);
+  comm.sum(limbs_);
+  const auto ranks = static_cast<std::uint64_t>(comm.size());
+  if (static_cast<std::uint64_t>(limbs_[count_ * pieces + 1]) != ranks * fingerprint ||
+      static_cast<std::uint64_t>(limbs_[count_ * pieces + 2]) != ranks * fingerprint * fingerprint)
+    throw NumericalError("the ranks disagree about the state of the computation (bits differ)");
+}
+
+double ExactSums::value(std::size_t i, std::size_t stride, std::size_t groups) const {
+  if (poisoned()) return std::numeric_limits<double>::quiet_NaN();
+  std::array<std::int64_t, pieces> digit{};
+  for (std::size_t g = 0; g < groups; ++g)
+    for (std::size_t k = 0; k < pieces; ++k) digit[k] += limbs_[(i + g * stride) * pieces + k];
+  const auto carry = [&] {
+    for (int k = 0; k + 1 < pieces; ++k) {
+      digit[k + 1] += digit[k] >> 32;
+      digit[k] &= 0xffffffff;
+    }
+  };
+  carry();
+  // Rounding must not depend on the sign, so that opposite sums stay opposite.
+  const bool negative = digit[pieces - 1] < 0;
+  if (negative) {
+    for (auto& d : digit) d = -d;
+    carry();
+  }
+  double value = 0;
+  for (int k = 0; k < pieces; ++k)
+    value += std::ldexp(static_cast<double>(digit[k]), lowest_exponent + 32 * k);
+  return negative ? -value : value;
+}
+
+std::uint64_t fingerprint(std::span<const double> values) {
+  std::uint64_t hash = 0x9e3779b97f4a7c15;
+  for (const double value : values) {
+    hash ^= std::bit_cast<std::uint64_t>(value);
+    hash *= 0xff51afd7ed558ccd;
+    hash ^= hash >> 32;
+  }
+  return hash;
+}
+
+}  // namespace headflow

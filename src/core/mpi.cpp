@@ -1,0 +1,97 @@
+#include "headflow/core/mpi.hpp"
+
+#include <utility>
+
+#include "headflow/core/error.hpp"
+
+namespace headflow {
+namespace {
+
+void check(int code, const char* call) {
+  if (code == MPI_SUCCESS) return;
+  char text[MPI_MAX_ERROR_STRING];
+  int length = 0;
+  MPI_Error_string(code, text, &length);
+  throw NumericalError(std::string(call) + " failed: " + std::string(text, length));
+}
+
+}  // namespace
+
+MpiSession::MpiSession(int& argc, char**& argv) { check(MPI_Init(&argc, &argv), "MPI_Init"); }
+
+MpiSession::~MpiSession() { MPI_Finalize(); }
+
+void MpiSession::abort(int exit_code) {
+  MPI_Abort(MPI_COMM_WORLD, exit_code);
+  std::abort();
+}
+
+Communicator Communicator::world() {
+  MPI_Comm comm = MPI_COMM_NULL;
+  check(MPI_Comm_dup(MPI_COMM_WORLD, &comm), "MPI_Comm_dup");
+  return Communicator(comm);
+}
+
+Communicator Communicator::self() {
+  MPI_Comm comm = MPI_COMM_NULL;
+  check(MPI_Comm_dup(MPI_COMM_SELF, &comm), "MPI_Comm_dup");
+  return Communicator(comm);
+}
+
+Communicator::~Communicator() {
+  if (comm_ != MPI_COMM_NULL) MPI_Comm_free(&comm_);
+}
+
+Communicator::Communicator(Communicator&& other) noexcept
+    : comm_(std::exchange(other.comm_, MPI_COMM_NULL)) {}
+
+Communicator& Communicator::operator=(Communicator&& other) noexcept {
+  std::swap(comm_, other.comm_);
+  return *this;
+}
+
+int Communicator::rank() const {
+  int rank = 0;
+  check(MPI_Comm_rank(comm_, &rank), "MPI_Comm_rank");
+  return rank;
+}
+
+int Communicator::size() const {
+  int size = 0;
+  check(MPI_Comm_size(comm_, &size), "MPI_Comm_size");
+  return size;
+}
+
+void Communicator::sum(std::span<std::int64_t> values) const {
+  // Unsigned, because hashes ride along and may wrap around.
+  check(MPI_Allreduce(MPI_IN_PLACE, values.data(), static_cast<int>(values.size()), MPI_UINT64_T,
+                      MPI_SUM, comm_),
+        "MPI_Allreduce");
+}
+
+std::int64_t Communicator::max(std::int64_t value) const {
+  check(MPI_Allreduce(MPI_IN_PLACE, &value, 1, MPI_INT64_T, MPI_MAX, comm_), "MPI_Allreduce");
+  return value;
+}
+
+std::string Communicator::broadcast(std::string text) const {
+  std::uint64_t size = text.size();
+  check(MPI_Bcast(&size, 1, MPI_UINT64_T, 0, comm_), "MPI_Bcast");
+  text.resize(size);
+  check(MPI_Bcast(text.data(), static_cast<int>(size), MPI_CHAR, 0, comm_), "MPI_Bcast");
+  return text;
+}
+
+void Communicator::broadcast(std::span<double> values) const {
+  check(MPI_Bcast(values.data(), static_cast<int>(values.size()), MPI_DOUBLE, 0, comm_),
+        "MPI_Bcast");
+}
+
+void Communicator::barrier() const { check(MPI_Barrier(comm_), "MPI_Barrier"); }
+
+void Communicator::share_error(int code, std::string message) const {
+  code = static_cast<int>(max(code));
+  if (code != 0) throw Error(static_cast<ExitCode>(code), broadcast(std::move(message)));
+}
+
+}  // namespace headflow

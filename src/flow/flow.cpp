@@ -1,0 +1,142 @@
+#include "headflow/flow/flow.hpp"
+
+#include <cmath>
+
+#include "headflow/core/error.hpp"
+
+namespace headflow {
+namespace {
+
+class Flow {
+ public:
+  Flow(PopulationLoss& loss, const Start& start, const Vector& mean_theta,
+       const FlowOptions& options, const FlowObserver& observer)
+      : loss_(loss),
+        start_(start),
+        options_(options),
+        observer_(observer),
+        stages_(mean_theta, options.split_threshold),
+        stepper_(options.stepper,
+                 [this](double t, std::span<const double> y, std::span<double> f) {
+                   right_hand_side(t, y, f);
+                 },
+                 packed(start.parameters), options.end_time) {}
+
+  FlowSummary run() {
+    stages_.start(0, order_parameters(start_.parameters.K, start_.spike_factor).m);
+    write_records_until(0);
+    while (stepper_.time() < options_.end_time && !summary_.stopped_early) {
+      draw_samples();
+      stepper_.step();
+      const double end = std::min(stepper_.time(), options_.end_time);
+      stages_.step(stepper_.previous_time(), end, [this](double t) {
+        return order_parameters(at(t).K, start_.spike_factor).m;
+      });
+      write_records_until(end);
+      observer_.progress({end, last_loss_, stepper_.steps()});
+      if (last_gradient_norm_ < options_.stop_gradient_norm) stop(end);
+    }
+    summary_.time = std::min(stepper_.time(), options_.end_time);
+    summary_.steps = stepper_.steps();
+    summary_.rejected_steps = stepper_.rejected_steps();
+    return summary_;
+  }
+
+ private:
+  std::vector<double> packed(const Parameters& parameters) const {
+    std::vector<double> y(parameters.trained_size(loss_.activation()));
+    parameters.pack(loss_.activation(), y);
+    return y;
+  }
+
+  Parameters unpacked(std::span<const double> y) const {
+    Parameters parameters = start_.parameters;
+    parameters.unpack(loss_.activation(), y);
+    return parameters;
+  }
+
+  Parameters at(double t) {
+    return t == 0 ? start_.parameters : unpacked(stepper_.interpolate(t));
+  }
+
+  void right_hand_side(double t, std::span<const double> y, std::span<double> f) {
+    LossGradient value;
+    try {
+      value = loss_.evaluate(unpacked(y));
+    } catch (const NumericalError& error) {
+      throw NumericalError(std::string(error.what()) + " at t = " + std::to_string(t) +
+                           "; the last good step ended at t = " + std::to_string(stepper_.time()));
+    }
+    value.gradient.pack(loss_.activation(), f);
+    double norm = 0;
+    for (double& slope : f) {
+      norm += slope * slope;
+      slope = -slope;
+    }
+    last_gradient_norm_ = std::sqrt(norm);
+    last_loss_ = value.loss;
+    ++summary_.right_hand_sides;
+  }
+
+  void draw_samples() {
+    if (options_.resample == 0 || stepper_.steps() == 0 ||
+        stepper_.steps() % options_.resample != 0)
+      return;
+    loss_.resample(static_cast<std::uint64_t>(stepper_.steps() / options_.resample));
+    stepper_.invalidate();
+  }
+
+  void write_record(double t) {
+    FlowRecord record;
+    record.time = t;
+    record.step_size = stepper_.step_size();
+    record.parameters = at(t);
+    record.order = order_parameters(record.parameters.K, start_.spike_factor);
+    record.loss = loss_.statistics(record.parameters);
+    observer_.record(record, stages_.stages());
+  }
+
+  void write_records_until(double t) {
+    for (; next_output_ < options_.output_times.size() && options_.output_times[next_output_] <= t;
+         ++next_output_)
+      write_record(options_.output_times[next_output_]);
+  }
+
+  void stop(double t) {
+    summary_.stopped_early = true;
+    if (next_output_ == 0 || options_.output_times[next_output_ - 1] < t) write_record(t);
+  }
+
+  PopulationLoss& loss_;
+  const Start& start_;
+  const FlowOptions& options_;
+  const FlowObserver& observer_;
+  StageFinder stages_;
+  TimeStepper stepper_;
+  FlowSummary summary_;
+  std::size_t next_output_ = 0;
+  double last_loss_ = 0;
+  double last_gradient_norm_ = INFINITY;
+};
+
+}  // namespace
+
+FlowSummary run_flow(PopulationLoss& loss, const Start& start, const Vector& mean_theta,
+                     const FlowOptions& options, const FlowObserver& observer) {
+  return Flow(loss, start, mean_theta, options, observer).run();
+}
+
+std::vector<double> linear_times(double end, int count) {
+  std::vector<double> times;
+  for (int i = 0; i <= count; ++i) times.push_back(i == count ? end : end * i / count);
+  return times;
+}
+
+std::vector<double> logarithmic_times(double end, int count) {
+  std::vector<double> times = {0};
+  for (int i = 1; i <= count; ++i)
+    times.push_back(i == count ? end : end * std::pow(10.0, 4.0 * (i - 1) / std::max(1, count - 1) - 4));
+  return times;
+}
+
+}  // namespace headflow

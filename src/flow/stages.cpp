@@ -1,0 +1,90 @@
+#include "headflow/flow/stages.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+namespace headflow {
+namespace {
+
+constexpr double never = std::numeric_limits<double>::quiet_NaN();
+
+double common_component(const Matrix& m) { return m.colwise().mean().norm(); }
+
+/// The time in [t0, t1] at which `above` turns true, to 1e-12 of the interval; false at t0, true at t1.
+double bisect(double t0, double t1, const std::function<bool(double)>& above) {
+  const double width = 1e-12 * (t1 - t0) + 4 * std::numeric_limits<double>::epsilon() * t1;
+  while (t1 - t0 > width) {
+    const double middle = 0.5 * (t0 + t1);
+    (above(middle) ? t1 : t0) = middle;
+  }
+  return t1;
+}
+
+/// The polynomial of degree 4 through c[0..4] at s = 0, 1/4, .., 1.
+double quartic(const double (&c)[5], double s) {
+  double value = 0;
+  for (int i = 0; i < 5; ++i) {
+    double weight = c[i];
+    for (int j = 0; j < 5; ++j)
+      if (j != i) weight *= (4 * s - j) / (i - j);
+    value += weight;
+  }
+  return value;
+}
+
+}  // namespace
+
+Vector spread_over_heads(const Matrix& m) {
+  const Matrix centred = m.rowwise() - m.colwise().mean();
+  return (centred.colwise().squaredNorm() / static_cast<double>(m.rows())).cwiseSqrt();
+}
+
+StageFinder::StageFinder(const Vector& mean_theta, double split_threshold)
+    : has_mean_(mean_theta.norm() > 0),
+      threshold_(split_threshold),
+      split_time_(static_cast<std::size_t>(mean_theta.size()), never) {}
+
+void StageFinder::start(double t, const Matrix& m) {
+  last_common_ = common_component(m);
+  const Vector spread = spread_over_heads(m);
+  for (std::size_t f = 0; f < split_time_.size(); ++f)
+    if (spread[static_cast<Eigen::Index>(f)] >= threshold_) split_time_[f] = t;
+}
+
+void StageFinder::step(double t0, double t1, const std::function<Matrix(double)>& m_at) {
+  const bool was_split =
+      std::any_of(split_time_.begin(), split_time_.end(), [](double t) { return !std::isnan(t); });
+  const Vector spread = spread_over_heads(m_at(t1));
+  for (std::size_t f = 0; f < split_time_.size(); ++f) {
+    const auto column = static_cast<Eigen::Index>(f);
+    if (!std::isnan(split_time_[f]) || spread[column] < threshold_) continue;
+    split_time_[f] = bisect(
+        t0, t1, [&](double t) { return spread_over_heads(m_at(t))[column] >= threshold_; });
+  }
+  if (was_split || !has_mean_) return;
+  Piece piece{t0, t1, {}};
+  for (int i = 0; i < 5; ++i) piece.c[i] = common_component(m_at(t0 + 0.25 * i * (t1 - t0)));
+  pieces_.push_back(piece);
+  last_common_ = piece.c[4];
+}
+
+double StageFinder::half_plateau_time() const {
+  const double level = 0.5 * last_common_;
+  if (pieces_.empty() || pieces_.front().c[0] >= level) return never;
+  for (const Piece& piece : pieces_) {
+    for (int i = 1; i < 5; ++i) {
+      if (piece.c[i] < level) continue;
+      const auto time = [&](double s) { return piece.t0 + s * (piece.t1 - piece.t0); };
+      return time(bisect(0.25 * (i - 1), 0.25 * i,
+                         [&](double s) { return quartic(piece.c, s) >= level; }));
+    }
+  }
+  return never;
+}
+
+Stages StageFinder::stages() const {
+  return {has_mean_ ? half_plateau_time() : never, split_time_};
+}
+
+}  // namespace headflow

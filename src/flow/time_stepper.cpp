@@ -1,0 +1,214 @@
+#include "headflow/flow/time_stepper.hpp"
+
+#include <petscts.h>
+
+#include <algorithm>
+#include <exception>
+#include <utility>
+
+#include "headflow/core/error.hpp"
+#include "headflow/core/petsc.hpp"
+
+namespace headflow {
+namespace {
+
+enum class Dense { method, line, hermite };
+
+bool one_of(const std::string& word, std::initializer_list<const char*> words) {
+  return std::find(words.begin(), words.end(), word) != words.end();
+}
+
+/// f at (t, y), kept because a method's first stage asks again for what an interpolation has computed.
+struct Derivative {
+  double t = 0;
+  std::vector<double> y, f;
+  bool at(double time, std::span<const double> state) const {
+    return !f.empty() && t == time && std::equal(state.begin(), state.end(), y.begin(), y.end());
+  }
+};
+
+}  // namespace
+
+class TimeStepper::Impl {
+ public:
+  Impl(const Options& options, RightHandSide f, std::span<const double> y0, double end_time)
+      : f_(std::move(f)), y_(y0.size()), start_y_(y0.begin(), y0.end()) {
+    write(y_.handle(), y0);
+    petsc_check(TSCreate(PETSC_COMM_SELF, &ts_), "TSCreate");
+    petsc_check(TSSetOptionsPrefix(ts_, options.prefix.c_str()), "TSSetOptionsPrefix");
+    petsc_check(TSSetProblemType(ts_, TS_NONLINEAR), "TSSetProblemType");
+    petsc_check(TSSetRHSFunction(ts_, nullptr, &Impl::call, this), "TSSetRHSFunction");
+    set_method(options.method);
+    petsc_check(TSSetTolerances(ts_, options.tolerance, nullptr, options.tolerance, nullptr),
+                "TSSetTolerances");
+    petsc_check(TSSetTime(ts_, 0), "TSSetTime");
+    petsc_check(TSSetTimeStep(ts_, options.step), "TSSetTimeStep");
+    petsc_check(TSSetMaxTime(ts_, end_time), "TSSetMaxTime");
+    petsc_check(TSSetMaxSteps(ts_, PETSC_MAX_INT), "TSSetMaxSteps");
+    petsc_check(TSSetExactFinalTime(ts_, TS_EXACTFINALTIME_STEPOVER), "TSSetExactFinalTime");
+    petsc_check(TSSetSolution(ts_, y_.handle()), "TSSetSolution");
+    petsc_check(TSSetFromOptions(ts_), "TSSetFromOptions");
+    petsc_check(TSSetUp(ts_), "TSSetUp");
+    dense_ = dense_output();
+    require_petsc_options_used(options.prefix);
+  }
+
+  ~Impl() {
+    if (ts_ != nullptr) TSDestroy(&ts_);
+  }
+
+  void step() {
+    start_time_ = time();
+    start_y_ = state();
+    const PetscErrorCode code = TSStep(ts_);
+    if (error_) std::rethrow_exception(std::exchange(error_, nullptr));
+    petsc_check(code, "TSStep");
+    TSConvergedReason reason = TS_CONVERGED_ITERATING;
+    petsc_check(TSGetConvergedReason(ts_, &reason), "TSGetConvergedReason");
+    if (reason < 0)
+      throw NumericalError("the time stepper gave up at t = " + std::to_string(start_time_) +
+                           " (" + TSConvergedReasons[reason] + ")");
+  }
+
+  double time() const {
+    PetscReal t = 0;
+    petsc_check(TSGetTime(ts_, &t), "TSGetTime");
+    return t;
+  }
+
+  std::vector<double> state() const {
+    Vec y = nullptr;
+    petsc_check(TSGetSolution(ts_, &y), "TSGetSolution");
+    return read(y);
+  }
+
+  std::vector<double> interpolate(double t) {
+    if (t == time()) return state();
+    if (t == start_time_) return start_y_;
+    if (dense_ == Dense::method) {
+      PetscVector out(start_y_.size());
+      petsc_check(TSInterpolate(ts_, t, out.handle()), "TSInterpolate");
+      return read(out.handle());
+    }
+    return polynomial(t);
+  }
+
+  void invalidate() { known_ = {}; }
+
+  TS ts_ = nullptr;
+  double start_time_ = 0;
+
+ private:
+  static PetscErrorCode call(TS, PetscReal t, Vec y, Vec f, void* self) {
+    auto& impl = *static_cast<Impl*>(self);
+    try {
+      const std::vector<double> state = read(y);
+      std::vector<double> value(state.size());
+      impl.evaluate(t, state, value);
+      if (t == impl.start_time_ && state == impl.start_y_) impl.start_f_ = value;
+      write(f, value);
+      return 0;
+    } catch (...) {
+      impl.error_ = std::current_exception();
+      return PETSC_ERR_USER;
+    }
+  }
+
+  void evaluate(double t, std::span<const double> y, std::span<double> f) {
+    if (known_.at(t, y)) {
+      std::copy(known_.f.begin(), known_.f.end(), f.begin());
+      return;
+    }
+    f_(t, y, f);
+  }
+
+  void set_method(const std::string& method) {
+    const bool adaptive =
+        one_of(method, {"2a", "3bs", "5f", "5dp", "5bs", "6vr", "7vr", "8vr"});
+    if (method == "euler") {
+      petsc_check(TSSetType(ts_, TSEULER), "TSSetType");
+    } else if (method == "ssp") {
+      petsc_check(TSSetType(ts_, TSSSP), "TSSetType");
+    } else {
+      petsc_check(TSSetType(ts_, TSRK), "TSSetType");
+      petsc_check(TSRKSetType(ts_, method.c_str()), "TSRKSetType");
+    }
+    TSAdapt adapt = nullptr;
+    petsc_check(TSGetAdapt(ts_, &adapt), "TSGetAdapt");
+    petsc_check(TSAdaptSetType(adapt, adaptive ? TSADAPTBASIC : TSADAPTNONE), "TSAdaptSetType");
+  }
+
+  /// What the final type, options included, offers between steps; PETSc 3.18 has dense output for 5dp alone.
+  Dense dense_output() const {
+    PetscBool is_rk = PETSC_FALSE;
+    PetscBool is_euler = PETSC_FALSE;
+    petsc_check(PetscObjectTypeCompare(reinterpret_cast<PetscObject>(ts_), TSRK, &is_rk), "TSRK");
+    petsc_check(PetscObjectTypeCompare(reinterpret_cast<PetscObject>(ts_), TSEULER, &is_euler),
+                "TSEULER");
+    if (is_euler) return Dense::line;
+    if (!is_rk) return Dense::hermite;
+    TSRKType type = nullptr;
+    petsc_check(TSRKGetType(ts_, &type), "TSRKGetType");
+    return std::string(type) == TSRK5DP ? Dense::method : Dense::hermite;
+  }
+
+  std::vector<double> polynomial(double t) {
+    const double h = time() - start_time_;
+    const double s = (t - start_time_) / h;
+    const std::vector<double> end_y = state();
+    std::vector<double> y(end_y.size());
+    for (std::size_t i = 0; i < y.size(); ++i) y[i] = start_y_[i] + s * (end_y[i] - start_y_[i]);
+    if (dense_ == Dense::line) return y;
+    if (!known_.at(time(), end_y)) {
+      Derivative end{time(), end_y, std::vector<double>(y.size())};
+      f_(end.t, end.y, end.f);
+      known_ = std::move(end);
+    }
+    for (std::size_t i = 0; i < y.size(); ++i) {
+      const double rise = end_y[i] - start_y_[i];
+      y[i] += s * (1 - s) *
+              ((1 - s) * (h * start_f_[i] - rise) - s * (h * known_.f[i] - rise));
+    }
+    return y;
+  }
+
+  RightHandSide f_;
+  PetscVector y_;
+  Dense dense_ = Dense::method;
+  std::vector<double> start_y_, start_f_;
+  Derivative known_;
+  std::exception_ptr error_;
+};
+
+TimeStepper::TimeStepper(const Options& options, RightHandSide f, std::span<const double> y0,
+                         double end_time)
+    : impl_(std::make_unique<Impl>(options, std::move(f), y0, end_time)) {}
+
+TimeStepper::~TimeStepper() = default;
+
+void TimeStepper::step() { impl_->step(); }
+double TimeStepper::time() const { return impl_->time(); }
+double TimeStepper::previous_time() const { return impl_->start_time_; }
+std::vector<double> TimeStepper::state() const { return impl_->state(); }
+std::vector<double> TimeStepper::interpolate(double t) { return impl_->interpolate(t); }
+void TimeStepper::invalidate() { impl_->invalidate(); }
+
+std::int64_t TimeStepper::steps() const {
+  PetscInt steps = 0;
+  petsc_check(TSGetStepNumber(impl_->ts_, &steps), "TSGetStepNumber");
+  return steps;
+}
+
+std::int64_t TimeStepper::rejected_steps() const {
+  PetscInt rejected = 0;
+  petsc_check(TSGetStepRejections(impl_->ts_, &rejected), "TSGetStepRejections");
+  return rejected;
+}
+
+const std::vector<std::string>& TimeStepper::methods() {
+  static const std::vector<std::string> names = {"5dp", "euler", "1fe", "2a", "2b",  "3",   "3bs",
+                                                 "4",   "5f",    "5bs", "6vr", "7vr", "8vr", "ssp"};
+  return names;
+}
+
+}  // namespace headflow

@@ -1,0 +1,56 @@
+#include <fmt/format.h>
+
+#include <cstdio>
+#include <exception>
+#include <optional>
+
+#include "headflow/core/cpu_check.hpp"
+#include "headflow/core/error.hpp"
+#include "headflow/core/mpi.hpp"
+#include "headflow/run/commands.hpp"
+
+namespace {
+
+using headflow::Command;
+using headflow::ExitCode;
+
+int execute(const headflow::Communicator& comm, int argc, char** argv) {
+  headflow::require_one_world(comm);
+  const Command command = headflow::read_command_line(argc, argv, comm.root());
+  switch (command.kind) {
+    case Command::Kind::run: headflow::run(comm, command); break;
+    case Command::Kind::check: headflow::check(comm, command); break;
+    case Command::Kind::info:
+      comm.on_root([&] { headflow::info(command.file); });
+      break;
+    case Command::Kind::done: break;
+  }
+  return static_cast<int>(ExitCode::finished);
+}
+
+/// Errors of input and files are the same on every rank (Communicator::on_root sees to that): rank 0 prints, all return.
+/// Anything else may have hit one rank alone, so it ends all of them.
+int run_and_report(const headflow::Communicator& comm, int argc, char** argv) {
+  try {
+    return execute(comm, argc, argv);
+  } catch (const headflow::Error& error) {
+    if (comm.root()) fmt::print(stderr, "headflow: error: {}\n", error.what());
+    if (error.code() == ExitCode::bad_input || comm.size() == 1) return static_cast<int>(error.code());
+    if (!comm.root()) fmt::print(stderr, "headflow: error on rank {}: {}\n", comm.rank(), error.what());
+    std::fflush(stderr);
+    headflow::MpiSession::abort(static_cast<int>(error.code()));
+  } catch (const std::exception& error) {
+    fmt::print(stderr, "headflow: internal error on rank {}: {}\n", comm.rank(), error.what());
+    std::fflush(stderr);
+    headflow::MpiSession::abort(static_cast<int>(ExitCode::numerical_failure));
+  }
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  headflow::require_processor();
+  const headflow::MpiSession mpi(argc, argv);
+  const headflow::Communicator comm = headflow::Communicator::world();
+  return run_and_report(comm, argc, argv);
+}

@@ -1,0 +1,65 @@
+#include "headflow/model/parameters.hpp"
+
+#include <Eigen/Eigenvalues>
+#include <cmath>
+#include <string>
+
+#include "headflow/core/error.hpp"
+
+namespace headflow {
+
+Parameters Parameters::zero(const Shape& shape) {
+  return {Matrix::Zero(shape.heads, shape.coordinates()), Vector::Zero(shape.heads), 0};
+}
+
+std::size_t Parameters::trained_size(Activation activation) const {
+  const Trained trained = trained_by(activation);
+  return static_cast<std::size_t>(K.size() + (trained.b ? b.size() : 0) + (trained.v ? 1 : 0));
+}
+
+void Parameters::pack(Activation activation, std::span<double> out) const {
+  const Trained trained = trained_by(activation);
+  auto next = std::copy_n(K.data(), K.size(), out.begin());
+  if (trained.b) next = std::copy_n(b.data(), b.size(), next);
+  if (trained.v) *next = v;
+}
+
+void Parameters::unpack(Activation activation, std::span<const double> in) {
+  const Trained trained = trained_by(activation);
+  auto next = in.begin();
+  std::copy_n(next, K.size(), K.data());
+  next += K.size();
+  if (trained.b) {
+    std::copy_n(next, b.size(), b.data());
+    next += b.size();
+  }
+  if (trained.v) v = *next;
+}
+
+OrderParameters order_parameters(const Matrix& K, const Matrix& spike_factor) {
+  const auto features = spike_factor.rows();
+  OrderParameters order;
+  order.m = K.leftCols(features) * spike_factor.transpose();
+  order.q = K * K.transpose();
+  order.r = order.q - order.m * order.m.transpose();
+  return order;
+}
+
+Matrix cosine_similarity(const Matrix& q) {
+  const Vector scale =
+      q.diagonal().unaryExpr([](double x) { return x > 0 ? 1 / std::sqrt(x) : 0.0; });
+  return scale.asDiagonal() * q * scale.asDiagonal();
+}
+
+Matrix symmetric_root(const Matrix& r) {
+  const Eigen::SelfAdjointEigenSolver<Eigen::MatrixXd> solver(0.5 * (r + r.transpose()));
+  const double largest = solver.eigenvalues().cwiseAbs().maxCoeff();
+  const double smallest = solver.eigenvalues().minCoeff();
+  if (smallest < -1e-9 * largest)
+    throw InputError("r must be positive semi-definite, but has the eigenvalue " +
+                     std::to_string(smallest));
+  const Vector root = solver.eigenvalues().cwiseMax(0).cwiseSqrt();
+  return solver.eigenvectors() * root.asDiagonal() * solver.eigenvectors().transpose();
+}
+
+}  // namespace headflow

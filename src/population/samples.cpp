@@ -1,0 +1,147 @@
+#include "headflow/population/samples.hpp"
+
+#include <algorithm>
+#include <boost/random/sobol.hpp>
+#include <string>
+
+#include "headflow/core/error.hpp"
+#include "headflow/core/normal.hpp"
+
+namespace headflow {
+namespace {
+
+constexpr int sobol_bits = 32;
+
+std::uint32_t reversed(std::uint32_t x) {
+  x = __builtin_bswap32(x);
+  x = (x & 0x0f0f0f0f) << 4 | (x & 0xf0f0f0f0) >> 4;
+  x = (x & 0x33333333) << 2 | (x & 0xcccccccc) >> 2;
+  return (x & 0x55555555) << 1 | (x & 0xaaaaaaaa) >> 1;
+}
+
+/// Nested uniform scrambling of a bit-reversed number: bit k is flipped by a hash of the bits below it. The
+/// multiplications by even numbers let information move upwards only (Laine-Karras, constants of Vegdahl).
+std::uint32_t nested_hash(std::uint32_t x, std::uint32_t seed) {
+  x ^= x * 0x3d20adeau;
+  x += seed;
+  x *= (seed >> 16) | 1u;
+  x ^= x * 0x05526c56u;
+  x ^= x * 0x53a22864u;
+  return x;
+}
+
+/// The digits past the 32nd: under nested scrambling they are independent of everything; a hash of what is above.
+std::uint32_t lower_digits(std::uint32_t x, std::uint32_t seed) {
+  x = (x ^ seed) * 0x9e3779b1u;
+  x = (x ^ x >> 15) * 0x85ebca77u;
+  x = (x ^ x >> 13) * 0xc2b2ae3du;
+  return x ^ x >> 16;
+}
+
+/// Bit-reversed Sobol' direction numbers, [bit][dimension], read off the points of Boost's engine: its point 2^k is
+/// direction k combined with point 2^k - 1 (Gray code order; the engine's own sequence leaves out point 0).
+std::vector<std::uint32_t> sobol_directions(int dimension) {
+  using Engine = boost::random::sobol_engine<std::uint32_t, sobol_bits>;
+  const auto count = static_cast<std::size_t>(dimension);
+  std::vector<std::uint32_t> directions(sobol_bits * count);
+  Engine engine(count);
+  const auto point = [&](std::uint32_t i) {
+    std::vector<std::uint32_t> x(count, 0);
+    if (i == 0) return x;
+    engine.seed(i - 1);
+    std::generate(x.begin(), x.end(), std::ref(engine));
+    return x;
+  };
+  for (int bit = 0; bit < sobol_bits - 1; ++bit) {
+    const auto here = point(1u << bit);
+    const auto before = point((1u << bit) - 1);
+    for (std::size_t d = 0; d < count; ++d)
+      directions[static_cast<std::size_t>(bit) * count + d] = reversed(here[d] ^ before[d]);
+  }
+  return directions;
+}
+
+}  // namespace
+
+SampleGenerator::SampleGenerator(const Shape& shape, const Prior& prior, const Sampling& sampling)
+    : shape_(shape), prior_(prior), sampling_(sampling) {
+  if (sampling.method == SamplingMethod::sobol) {
+    if (dimension() > max_sobol_dimension)
+      throw InputError("Sobol points have at most " + std::to_string(max_sobol_dimension) +
+                       " dimensions, this model needs " + std::to_string(dimension()) +
+                       "; use population.sampling = \"monte-carlo\"");
+    directions_ = sobol_directions(dimension());
+  }
+  set_epoch(0);
+}
+
+void SampleGenerator::set_epoch(std::uint64_t epoch) {
+  streams_.clear();
+  scramblings_.clear();
+  for (int replicate = 0; replicate < sampling_.replicates; ++replicate) {
+    const auto number = static_cast<std::uint32_t>(replicate);
+    streams_.emplace_back(sampling_.seed, Purpose::samples, number, epoch);
+    const RandomStream seeds(sampling_.seed, Purpose::scrambling, number, epoch);
+    Scrambling& scrambling = scramblings_.emplace_back();
+    for (int d = 0; d < dimension(); ++d) {
+      const auto words = seeds.bits(static_cast<std::uint64_t>(d), 0);
+      scrambling.first.push_back(words[0]);
+      scrambling.second.push_back(words[1]);
+    }
+  }
+}
+
+void SampleGenerator::uniforms(int replicate, std::int64_t index, std::vector<double>& u) const {
+  const auto r = static_cast<std::size_t>(replicate);
+  const std::size_t count = u.size();
+  if (sampling_.method == SamplingMethod::monte_carlo) {
+    for (std::size_t d = 0; d < count; d += 2) {
+      const auto words = streams_[r].bits(static_cast<std::uint64_t>(index),
+                                          static_cast<std::uint32_t>(d / 2));
+      u[d] = to_unit_interval(static_cast<std::uint64_t>(words[0]) << 32 | words[1]);
+      if (d + 1 < count)
+        u[d + 1] = to_unit_interval(static_cast<std::uint64_t>(words[2]) << 32 | words[3]);
+    }
+    return;
+  }
+  thread_local std::vector<std::uint32_t> point;
+  point.assign(count, 0);
+  for (auto bits = static_cast<std::uint64_t>(index); bits != 0; bits &= bits - 1) {
+    const auto* direction = &directions_[static_cast<std::size_t>(__builtin_ctzll(bits)) * count];
+    for (std::size_t d = 0; d < count; ++d) point[d] ^= direction[d];
+  }
+  const auto* first = scramblings_[r].first.data();
+  const auto* second = scramblings_[r].second.data();
+  for (std::size_t d = 0; d < count; ++d) {
+    const std::uint32_t x = reversed(nested_hash(nested_hash(point[d], first[d]), second[d]));
+    u[d] = to_unit_interval(static_cast<std::uint64_t>(x) << 32 | lower_digits(x, first[d]));
+  }
+}
+
+template <class Real>
+void SampleGenerator::fill(int replicate, std::int64_t first, std::int64_t count, Real* x) const {
+  constexpr int lanes = lane_count<Real>;
+  const int per_sample = shape_.tokens * shape_.coordinates();
+  const int skip = prior_.draw_dimension();
+  std::vector<double> u(static_cast<std::size_t>(dimension()));
+  std::vector<double> normals;
+  std::vector<double> theta(static_cast<std::size_t>(shape_.features));
+  const std::int64_t groups = (count + lanes - 1) / lanes;
+  std::fill_n(x, groups * per_sample * lanes, Real(0));
+  for (std::int64_t i = 0; i < count; ++i) {
+    uniforms(replicate, first + i, u);
+    normals = u;
+    normal_quantile(normals);
+    prior_.draw(u, normals, theta);
+    Real* out = x + (i / lanes) * per_sample * lanes + i % lanes;
+    for (int c = 0; c < per_sample; ++c) {
+      const double signal = c < shape_.features ? theta[static_cast<std::size_t>(c)] : 0.0;
+      out[c * lanes] = static_cast<Real>(normals[static_cast<std::size_t>(skip + c)] + signal);
+    }
+  }
+}
+
+template void SampleGenerator::fill(int, std::int64_t, std::int64_t, double*) const;
+template void SampleGenerator::fill(int, std::int64_t, std::int64_t, float*) const;
+
+}  // namespace headflow

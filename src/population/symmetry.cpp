@@ -1,0 +1,49 @@
+#include "headflow/population/symmetry.hpp"
+
+#include <string>
+
+#include "headflow/core/error.hpp"
+
+namespace headflow {
+
+SampleSymmetry::SampleSymmetry(const Shape& shape, int shift, unsigned flips)
+    : source_(static_cast<std::size_t>(shape.coordinates())), sign_(source_.size(), 1.0) {
+  for (int f = 0; f < shape.features; ++f) {
+    source_[static_cast<std::size_t>(f)] = f;
+    if (flips >> f & 1u) sign_[static_cast<std::size_t>(f)] = -1;
+  }
+  for (int h = 0; h < shape.heads; ++h)
+    source_[static_cast<std::size_t>(shape.features + h)] =
+        shape.features + (h + shift) % shape.heads;
+}
+
+Matrix SampleSymmetry::apply(const Matrix& K) const {
+  Matrix image(K.rows(), K.cols());
+  for (std::size_t c = 0; c < source_.size(); ++c)
+    image.col(static_cast<Eigen::Index>(c)) = sign_[c] * K.col(source_[c]);
+  return image;
+}
+
+Matrix SampleSymmetry::pull_back(const Matrix& gradient) const {
+  Matrix result(gradient.rows(), gradient.cols());
+  for (std::size_t c = 0; c < source_.size(); ++c)
+    result.col(source_[c]) = sign_[c] * gradient.col(static_cast<Eigen::Index>(c));
+  return result;
+}
+
+std::vector<SampleSymmetry> closed_set(const Shape& shape, const Prior& prior) {
+  constexpr std::size_t most = 4096;
+  std::vector<SampleSymmetry> set;
+  const unsigned masks = 1u << std::min(shape.features, 20);
+  for (unsigned flips = 0; flips < masks; ++flips) {
+    if (flips != 0 && !prior.invariant_under_flips(flips)) continue;
+    for (int shift = 0; shift < shape.heads; ++shift) set.emplace_back(shape, shift, flips);
+    if (set.size() > most)
+      throw InputError("population.symmetric: the closed set has more than " +
+                       std::to_string(most) + " images of each sample (cyclic head shifts times "
+                       "sign flips); use fewer heads or features, or symmetric = false");
+  }
+  return set;
+}
+
+}  // namespace headflow

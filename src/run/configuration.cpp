@@ -1,0 +1,268 @@
+#include "headflow/run/configuration.hpp"
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <Eigen/Cholesky>
+#include <filesystem>
+#include <fstream>
+#include <span>
+#include <sstream>
+
+#include "headflow/core/data_file.hpp"
+#include "headflow/core/error.hpp"
+
+namespace headflow {
+namespace {
+
+namespace fs = std::filesystem;
+
+std::string read_text(const Communicator& comm, const std::string& path) {
+  std::string text;
+  comm.on_root([&] {
+    if (!fs::exists(path)) throw InputError("input file " + path + " does not exist");
+    std::ifstream file(path);
+    std::ostringstream content;
+    content << file.rdbuf();
+    if (!file || fs::is_directory(path)) throw InputError("input file " + path + " cannot be read");
+    text = content.str();
+  });
+  return comm.broadcast(text);
+}
+
+Vector to_vector(const std::vector<double>& values) {
+  return Eigen::Map<const Vector>(values.data(), static_cast<Eigen::Index>(values.size()));
+}
+
+/// Throws unless `given` keys belong to the chosen prior.
+void refuse(bool given, const char* key, const std::string& prior) {
+  if (given)
+    throw InputError(fmt::format("model.{} has no meaning for prior = \"{}\"; remove it", key, prior));
+}
+
+std::vector<double> signal_of(const ModelKeys& model, std::size_t most) {
+  if (!model.signal || model.signal->empty() || model.signal->size() > most)
+    throw InputError(fmt::format("model.signal must be {} for prior = \"{}\", found {}",
+                                 most == 1 ? "one number" : "one or two numbers", model.prior,
+                                 model.signal ? model.signal->size() : 0));
+  return *model.signal;
+}
+
+/// F as given, or as the prior tells it.
+int features_of(const ModelKeys& model) {
+  std::int64_t told = 0;
+  if (model.prior == "flipping-spike") told = 2;
+  if (model.prior == "discrete" && model.atoms) told = model.atoms->cols();
+  if (model.prior == "gaussian" && model.covariance) told = model.covariance->cols();
+  if (told != 0 && model.features != 0 && model.features != told)
+    throw InputError(fmt::format("model.features = {} but prior = \"{}\" has {} features here",
+                                 model.features, model.prior, told));
+  const std::int64_t features = told != 0 ? told : model.features;
+  if (features < 1)
+    throw InputError(fmt::format("model.features must be >= 1 for prior = \"{}\", found {}",
+                                 model.prior, features));
+  return static_cast<int>(features);
+}
+
+/// The one place that maps a prior's name and keys to its law.
+Prior prior_of(const ModelKeys& model, int features) {
+  const std::string& name = model.prior;
+  const bool discrete = name == "discrete";
+  const bool gaussian = name == "gaussian";
+  refuse(model.atoms.has_value() && !discrete, "atoms", name);
+  refuse(model.weights.has_value() && !discrete, "weights", name);
+  refuse(model.mean.has_value() && !gaussian, "mean", name);
+  refuse(model.covariance.has_value() && !gaussian, "covariance", name);
+  refuse(model.signal.has_value() && (discrete || gaussian), "signal", name);
+  if (name == "flipping-spike") {
+    const auto nu = signal_of(model, 2);
+    return flipping_spike(nu.front(), nu.back());
+  }
+  if (name == "canonical-spikes") return canonical_spikes(features, signal_of(model, 1)[0]);
+  if (name == "anisotropic-gaussian") {
+    const auto nu = signal_of(model, 2);
+    return anisotropic_gaussian(features, nu.front(), nu.back());
+  }
+  if (discrete) {
+    if (!model.atoms) throw InputError("model.atoms is missing (prior = \"discrete\")");
+    const auto count = model.atoms->rows();
+    return discrete_prior(*model.atoms, model.weights
+                                            ? to_vector(*model.weights)
+                                            : Vector::Constant(count, 1.0 / static_cast<double>(count)));
+  }
+  if (!model.covariance) throw InputError("model.covariance is missing (prior = \"gaussian\")");
+  if (model.covariance->rows() != features)
+    throw InputError(fmt::format("model.covariance must be square, found {} x {}",
+                                 model.covariance->rows(), model.covariance->cols()));
+  const Vector mean = model.mean ? to_vector(*model.mean) : Vector::Zero(features);
+  if (mean.size() != features)
+    throw InputError(fmt::format("model.mean must have {} numbers, found {}", features, mean.size()));
+  return gaussian_prior(mean, *model.covariance);
+}
+
+/// Throws unless `matrix` (or list) has the shape that the model needs.
+void require_shape(const char* key, Eigen::Index rows, Eigen::Index columns, const Matrix& matrix) {
+  if (matrix.rows() != rows || matrix.cols() != columns)
+    throw InputError(fmt::format("{} must be {} x {}, found {} x {}", key, rows, columns,
+                                 matrix.rows(), matrix.cols()));
+}
+
+Start explicit_start_of(const StartKeys& keys, const Shape& shape) {
+  const int H = shape.heads;
+  require_shape("start.m", H, shape.features, *keys.m);
+  const Matrix r = keys.r.value_or(Matrix::Zero(H, H));
+  require_shape("start.r", H, H, r);
+  if ((r - r.transpose()).cwiseAbs().maxCoeff() > 1e-12 * (1 + r.cwiseAbs().maxCoeff()))
+    throw InputError("start.r must be symmetric");
+  const Vector b = keys.b ? to_vector(*keys.b) : Vector::Zero(H);
+  if (b.size() != H)
+    throw InputError(fmt::format("start.b must have {} numbers, found {}", H, b.size()));
+  return explicit_start(*keys.m, r, b, keys.v.value_or(1));
+}
+
+/// The last state of `flow` in another output.
+Start start_from_file(const Communicator& comm, const std::string& path, const Shape& shape) {
+  const int H = shape.heads;
+  const int F = shape.features;
+  Matrix m(H, F), q(H, H), gram(F, F);
+  Vector b_v(H + 1);
+  comm.on_root([&] {
+    const DataReader file(path);
+    const auto last = [&](const char* name, double* out, Eigen::Index size, bool per_time) {
+      const Numbers numbers = file.numbers(std::string("flow/") + name);
+      const auto length = static_cast<Eigen::Index>(numbers.data.size());
+      const auto times = per_time ? static_cast<Eigen::Index>(numbers.shape.at(0)) : 1;
+      if (times < 1 || length != times * size)
+        throw InputError(fmt::format("start.file {}: flow/{} does not fit heads = {}, features = {}",
+                                     path, name, H, F));
+      std::copy_n(&numbers.data[static_cast<std::size_t>(length - size)], size, out);
+    };
+    last("m", m.data(), m.size(), true);
+    last("q", q.data(), q.size(), true);
+    last("b", b_v.data(), H, true);
+    last("v", b_v.data() + H, 1, true);
+    last("spike_gram", gram.data(), gram.size(), false);
+  });
+  for (const auto& part : {std::span(m.data(), m.size()), std::span(q.data(), q.size()),
+                           std::span(gram.data(), gram.size()), std::span(b_v.data(), b_v.size())})
+    comm.broadcast(part);
+  return start_from_overlaps(m, q, gram, b_v.head(H), b_v[H]);
+}
+
+Start start_of(const Communicator& comm, const StartKeys& keys, const Shape& shape) {
+  std::vector<std::string> given;
+  if (keys.dimension) given.push_back("dimension");
+  if (keys.noise) given.push_back("noise");
+  if (keys.m) given.push_back("m");
+  if (keys.file) given.push_back("file");
+  if (given.size() > 1)
+    throw InputError(fmt::format("[start] must have one of dimension, noise, m, file; found {}",
+                                 fmt::join(given, " and ")));
+  if (!keys.m && (keys.r || keys.b || keys.v))
+    throw InputError("start.r, start.b and start.v go with start.m");
+  const auto seed = static_cast<std::uint64_t>(keys.seed);
+  if (keys.dimension)
+    return random_start(shape, std::floor(*keys.dimension), keys.eta, keys.spikes == "orthonormal", seed);
+  if (keys.m) return explicit_start_of(keys, shape);
+  if (keys.file) return start_from_file(comm, *keys.file, shape);
+  return noisy_start(shape, keys.noise.value_or(0.01), keys.eta, seed);
+}
+
+Sampling sampling_of(const PopulationKeys& keys) {
+  if (keys.samples % keys.replicates != 0)
+    throw InputError(fmt::format("population.samples = {} must be a multiple of population.replicates = {}",
+                                 keys.samples, keys.replicates));
+  return {.samples = keys.samples,
+          .method = keys.sampling == "sobol" ? SamplingMethod::sobol : SamplingMethod::monte_carlo,
+          .replicates = static_cast<int>(keys.replicates),
+          .seed = static_cast<std::uint64_t>(keys.seed),
+          .symmetric = keys.symmetric,
+          .precision = keys.precision == "single" ? Precision::single : Precision::double_,
+          .memory_gib = keys.memory};
+}
+
+FlowOptions flow_of(const FlowKeys& keys, std::int64_t resample) {
+  if (resample > 0 && keys.method != "euler")
+    throw InputError(fmt::format("population.resample = {} needs flow.method = \"euler\", found \"{}\" (an "
+                                 "adaptive step cannot tell fresh samples from an error)",
+                                 resample, keys.method));
+  FlowOptions flow{.end_time = keys.end_time,
+                   .stepper = {.method = keys.method, .tolerance = keys.tolerance, .step = keys.step},
+                   .output_times = {},
+                   .split_threshold = keys.split_threshold,
+                   .stop_gradient_norm = keys.stop_gradient_norm,
+                   .resample = resample};
+  const auto count = static_cast<int>(keys.outputs);
+  flow.output_times = keys.output_times          ? *keys.output_times
+                      : keys.spacing == "linear" ? linear_times(keys.end_time, count)
+                                                 : logarithmic_times(keys.end_time, count);
+  if (flow.output_times.empty()) throw InputError("flow.output_times must not be empty");
+  for (std::size_t i = 0; i < flow.output_times.size(); ++i)
+    if (flow.output_times[i] > keys.end_time ||
+        (i > 0 && flow.output_times[i] <= flow.output_times[i - 1]))
+      throw InputError(fmt::format("flow.output_times must increase and stay within end_time = {}, found {}",
+                                   keys.end_time, flow.output_times[i]));
+  return flow;
+}
+
+Activation activation_of(const std::string& name) {
+  Activation activation;
+  const auto take = [&]<class A>(A candidate) {
+    if (A::name == name) activation = candidate;
+  };
+  [&]<class... A>(std::variant<A...>*) { (take(A{}), ...); }(static_cast<Activation*>(nullptr));
+  return activation;
+}
+
+/// A sample block must fit in the budget, or nothing can be computed.
+void require_memory(const Configuration& configuration) {
+  const double block = static_cast<double>(block_size) * configuration.shape.tokens *
+                       configuration.shape.coordinates() *
+                       (configuration.sampling.precision == Precision::single ? 4 : 8) / 0x1p30;
+  if (configuration.sampling.memory_gib < block)
+    throw InputError(fmt::format("population.memory = {} GiB is too little: one block of {} samples needs {:.3g} GiB",
+                                 configuration.sampling.memory_gib, block_size, block));
+}
+
+}  // namespace
+
+Configuration read_configuration(const Communicator& comm, const InputRequest& request) {
+  const std::string text = read_text(comm, request.input);
+  InputKeys keys = read_keys(text, request.input, request.overrides);
+  const int features = features_of(keys.model);
+  keys.model.features = features;
+  const Shape shape{static_cast<int>(keys.model.tokens), static_cast<int>(keys.attention.heads),
+                    features};
+  if (!request.output.empty()) keys.output.file = request.output;
+  if (!keys.output.file) keys.output.file = fs::path(request.input).stem().string() + ".h5";
+  if (!keys.start.dimension && !keys.start.m && !keys.start.file && !keys.start.noise)
+    keys.start.noise = 0.01;
+  Configuration configuration{.shape = shape,
+                              .activation = activation_of(keys.attention.activation),
+                              .prior = prior_of(keys.model, features),
+                              .start = start_of(comm, keys.start, shape),
+                              .sampling = sampling_of(keys.population),
+                              .flow = flow_of(keys.flow, keys.population.resample),
+                              .output = *keys.output.file,
+                              .output_every = keys.output.every,
+                              .resolved = to_toml(keys)};
+  require_memory(configuration);
+  PopulationLoss::cost(shape, configuration.signal(), configuration.sampling, comm.size());
+  SampleGenerator(shape, configuration.prior, configuration.sampling);
+  return configuration;
+}
+
+void require_writable_output(const Communicator& comm, const std::string& path, bool force) {
+  comm.on_root([&] {
+    const fs::path folder = fs::path(path).parent_path().empty() ? "." : fs::path(path).parent_path();
+    if (!fs::is_directory(folder))
+      throw InputError(fmt::format("output {}: the folder {} does not exist", path, folder.string()));
+    if (::access(folder.c_str(), W_OK) != 0)
+      throw InputError(fmt::format("output {}: the folder {} is not writable", path, folder.string()));
+    if (fs::is_directory(path)) throw InputError(fmt::format("output {} is a folder", path));
+    if (fs::exists(path) && !force)
+      throw InputError(fmt::format("output {} exists; use --force to replace it or --output for another name", path));
+  });
+}
+
+}  // namespace headflow
