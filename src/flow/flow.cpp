@@ -30,7 +30,7 @@ class Flow {
       stepper_.step();
       const double end = std::min(stepper_.time(), options_.end_time);
       stages_.step(stepper_.previous_time(), end, [this](double t) {
-        return order_parameters(at(t).K, start_.spike_factor).m;
+        return order_parameters(unpacked(stepper_.interpolate(t)).K, start_.spike_factor).m;
       });
       write_records_until(end);
       observer_.progress({end, last_loss_, stepper_.steps()});
@@ -55,9 +55,6 @@ class Flow {
     return parameters;
   }
 
-  Parameters at(double t) {
-    return t == 0 ? start_.parameters : unpacked(stepper_.interpolate(t));
-  }
 
   void right_hand_side(double t, std::span<const double> y, std::span<double> f) {
     LossGradient value;
@@ -90,7 +87,7 @@ class Flow {
     FlowRecord record;
     record.time = t;
     record.step_size = stepper_.step_size();
-    record.parameters = at(t);
+    record.parameters = t == 0 ? start_.parameters : unpacked(stepper_.resolve(t));
     record.order = order_parameters(record.parameters.K, start_.spike_factor);
     record.loss = loss_.statistics(record.parameters);
     observer_.record(record, stages_.stages());

@@ -32,42 +32,30 @@ struct Derivative {
 class TimeStepper::Impl {
  public:
   Impl(const Options& options, RightHandSide f, std::span<const double> y0, double end_time)
-      : f_(std::move(f)), y_(y0.size()), start_y_(y0.begin(), y0.end()) {
+      : f_(std::move(f)), y_(y0.size()), probe_y_(y0.size()), start_y_(y0.begin(), y0.end()) {
     write(y_.handle(), y0);
-    petsc_check(TSCreate(PETSC_COMM_SELF, &ts_), "TSCreate");
-    petsc_check(TSSetOptionsPrefix(ts_, options.prefix.c_str()), "TSSetOptionsPrefix");
-    petsc_check(TSSetProblemType(ts_, TS_NONLINEAR), "TSSetProblemType");
-    petsc_check(TSSetRHSFunction(ts_, nullptr, &Impl::call, this), "TSSetRHSFunction");
-    set_method(options.method);
-    petsc_check(TSSetTolerances(ts_, options.tolerance, nullptr, options.tolerance, nullptr),
-                "TSSetTolerances");
+    ts_ = create(options, y_, end_time);
     petsc_check(TSSetTime(ts_, 0), "TSSetTime");
     petsc_check(TSSetTimeStep(ts_, options.step), "TSSetTimeStep");
-    petsc_check(TSSetMaxTime(ts_, end_time), "TSSetMaxTime");
-    petsc_check(TSSetMaxSteps(ts_, PETSC_MAX_INT), "TSSetMaxSteps");
-    petsc_check(TSSetExactFinalTime(ts_, TS_EXACTFINALTIME_STEPOVER), "TSSetExactFinalTime");
-    petsc_check(TSSetSolution(ts_, y_.handle()), "TSSetSolution");
-    petsc_check(TSSetFromOptions(ts_), "TSSetFromOptions");
-    petsc_check(TSSetUp(ts_), "TSSetUp");
     dense_ = dense_output();
     require_petsc_options_used(options.prefix);
+    if (dense_ == Dense::hermite) {
+      probe_ = create(options, probe_y_, end_time);
+      TSAdapt adapt = nullptr;
+      petsc_check(TSGetAdapt(probe_, &adapt), "TSGetAdapt");
+      petsc_check(TSAdaptSetType(adapt, TSADAPTNONE), "TSAdaptSetType");
+    }
   }
 
   ~Impl() {
     if (ts_ != nullptr) TSDestroy(&ts_);
+    if (probe_ != nullptr) TSDestroy(&probe_);
   }
 
   void step() {
     start_time_ = time();
     start_y_ = state();
-    const PetscErrorCode code = TSStep(ts_);
-    if (error_) std::rethrow_exception(std::exchange(error_, nullptr));
-    petsc_check(code, "TSStep");
-    TSConvergedReason reason = TS_CONVERGED_ITERATING;
-    petsc_check(TSGetConvergedReason(ts_, &reason), "TSGetConvergedReason");
-    if (reason < 0)
-      throw NumericalError("the time stepper gave up at t = " + std::to_string(start_time_) +
-                           " (" + TSConvergedReasons[reason] + ")");
+    one_step(ts_);
   }
 
   double time() const {
@@ -93,12 +81,51 @@ class TimeStepper::Impl {
     return polynomial(t);
   }
 
+  std::vector<double> resolve(double t) {
+    if (dense_ != Dense::hermite || t == start_time_ || t == time()) return interpolate(t);
+    write(probe_y_.handle(), start_y_);
+    petsc_check(TSSetTime(probe_, start_time_), "TSSetTime");
+    petsc_check(TSSetTimeStep(probe_, t - start_time_), "TSSetTimeStep");
+    petsc_check(TSRestartStep(probe_), "TSRestartStep");
+    one_step(probe_);
+    return read(probe_y_.handle());
+  }
+
   void invalidate() { known_ = {}; }
 
   TS ts_ = nullptr;
   double start_time_ = 0;
 
  private:
+  TS create(const Options& options, const PetscVector& y, double end_time) {
+    TS ts = nullptr;
+    petsc_check(TSCreate(PETSC_COMM_SELF, &ts), "TSCreate");
+    petsc_check(TSSetOptionsPrefix(ts, options.prefix.c_str()), "TSSetOptionsPrefix");
+    petsc_check(TSSetProblemType(ts, TS_NONLINEAR), "TSSetProblemType");
+    petsc_check(TSSetRHSFunction(ts, nullptr, &Impl::call, this), "TSSetRHSFunction");
+    set_method(ts, options.method);
+    petsc_check(TSSetTolerances(ts, options.tolerance, nullptr, options.tolerance, nullptr),
+                "TSSetTolerances");
+    petsc_check(TSSetMaxSteps(ts, PETSC_MAX_INT), "TSSetMaxSteps");
+    petsc_check(TSSetMaxTime(ts, end_time), "TSSetMaxTime");
+    petsc_check(TSSetExactFinalTime(ts, TS_EXACTFINALTIME_STEPOVER), "TSSetExactFinalTime");
+    petsc_check(TSSetSolution(ts, y.handle()), "TSSetSolution");
+    petsc_check(TSSetFromOptions(ts), "TSSetFromOptions");
+    petsc_check(TSSetUp(ts), "TSSetUp");
+    return ts;
+  }
+
+  void one_step(TS ts) {
+    const PetscErrorCode code = TSStep(ts);
+    if (error_) std::rethrow_exception(std::exchange(error_, nullptr));
+    petsc_check(code, "TSStep");
+    TSConvergedReason reason = TS_CONVERGED_ITERATING;
+    petsc_check(TSGetConvergedReason(ts, &reason), "TSGetConvergedReason");
+    if (reason < 0)
+      throw NumericalError("the time stepper gave up at t = " + std::to_string(start_time_) +
+                           " (" + TSConvergedReasons[reason] + ")");
+  }
+
   static PetscErrorCode call(TS, PetscReal t, Vec y, Vec f, void* self) {
     auto& impl = *static_cast<Impl*>(self);
     try {
@@ -122,19 +149,19 @@ class TimeStepper::Impl {
     f_(t, y, f);
   }
 
-  void set_method(const std::string& method) {
+  void set_method(TS ts, const std::string& method) {
     const bool adaptive =
         one_of(method, {"2a", "3bs", "5f", "5dp", "5bs", "6vr", "7vr", "8vr"});
     if (method == "euler") {
-      petsc_check(TSSetType(ts_, TSEULER), "TSSetType");
+      petsc_check(TSSetType(ts, TSEULER), "TSSetType");
     } else if (method == "ssp") {
-      petsc_check(TSSetType(ts_, TSSSP), "TSSetType");
+      petsc_check(TSSetType(ts, TSSSP), "TSSetType");
     } else {
-      petsc_check(TSSetType(ts_, TSRK), "TSSetType");
-      petsc_check(TSRKSetType(ts_, method.c_str()), "TSRKSetType");
+      petsc_check(TSSetType(ts, TSRK), "TSSetType");
+      petsc_check(TSRKSetType(ts, method.c_str()), "TSRKSetType");
     }
     TSAdapt adapt = nullptr;
-    petsc_check(TSGetAdapt(ts_, &adapt), "TSGetAdapt");
+    petsc_check(TSGetAdapt(ts, &adapt), "TSGetAdapt");
     petsc_check(TSAdaptSetType(adapt, adaptive ? TSADAPTBASIC : TSADAPTNONE), "TSAdaptSetType");
   }
 
@@ -173,7 +200,8 @@ class TimeStepper::Impl {
   }
 
   RightHandSide f_;
-  PetscVector y_;
+  PetscVector y_, probe_y_;
+  TS probe_ = nullptr;  // takes resolve's steps, so that they leave no trace in the run's
   Dense dense_ = Dense::method;
   std::vector<double> start_y_, start_f_;
   Derivative known_;
@@ -191,6 +219,7 @@ double TimeStepper::time() const { return impl_->time(); }
 double TimeStepper::previous_time() const { return impl_->start_time_; }
 std::vector<double> TimeStepper::state() const { return impl_->state(); }
 std::vector<double> TimeStepper::interpolate(double t) { return impl_->interpolate(t); }
+std::vector<double> TimeStepper::resolve(double t) { return impl_->resolve(t); }
 void TimeStepper::invalidate() { impl_->invalidate(); }
 
 std::int64_t TimeStepper::steps() const {

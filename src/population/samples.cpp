@@ -13,7 +13,8 @@ namespace {
 constexpr int sobol_bits = 32;
 
 std::uint32_t reversed(std::uint32_t x) {
-  x = __builtin_bswap32(x);
+  x = x << 16 | x >> 16;  // shifts and masks alone, so that loops over it vectorise
+  x = (x & 0x00ff00ff) << 8 | (x & 0xff00ff00) >> 8;
   x = (x & 0x0f0f0f0f) << 4 | (x & 0xf0f0f0f0) >> 4;
   x = (x & 0x33333333) << 2 | (x & 0xcccccccc) >> 2;
   return (x & 0x55555555) << 1 | (x & 0xaaaaaaaa) >> 1;
@@ -104,8 +105,7 @@ void SampleGenerator::uniforms(int replicate, std::int64_t index, std::vector<do
     }
     return;
   }
-  thread_local std::vector<std::uint32_t> point;
-  point.assign(count, 0);
+  std::vector<std::uint32_t> point(count, 0);
   for (auto bits = static_cast<std::uint64_t>(index); bits != 0; bits &= bits - 1) {
     const auto* direction = &directions_[static_cast<std::size_t>(__builtin_ctzll(bits)) * count];
     for (std::size_t d = 0; d < count; ++d) point[d] ^= direction[d];

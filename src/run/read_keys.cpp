@@ -91,12 +91,13 @@ class Reader : public KeyVisitor {
   }
   void key(const Key& key, std::string& value, const Choices& choices) override {
     if (const auto* node = find(key)) {
-      const auto word = node->value<std::string>();
-      if (!node->is_string()) wrong(key, *node, "one of " + list(choices));
-      if (std::find(choices.begin(), choices.end(), *word) == choices.end())
+      // A name like 4 or 2 (time steppers) may stand without quotes.
+      const std::string word = node->is_integer() ? show(*node) : node->value_or(std::string());
+      if (!node->is_string() && !node->is_integer()) wrong(key, *node, "one of " + list(choices));
+      if (std::find(choices.begin(), choices.end(), word) == choices.end())
         wrong(key, *node,
-              fmt::format("one of {} (did you mean \"{}\"?)", list(choices), nearest(*word, choices)));
-      value = *word;
+              fmt::format("one of {} (did you mean \"{}\"?)", list(choices), nearest(word, choices)));
+      value = word;
     }
   }
   void key(const Key& key, std::optional<std::string>& value) override {

@@ -39,9 +39,13 @@ class TimeStepper {
   std::int64_t rejected_steps() const;
   /// The state at time().
   std::vector<double> state() const;
-  /// The state at previous_time() <= t <= time(): the method's own dense output (4th order for 5dp), a line for
-  /// Euler, a cubic Hermite polynomial (which may cost one right-hand side, used again by the next step) for the rest.
+  /// The state at previous_time() <= t <= time(), cheap, for locating events: the method's own dense output (4th order
+  /// for 5dp), a line for Euler, a cubic Hermite polynomial (which may cost one right-hand side, used again by the next
+  /// step) for the rest.
   std::vector<double> interpolate(double t);
+  /// The state at such a t to the method's own order: interpolate() for 5dp and Euler; for the rest one more step of the
+  /// same method from previous_time() to t, at the cost of its right-hand sides.
+  std::vector<double> resolve(double t);
   /// Forget what is known of f, because f itself has changed (fresh samples).
   void invalidate();
 

@@ -1,0 +1,66 @@
+// The population loss on any number of ranks: what one right-hand side of the flow costs, and its memory.
+// usage: mpirun -n RANKS bench_ranks SAMPLES TOKENS HEADS FEATURES
+#include <fmt/format.h>
+#include <sys/resource.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cstdlib>
+#include <limits>
+#include <vector>
+
+#include "headflow/model/start.hpp"
+#include "headflow/population/population_loss.hpp"
+
+namespace {
+
+using namespace headflow;
+
+/// Wall time of `work`, from when all ranks begin to when all have ended.
+double seconds_of(const Communicator& comm, auto&& work) {
+  comm.barrier();
+  const auto begin = std::chrono::steady_clock::now();
+  work();
+  comm.barrier();
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+}
+
+/// Peak resident memory, summed over ranks.
+double peak_gib(const Communicator& comm) {
+  rusage usage{};
+  getrusage(RUSAGE_SELF, &usage);
+  std::vector<std::int64_t> kib = {usage.ru_maxrss};
+  comm.sum(kib);
+  return static_cast<double>(kib[0]) / 0x1p20;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  const MpiSession mpi(argc, argv);
+  if (argc != 5) {
+    fmt::print(stderr, "usage: bench_ranks SAMPLES TOKENS HEADS FEATURES\n");
+    return 2;
+  }
+  const Communicator comm = Communicator::world();
+  const Shape shape{std::atoi(argv[2]), std::atoi(argv[3]), std::atoi(argv[4])};
+  const Sampling sampling{.samples = std::atoll(argv[1])};
+  const Parameters parameters = noisy_start(shape, 0.5, 1.0, 1).parameters;
+  std::unique_ptr<PopulationLoss> loss;
+  const double drawing = seconds_of(comm, [&] {
+    loss = std::make_unique<PopulationLoss>(comm, shape, Softmax{}, canonical_spikes(shape.features, 2.0), sampling);
+  });
+
+  constexpr int batches = 10;
+  constexpr int evaluations = 5;
+  double best = std::numeric_limits<double>::infinity();
+  for (int batch = 0; batch < batches; ++batch)
+    best = std::min(best, seconds_of(comm, [&] {
+                      for (int i = 0; i < evaluations; ++i) loss->evaluate(parameters);
+                    }));
+  const double memory = peak_gib(comm);
+  if (comm.root())
+    fmt::print(R"({{"ranks": {}, "seconds_to_draw": {:.4g}, "seconds_per_right_hand_side": {:.4g}, "peak_gib": {:.4g}}})"
+               "\n",
+               comm.size(), drawing, best / evaluations, memory);
+}

@@ -1,0 +1,152 @@
+"""What the system tests share: input texts, runs of headflow on any number of ranks, its files as numpy arrays.
+
+ctest tells the programs by the environment: HEADFLOW, HEADFLOW_PLOT, MPIEXEC. By hand, from the top folder:
+    HEADFLOW=build/release/headflow /usr/bin/python3 tests/system/test_output.py [-k part of a test's name]
+"""
+import copy
+import json
+import os
+import shutil
+import subprocess
+import tempfile
+import unittest
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+PROGRAM = Path(os.environ.get("HEADFLOW", "build/release/headflow")).absolute()
+PLOT = Path(os.environ.get("HEADFLOW_PLOT", PROGRAM.with_name("headflow-plot"))).absolute()
+MPIEXEC = os.environ.get("MPIEXEC", "mpiexec")
+JOBS = 3  # programs that run side by side where a test has many: their start is mostly waiting
+
+# L = 3, H = F = 2: runs in a few hundredths of a second.
+SMALL = {
+    "model": {"tokens": 3, "prior": "flipping-spike", "signal": [2.0, 2.0]},
+    "attention": {"heads": 2},
+    "start": {"noise": 0.1, "seed": 3},
+    "population": {"samples": 512, "replicates": 4},
+    "flow": {"end_time": 4.0, "outputs": 8},
+}
+
+
+class Raw(str):
+    """A value that goes into an input as it is written here."""
+
+
+def environment(**extra):
+    """This environment without a batch system's traces, made fit for root, for containers and for few cores."""
+    variables = {name: value for name, value in os.environ.items() if not name.startswith(("SLURM_", "OMPI_COMM_"))}
+    defaults = {"rmaps_base_oversubscribe": "1", "mpi_yield_when_idle": "1", "hwloc_base_binding_policy": "none",
+                "btl": "self,vader", "btl_vader_single_copy_mechanism": "none"}
+    for name, value in defaults.items():
+        variables.setdefault(f"OMPI_MCA_{name}", value)
+    if os.geteuid() == 0:
+        variables |= {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1"}
+    return variables | extra
+
+
+def changed(base, changes):
+    """`base` with {"section.key": value} put in; the value None takes the key out."""
+    sections = copy.deepcopy(base)
+    for name, value in changes.items():
+        section, key = name.split(".")
+        if value is None:
+            sections[section].pop(key, None)
+        else:
+            sections.setdefault(section, {})[key] = value
+    return sections
+
+
+def toml_text(sections):
+    """One line for each key; JSON's numbers, lists, texts and truth values are TOML's too."""
+    lines = []
+    for section, keys in sections.items():
+        values = {key: value if isinstance(value, Raw) else json.dumps(value) for key, value in keys.items()}
+        lines += [f"[{section}]", *(f"{key} = {value}" for key, value in values.items()), ""]
+    return "\n".join(lines)
+
+
+def line_of(text, place):
+    """The number, from 1, of the line of `text` that begins "[section]" or sets "section.key"."""
+    section, _, key = place.partition(".")
+    lines = text.split("\n")
+    first = lines.index(f"[{section}]")
+    return 1 + next(i for i, line in enumerate(lines) if i >= first and (not key or line.startswith(f"{key} =")))
+
+
+def command(*words, ranks=0):
+    """What starts headflow: itself (0 ranks), or mpiexec on so many."""
+    launcher = [MPIEXEC, "-n", str(ranks)] if ranks else []
+    return [*launcher, str(PROGRAM), *map(str, words)]
+
+
+def execute(folder, words, timeout=60, env=None, **options):
+    """The finished program, with its standard output and error as texts."""
+    return subprocess.run([str(word) for word in words], cwd=folder, env=env or environment(), timeout=timeout,
+                          text=True, stdin=subprocess.DEVNULL, capture_output=True, **options)
+
+
+def side_by_side(work, items):
+    """[work(item), ..] with a few at the same time."""
+    with ThreadPoolExecutor(JOBS) as pool:
+        return list(pool.map(work, items))
+
+
+def read_group(path, group="flow"):
+    """{name: array} of an HDF5 group, texts as str."""
+    with h5py.File(path, "r") as file:
+        return {name: data.asstr()[()] if h5py.check_string_dtype(data.dtype) else np.array(data)
+                for name, data in file[group].items()}
+
+
+def content(folder):
+    """{name: bytes, or what it is if not a file} of everything under a folder."""
+    return {str(path.relative_to(folder)): path.read_bytes() if path.is_file() else path.stat().st_mode
+            for path in folder.rglob("*")}
+
+
+class SystemTest(unittest.TestCase):
+    """A test with a folder of its own, in which programs run; `shared` is one for all tests of a class."""
+
+    @classmethod
+    def setUpClass(cls):
+        cls.shared = Path(tempfile.mkdtemp(prefix="headflow-test-"))
+        cls.addClassCleanup(shutil.rmtree, cls.shared, ignore_errors=True)
+
+    def setUp(self):
+        self.folder = Path(tempfile.mkdtemp(prefix="headflow-test-"))
+        self.addCleanup(shutil.rmtree, self.folder, ignore_errors=True)
+
+    def write_input(self, changes=None, name="case", base=SMALL):
+        text = toml_text(changed(base, changes or {}))
+        (self.folder / f"{name}.toml").write_text(text, errors="surrogateescape")
+        return text
+
+    def headflow(self, *words, ranks=0, **options):
+        return execute(self.folder, command(*words, ranks=ranks), **options)
+
+    def succeed(self, *words, **options):
+        """The standard output of headflow, which must end with exit code 0 and without a word on standard error."""
+        done = self.headflow(*words, **options)
+        self.assertEqual((done.returncode, done.stderr), (0, ""), f"headflow {' '.join(map(str, words))}")
+        return done.stdout
+
+    def run_flow(self, name, changes=None, words=(), ranks=0, base=SMALL):
+        """The datasets of /flow in NAME.h5, computed from the changed input NAME.toml."""
+        self.write_input(changes, name, base)
+        self.succeed("run", f"{name}.toml", *words, ranks=ranks)
+        return read_group(self.folder / f"{name}.h5")
+
+    def assert_same_bits(self, one, other):
+        """Two {name: array}: the same names, shapes and bits (NaN included)."""
+        self.assertEqual(sorted(one), sorted(other))
+        for name in one:
+            self.assertEqual((one[name].shape, one[name].dtype), (other[name].shape, other[name].dtype), name)
+            where = np.argwhere(one[name] != other[name])[:5].tolist()
+            self.assertTrue(one[name].tobytes() == other[name].tobytes(), f"{name} differs at {where}")
+
+
+def main():
+    unittest.main(verbosity=2)

@@ -1,0 +1,327 @@
+"""Bad input: exit code 2, one line that says what was found, what is allowed and where; no file touched."""
+import os
+import shutil
+import subprocess
+from typing import NamedTuple
+
+import h5py
+import numpy as np
+
+from harness import (PROGRAM, SMALL, Raw, SystemTest, changed, command, content, environment, execute, line_of, main,
+                     side_by_side)
+
+BASE = changed(SMALL, {"population.samples": 64, "population.replicates": 2, "flow.end_time": 0.5, "flow.outputs": 2})
+DISCRETE = {"model.prior": "discrete", "model.signal": None, "model.atoms": [[1.0, 0.0], [0.0, 1.0]]}
+GAUSSIAN = {"model.prior": "gaussian", "model.signal": None, "model.covariance": [[1.0, 0.0], [0.0, 1.0]]}
+CANONICAL = {"model.prior": "canonical-spikes", "model.signal": 2.0, "model.features": 3}
+EXPLICIT = {"start.noise": None, "start.m": [[1.0, 0.5], [0.5, 1.0]]}
+
+
+class Case(NamedTuple):
+    """A change of the valid input, and the words that the message must have. `at`: the line that it must name."""
+    name: str
+    changes: dict
+    words: list
+    at: str = ""
+    arguments: tuple = ()
+    ranks: int = 0
+
+
+SYNTAX = [
+    Case("unknown section", {"modle.tokens": 3}, ["[modle]", "[model]?"], at="modle"),
+    Case("unknown key", {"model.tokenz": 3}, ["model.tokenz", "model.tokens?", '"covariance"'], at="model.tokenz"),
+    Case("unknown key of another section", {"flow.heads": 3}, ["flow.heads", '"end_time"'], at="flow.heads"),
+    Case("missing key", {"model.tokens": None}, ["case.toml", "model.tokens", "missing"]),
+    Case("value missing", {"model.tokens": Raw("")}, ["TOML"], at="model.tokens"),
+    Case("list not closed", {"model.signal": Raw("[2.0, 2.0")}, ["TOML"]),
+    Case("key twice", {"model.tokens": Raw("3\ntokens = 4")}, ["TOML", "tokens"]),
+    Case("not UTF-8", {"model.prior": Raw('"\udcff"')}, ["TOML", "utf-8"], at="model.prior"),
+]
+
+TYPES = [
+    Case("text for a whole number", {"model.tokens": "4"}, ["model.tokens", "'4'", "whole number", ">= 2"],
+         at="model.tokens"),
+    Case("fraction for a whole number", {"model.tokens": 3.5}, ["model.tokens", "3.5", "whole number"],
+         at="model.tokens"),
+    Case("text for a number", {"flow.end_time": "long"}, ["flow.end_time", "'long'", "number", "> 0"],
+         at="flow.end_time"),
+    Case("number for a text", {"model.prior": 3}, ["model.prior", "3", '"flipping-spike"', '"gaussian"'],
+         at="model.prior"),
+    Case("number for a file", {"output.file": 3}, ["output.file", "3", "text"], at="output.file"),
+    Case("number for a truth value", {"population.symmetric": 1}, ["population.symmetric", "1", "true or false"],
+         at="population.symmetric"),
+    Case("text for a list", {"model.signal": "large"}, ["model.signal", "'large'", "numbers"], at="model.signal"),
+    Case("text in a list", {"model.signal": [2.0, "x"]}, ["model.signal", "'x'", "number"], at="model.signal"),
+    Case("list for a matrix", EXPLICIT | {"start.m": [1.0, 2.0]}, ["start.m", "1.0, 2.0", "rows"], at="start.m"),
+    Case("unknown choice", {"flow.method": "5pd"}, ["flow.method", "'5pd'", '"5dp"?', '"euler"'], at="flow.method"),
+    Case("unknown prior", {"model.prior": "flipping"}, ["'flipping'", '"flipping-spike"?'], at="model.prior"),
+]
+
+RANGES = [
+    Case("L < 2", {"model.tokens": 1}, ["model.tokens = 1 ", ">= 2", "4096"], at="model.tokens", ranks=2),
+    Case("L too large", {"model.tokens": 5000}, ["model.tokens = 5000 ", "<= 4096"], at="model.tokens"),
+    Case("H < 1", {"attention.heads": 0}, ["attention.heads = 0 ", ">= 1"], at="attention.heads"),
+    Case("F < 1", CANONICAL | {"model.features": 0}, ["model.features", "0", ">= 1", "canonical-spikes"]),
+    Case("F missing", CANONICAL | {"model.features": None}, ["model.features", ">= 1", "canonical-spikes"]),
+    Case("F negative", CANONICAL | {"model.features": -1}, ["model.features = -1 "], at="model.features"),
+    Case("negative variance", {"model.signal": [2.0, -0.5]}, ["model.signal", "-0.5", ">= 0"], at="model.signal"),
+    Case("not > 0", {"flow.end_time": 0.0}, ["flow.end_time", "0", "> 0"], at="flow.end_time"),
+    Case("not >= 0", {"start.noise": -0.5}, ["start.noise", "-0.5", ">= 0"], at="start.noise"),
+    Case("not <= 1", {"flow.tolerance": 2.0}, ["flow.tolerance", "2", "<= 1"], at="flow.tolerance"),
+    Case("too small", {"flow.tolerance": 1e-15}, ["flow.tolerance", "1e-15", ">= 1e-14"], at="flow.tolerance"),
+    Case("infinite", {"flow.end_time": Raw("inf")}, ["flow.end_time", "inf"], at="flow.end_time"),
+    Case("not a number", EXPLICIT | {"start.v": Raw("nan")}, ["start.v", "nan", "finite"], at="start.v"),
+    Case("seed past what a double counts", {"start.seed": 9000000000000001}, ["start.seed", "9000000000000001"],
+         at="start.seed"),
+    Case("whole number past 64 bits", {"start.seed": 10**30}, [str(10**30)[:5]], at="start.seed"),
+    Case("too many samples", {"population.samples": 1e10}, ["population.samples", "<= 4000000000"],
+         at="population.samples"),
+]
+
+PRIORS = [
+    Case("covariance not symmetric", GAUSSIAN | {"model.covariance": [[1.0, 0.5], [0.25, 1.0]]},
+         ["model.covariance", "symmetric", "0.5", "0.25"]),
+    Case("covariance not positive", GAUSSIAN | {"model.covariance": [[1.0, 2.0], [2.0, 1.0]]},
+         ["model.covariance", "positive semi-definite", "-1"]),
+    Case("covariance not square", GAUSSIAN | {"model.covariance": [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]]},
+         ["model.covariance", "square", "2 x 3"]),
+    Case("covariance missing", GAUSSIAN | {"model.covariance": None}, ["model.covariance", "missing", "gaussian"]),
+    Case("mean of another length", GAUSSIAN | {"model.mean": [1.0, 2.0, 3.0]}, ["model.mean", "2", "found 3"]),
+    Case("weights do not sum to one", DISCRETE | {"model.weights": [0.5, 0.4]},
+         ["model.weights", "sum to one", "0.9"]),
+    Case("negative weight", DISCRETE | {"model.weights": [1.5, -0.5]}, ["model.weights", "-0.5", ">= 0"],
+         at="model.weights"),
+    Case("number of weights", DISCRETE | {"model.weights": [1.0]}, ["model.weights", "2 atoms", "found 1"]),
+    Case("atoms uneven", DISCRETE | {"model.atoms": [[1.0, 0.0], [1.0]]}, ["model.atoms", "equal length"],
+         at="model.atoms"),
+    Case("atoms empty", DISCRETE | {"model.atoms": []}, ["model.atoms", "[]", "rows"], at="model.atoms"),
+    Case("atoms missing", DISCRETE | {"model.atoms": None}, ["model.atoms", "missing", "discrete"]),
+    Case("F against atoms", DISCRETE | {"model.features": 3}, ["model.features = 3", "discrete", "2"]),
+    Case("F against flipping spike", {"model.features": 3}, ["model.features = 3", "flipping-spike", "2"]),
+    Case("F against covariance", GAUSSIAN | {"model.features": 3}, ["model.features = 3", "gaussian", "2"]),
+    Case("signal missing", {"model.signal": None}, ["model.signal", "one or two numbers"]),
+    Case("three signals", {"model.signal": [1.0, 2.0, 3.0]}, ["model.signal", "one or two numbers", "found 3"]),
+    Case("two signals of canonical spikes", CANONICAL | {"model.signal": [1.0, 2.0]}, ["model.signal", "found 2"]),
+    *(Case(f"{key} with another prior", {f"model.{key}": value}, [f"model.{key}", "flipping-spike", "remove"])
+      for key, value in {"atoms": [[1.0, 2.0]], "weights": [1.0], "mean": [1.0], "covariance": [[1.0]]}.items()),
+    Case("signal with another prior", DISCRETE | {"model.signal": 2.0}, ["model.signal", "discrete", "remove"]),
+]
+
+STARTS = [
+    Case("two ways to start", {"start.dimension": 100.0}, ["[start]", "one of", "dimension and noise"]),
+    Case("r without m", {"start.r": [[1.0, 0.0], [0.0, 1.0]]}, ["start.r", "start.m"]),
+    Case("v without m", {"start.v": 2.0}, ["start.v", "start.m"]),
+    Case("r not positive", EXPLICIT | {"start.r": [[1.0, 2.0], [2.0, 1.0]]},
+         ["start.r", "positive semi-definite", "-1"]),
+    Case("r not symmetric", EXPLICIT | {"start.r": [[1.0, 0.5], [0.25, 1.0]]}, ["start.r", "symmetric"]),
+    Case("m of another shape", EXPLICIT | {"start.m": [[1.0, 0.5]]}, ["start.m", "2 x 2", "1 x 2"]),
+    Case("r of another shape", EXPLICIT | {"start.r": [[1.0]]}, ["start.r", "2 x 2", "1 x 1"]),
+    Case("b of another length", EXPLICIT | {"start.b": [1.0]}, ["start.b", "2", "found 1"]),
+    Case("D < F + H", {"start.noise": None, "start.dimension": 3.0}, ["start.dimension", "4", "found 3"]),
+    Case("D no whole number", {"start.noise": None, "start.dimension": 10.5}, ["start.dimension", "10.5", "whole"]),
+    Case("file missing", {"start.noise": None, "start.file": "none.h5"}, ["start.file", "none.h5", "no such file"]),
+    Case("file missing, two ranks", {"start.noise": None, "start.file": "none.h5"}, ["start.file", "none.h5"], ranks=2),
+    Case("file not HDF5", {"start.noise": None, "start.file": "case.toml"}, ["start.file", "case.toml", "HDF5"]),
+    Case("file is a folder", {"start.noise": None, "start.file": "folder"}, ["start.file", "folder"]),
+    Case("file without a flow", {"start.noise": None, "start.file": "empty.h5"}, ["start.file", "empty.h5", "flow"]),
+    Case("file of another shape", {"start.noise": None, "start.file": "five.h5"},
+         ["start.file", "five.h5", "heads = 2", "5 x 2"]),
+]
+
+SAMPLES = [
+    Case("samples not divisible", {"population.samples": 63}, ["population.samples = 63", "replicates = 2"]),
+    Case("fewer samples than replicates", {"population.samples": 1}, ["population.samples = 1", "replicates = 2"]),
+    Case("resample with an adaptive method", {"population.resample": 2},
+         ["population.resample = 2", "euler", '"5dp"']),
+    Case("too many Sobol dimensions", {"model.tokens": 4000}, ["3667", "16001", "monte-carlo"]),
+    Case("closed set too large", {"model.prior": "anisotropic-gaussian", "model.features": 3, "attention.heads": 1024,
+                                  "population.symmetric": True}, ["population.symmetric", "4096"]),
+    Case("too little memory", {"population.memory": 1e-9}, ["population.memory", "1e-09", "needs", "GiB"]),
+    Case("output times repeat", {"flow.output_times": [0.125, 0.125]}, ["flow.output_times", "increase", "0.125"]),
+    Case("output times fall", {"flow.output_times": [0.25, 0.125]}, ["flow.output_times", "increase", "0.125"]),
+    Case("output time past the end", {"flow.output_times": [0.125, 0.75]},
+         ["flow.output_times", "end_time = 0.5", "0.75"]),
+    Case("no output times", {"flow.output_times": []}, ["flow.output_times", "empty"]),
+    Case("negative output time", {"flow.output_times": [-0.5]}, ["flow.output_times", "-0.5", ">= 0"],
+         at="flow.output_times"),
+]
+
+FILES = [
+    Case("output exists", {"output.file": "old.h5"}, ["old.h5", "exists", "--force", "--output"]),
+    Case("output exists, two ranks", {"output.file": "old.h5"}, ["old.h5", "exists", "--force"], ranks=2),
+    Case("output folder missing", {"output.file": "none/x.h5"}, ["none/x.h5", "folder none does not exist"]),
+    Case("output is a folder", {"output.file": "folder"}, ["folder", "is a folder"], arguments=("--force",)),
+    Case("output without a name", {"output.file": ""}, ["output"]),
+    Case("output without a name, two ranks", {"output.file": ""}, ["output"], ranks=2),
+    Case("--output without a name", {}, ["output"], arguments=("--output", "")),
+    Case("output would replace its input", {}, ["case.toml", "input"], arguments=("--output", "case.toml", "--force")),
+    Case("output is no regular file", {"output.file": "pipe"}, ["pipe", "file"], arguments=("--force",)),
+]
+
+COMMANDS = [
+    Case("unknown PETSc option", {}, ["-flow_nonsense", "-flow_ts_"], arguments=("-flow_nonsense",)),
+    Case("unknown PETSc option, two ranks", {}, ["-flow_nonsense"], arguments=("-flow_nonsense",), ranks=2),
+    Case("unknown value of a PETSc option", {}, ["bogus", "5dp"], arguments=("-flow_ts_rk_type", "bogus")),
+    Case("unknown value of a PETSc option, two ranks", {}, ["bogus"], arguments=("-flow_ts_type", "bogus"), ranks=2),
+    Case("implicit method", {}, ["beuler"], arguments=("-flow_ts_type", "beuler")),
+    Case("--set without =", {}, ["--set", "model.tokens", "section.key=value"], arguments=("--set", "model.tokens")),
+    Case("--set without a section", {}, ["--set", "tokens=3", "section.key=value"], arguments=("--set", "tokens=3")),
+    Case("--set without a word", {}, ["--set"], arguments=("--set",)),
+    Case("--set to a bad value", {}, ["model.tokens = 1 ", ">= 2"], arguments=("--set", "model.tokens=1")),
+    Case("--set of an unknown key", {}, ["model.tokenz", "model.tokens?"], arguments=("--set", "model.tokenz=3")),
+    Case("--set of an unknown section", {}, ["[modle]", "[model]?"], arguments=("--set", "modle.tokens=3")),
+    Case("unknown option", {}, ["--bogus", "--help"], arguments=("--bogus",)),
+    Case("a word too many", {}, ["other.toml", "--help"], arguments=("other.toml",)),
+]
+
+
+class InputErrors(SystemTest):
+    def check(self, cases):
+        """Runs the cases side by side, each in a folder of its own with files that must stay."""
+        template = self.folder / "template"
+        (template / "folder").mkdir(parents=True)
+        (template / "old.h5").write_bytes(b"an older result")
+        os.mkfifo(template / "pipe")
+        with h5py.File(template / "empty.h5", "w"):
+            pass
+        with h5py.File(template / "five.h5", "w") as file:
+            shapes = {"m": (1, 5, 2), "q": (1, 5, 5), "b": (1, 5), "v": (1,), "spike_gram": (2, 2)}
+            for name, shape in shapes.items():
+                file[f"flow/{name}"] = np.ones(shape)
+
+        def outcome(case):
+            folder = self.folder / case.name.replace(" ", "-")
+            shutil.copytree(template, folder, copy_function=copy_any)
+            text = self.write_input(case.changes, f"{folder.name}/case", BASE)
+            before = content(folder)
+            done = refused(folder, "run", "case.toml", *case.arguments, ranks=case.ranks)
+            return case, text, done, before == content(folder)
+
+        for case, text, done, untouched in side_by_side(outcome, cases):
+            with self.subTest(case.name):
+                place = f"case.toml:{line_of(text, case.at)}: " if case.at else ""
+                self.assert_refused(done, [place, *case.words])
+                self.assertTrue(untouched, f"files changed; exit code {done.returncode}, {done.stderr}")
+
+    def assert_refused(self, done, words):
+        """Exit code 2 and one line with the words; nothing on standard output."""
+        self.assertEqual(done.returncode, 2, done.stderr)
+        messages = [line for line in done.stderr.splitlines() if "headflow: " in line]
+        self.assertEqual(len(messages), 1, done.stderr)
+        self.assertTrue(messages[0].startswith("headflow: error: "), messages[0])
+        if done.args[0] == str(PROGRAM):  # mpiexec adds words of its own
+            self.assertEqual(done.stderr.count("\n"), 1, done.stderr)
+        for word in words:
+            self.assertIn(word, messages[0])
+        self.assertEqual(done.stdout, "")
+
+    def test_the_base_is_valid(self):
+        """Each case is refused for its change alone."""
+        bases = [{}, DISCRETE, GAUSSIAN, CANONICAL, EXPLICIT, {"start.noise": None, "start.dimension": 4.0},
+                 {"model.tokens": 2, "attention.heads": 1} | CANONICAL | {"model.features": 1}]
+        for i, changes in enumerate(bases):
+            with self.subTest(str(changes)):
+                self.write_input(changes, f"case{i}", BASE)
+        done = side_by_side(lambda i: self.headflow("run", f"case{i}.toml"), range(len(bases)))
+        self.assertEqual([one.stderr for one in done], [""] * len(bases))
+        self.assertEqual([one.returncode for one in done], [0] * len(bases))
+
+    def test_syntax(self):
+        self.check(SYNTAX)
+
+    def test_texts(self):
+        texts = {"tokens = 3\n": ["case.toml:1: ", "tokens", '"model"'],
+                 "\nmodel = 3\n": ["case.toml:2: ", "[model]", "section"],
+                 "[[model]]\ntokens = 3\n": ["case.toml:1: ", "[model]", "section"],
+                 "model.tokens = 3\n[model]\n": ["case.toml:2: ", "TOML", "model"]}
+        for text, words in texts.items():
+            with self.subTest(text):
+                (self.folder / "case.toml").write_text(text)
+                self.assert_refused(refused(self.folder, "run", "case.toml"), words)
+
+    def test_types(self):
+        self.check(TYPES)
+
+    def test_ranges(self):
+        self.check(RANGES)
+
+    def test_priors(self):
+        self.check(PRIORS)
+
+    def test_starts(self):
+        self.check(STARTS)
+
+    def test_samples_and_times(self):
+        self.check(SAMPLES)
+
+    def test_output_files(self):
+        self.check(FILES)
+
+    def test_command_line(self):
+        self.check(COMMANDS)
+
+    def test_set_is_not_blamed_on_the_file(self):
+        self.write_input()
+        self.assertNotIn("case.toml:", self.headflow("run", "case.toml", "--set", "model.tokens=1").stderr)
+
+    def test_subcommands(self):
+        for words, expected in {(): ["subcommand", "--help"], ("runn", "case.toml"): ["runn"], ("run",): ["INPUT"],
+                                ("check",): ["INPUT"], ("info",): ["FILE"]}.items():
+            with self.subTest(words):
+                self.assert_refused(refused(self.folder, *words), expected)
+        self.assert_refused(refused(self.folder, "runn", ranks=2), ["runn"])
+
+    def test_input_file(self):
+        (self.folder / "folder").mkdir()
+        (self.folder / "empty.toml").touch()
+        for word, expected in {"none.toml": ["none.toml", "not exist"], "folder": ["folder"], "": ["input file"],
+                               "empty.toml": ["empty.toml", "model.tokens", "missing"]}.items():
+            for verb in "run", "check":
+                with self.subTest(f"{verb} {word}"):
+                    self.assert_refused(refused(self.folder, verb, word), expected)
+
+    def test_slurm_singletons(self):
+        """srun without PMI starts N programs that each believe to be alone."""
+        self.write_input(base=BASE)
+        before = content(self.folder)
+        alone = {"env": environment(SLURM_NTASKS="4", SLURM_PROCID="1")}
+        self.assert_refused(refused(self.folder, "run", "case.toml", **alone), ["Slurm", "4", "srun --mpi=pmix"])
+        self.assertEqual(before, content(self.folder))
+        self.succeed("run", "case.toml", ranks=1, env=environment(SLURM_NTASKS="4"))
+
+    def test_permissions(self):
+        """A folder that may not be written and an input that may not be read; to root everything is allowed."""
+        self.write_input(base=BASE)
+        self.write_input(name="secret", base=BASE)
+        (self.folder / "locked").mkdir(mode=0o555)
+        (self.folder / "secret.toml").chmod(0)
+        program = shutil.copy2(PROGRAM, self.folder)  # where anybody can reach it
+        self.folder.chmod(0o755)
+        options = {"user": "nobody", "group": "nogroup", "extra_groups": []} if os.geteuid() == 0 else {}
+        before = content(self.folder / "locked")
+        for words, expected in {("case.toml", "--output", "locked/x.h5"): ["locked/x.h5", "locked is not writable"],
+                                ("secret.toml", "--output", "x.h5"): ["secret.toml", "cannot be read"]}.items():
+            with self.subTest(words):
+                done = execute(self.folder, [program, "run", *words], **options)
+                self.assert_refused(done, expected)
+        self.assertEqual(before, content(self.folder / "locked"))
+
+
+def copy_any(source, target):
+    """copytree's copy, for pipes too."""
+    if os.path.isfile(source):
+        shutil.copy2(source, target)
+    else:
+        os.mkfifo(target)
+
+
+def refused(folder, *words, ranks=0, **options):
+    """headflow, which should stop at once; what does not is reported as exit code "hangs"."""
+    try:
+        return execute(folder, command(*words, ranks=ranks), timeout=20, **options)
+    except subprocess.TimeoutExpired as late:
+        return subprocess.CompletedProcess(late.args, "hangs", "", "")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,95 @@
+#pragma once
+// What several tests need: every activation, a model written a second time in the plainest way, and statistics.
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <vector>
+
+#include "headflow/population/population_loss.hpp"
+
+namespace headflow::testing_support {
+
+/// All ranks; never freed, because it would outlive MPI.
+inline const Communicator& world() {
+  static const auto* comm = new Communicator(Communicator::world());
+  return *comm;
+}
+
+inline const std::vector<Activation> all_activations = {Softmax{}, SoftmaxOne{}, BayesSoftmax{}};
+
+/// Deterministic parameters without symmetry.
+inline Parameters generic_parameters(const Shape& shape, double scale = 0.6) {
+  Parameters parameters = Parameters::zero(shape);
+  double* k = parameters.K.data();
+  for (Eigen::Index i = 0; i < parameters.K.size(); ++i)
+    k[i] = scale * std::sin(1.7 * static_cast<double>(i) + 0.3);
+  for (Eigen::Index h = 0; h < parameters.b.size(); ++h)
+    parameters.b[h] = 0.4 * std::cos(2.3 * static_cast<double>(h));
+  parameters.v = 1.3;
+  return parameters;
+}
+
+/// theory.md section 2: A_l of one sequence from its fields chi (H x L), in long double, without any care for speed.
+inline std::vector<long double> reference_attention(const Activation& activation, const Matrix& chi,
+                                                    const Vector& b, double v) {
+  const auto H = chi.rows();
+  const auto L = chi.cols();
+  const std::string_view name = name_of(activation);
+  const bool biased = name != "softmax";
+  const auto field = [&](Eigen::Index h, Eigen::Index l) -> long double {
+    return static_cast<long double>(chi(h, l)) + (biased ? b[h] : 0.0);
+  };
+  // exp(field - top) / (sum of the same), top over what is normalised together: one head, its sink, or all heads.
+  std::vector<long double> A(static_cast<std::size_t>(L), 0);
+  const bool together = name == "bayes-softmax";
+  const long double weight = together ? 1 : (name == "softmax-1" ? v : 1.0) / static_cast<long double>(H);
+  for (Eigen::Index h = 0; h < H; ++h) {
+    const Eigen::Index first = together ? 0 : h;
+    const Eigen::Index last = together ? H : h + 1;
+    long double top = name == "softmax-1" ? 0 : field(first, 0);
+    for (Eigen::Index g = first; g < last; ++g)
+      for (Eigen::Index l = 0; l < L; ++l) top = std::max(top, field(g, l));
+    long double sum = name == "softmax-1" ? std::exp(-top) : 0;
+    for (Eigen::Index g = first; g < last; ++g)
+      for (Eigen::Index l = 0; l < L; ++l) sum += std::exp(field(g, l) - top);
+    for (Eigen::Index l = 0; l < L; ++l)
+      A[static_cast<std::size_t>(l)] += weight * std::exp(field(h, l) - top) / sum;
+  }
+  return A;
+}
+
+/// e = sum_l (delta_{l,1} - A_l)^2 for the tokens x (L x P).
+inline double reference_loss(const Activation& activation, const Parameters& parameters, const Matrix& x) {
+  const auto A = reference_attention(activation, parameters.K * x.transpose(), parameters.b, parameters.v);
+  long double e = 0;
+  for (std::size_t l = 0; l < A.size(); ++l) e += (A[l] - (l == 0)) * (A[l] - (l == 0));
+  return static_cast<double>(e);
+}
+
+/// One sample out of SampleGenerator's layout, as an L x P matrix.
+template <class Real>
+Matrix sample(const Real* x, std::int64_t i, const Shape& shape) {
+  const int lanes = lane_count<Real>;
+  const int P = shape.coordinates();
+  Matrix tokens(shape.tokens, P);
+  for (int l = 0; l < shape.tokens; ++l)
+    for (int p = 0; p < P; ++p)
+      tokens(l, p) = x[(i / lanes * shape.tokens * P + l * P + p) * lanes + i % lanes];
+  return tokens;
+}
+
+/// Mean and its standard error.
+struct Estimate {
+  double mean = 0;
+  double stderr_ = 0;
+};
+inline Estimate estimate(const std::vector<double>& values) {
+  const auto n = static_cast<double>(values.size());
+  Estimate e;
+  for (const double x : values) e.mean += x / n;
+  for (const double x : values) e.stderr_ += (x - e.mean) * (x - e.mean);
+  e.stderr_ = std::sqrt(e.stderr_ / (n * (n - 1)));
+  return e;
+}
+
+}  // namespace headflow::testing_support

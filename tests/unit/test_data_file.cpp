@@ -1,0 +1,90 @@
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <fstream>
+
+#include "headflow/core/data_file.hpp"
+#include "headflow/core/error.hpp"
+#include "support.hpp"
+
+namespace headflow {
+namespace {
+
+using testing_support::world;
+namespace fs = std::filesystem;
+
+/// A folder of this test's own, the same for all ranks.
+class DistributedDataFile : public testing::Test {
+ protected:
+  DistributedDataFile() {
+    folder_ = world().broadcast((fs::temp_directory_path() / ("headflow-" + std::to_string(getpid()))).string());
+    if (world().root()) fs::create_directory(folder_);
+    world().barrier();
+  }
+  ~DistributedDataFile() override {
+    world().barrier();
+    if (world().root()) fs::remove_all(folder_);
+  }
+  std::string path(const std::string& name) const { return folder_ + "/" + name; }
+
+  static DataFile content(std::vector<double> times) {
+    DataFile file;
+    file.attributes["title"] = "a test";
+    file.provenance["input"] = "[model]\ntokens = 4\n";
+    DataGroup& group = file.groups.emplace_back();
+    group.name = "flow";
+    group.dimensions = {{.name = "time", .values = times, .unlimited = true, .long_name = "time"},
+                        {.name = "head", .values = {1, 2}, .long_name = "head"}};
+    Variable b{"b", {"time", "head"}, {}, "1", "bias"};
+    for (std::size_t i = 0; i < 2 * times.size(); ++i) b.data.push_back(0.1 * static_cast<double>(i));
+    group.variables = {b, {"scalar", {}, {2.5}, "1", "a number"}};
+    return file;
+  }
+
+  std::string folder_;
+};
+
+TEST_F(DistributedDataFile, comesBackAsItWasWritten) {
+  write_data_file(world(), path("a.h5"), content({0, 0.5, 2}));
+  const DataReader reader(path("a.h5"));
+  EXPECT_EQ(reader.attributes().at("title"), "a test");
+  EXPECT_EQ(reader.text("provenance/input"), "[model]\ntokens = 4\n");
+  const Numbers b = reader.numbers("flow/b");
+  EXPECT_EQ(b.shape, (std::vector<std::size_t>{3, 2}));
+  EXPECT_EQ(b.data[5], 0.5);
+  EXPECT_EQ(reader.numbers("flow/time").data, (std::vector<double>{0, 0.5, 2}));
+  EXPECT_TRUE(reader.numbers("flow/scalar").shape.empty());
+  EXPECT_EQ(reader.members("/flow"), (std::vector<std::string>{"time", "head", "b", "scalar"}));
+  EXPECT_FALSE(fs::exists(path("a.h5.part")));
+}
+
+TEST_F(DistributedDataFile, aNewVersionReplacesTheOldAtOnce) {
+  write_data_file(world(), path("a.h5"), content({0}));
+  write_data_file(world(), path("a.h5"), content({0, 1}));
+  EXPECT_EQ(DataReader(path("a.h5")).numbers("flow/time").data.size(), 2u);
+}
+
+TEST_F(DistributedDataFile, errorsNameTheFileOnEveryRank) {
+  try {
+    write_data_file(world(), path("missing/a.h5"), content({0}));
+    FAIL() << "no error";
+  } catch (const FileError& error) {
+    FAIL() << "wrong type";
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), ExitCode::file_failure);
+    EXPECT_NE(std::string(error.what()).find("missing/a.h5"), std::string::npos);
+  }
+}
+
+TEST_F(DistributedDataFile, readingRefusesWhatIsNotThere) {
+  EXPECT_THROW(DataReader(path("none.h5")), FileError);
+  if (world().root()) std::ofstream(path("text.h5")) << "no HDF5";
+  world().barrier();
+  EXPECT_THROW(DataReader(path("text.h5")), FileError);
+  write_data_file(world(), path("a.h5"), content({0}));
+  EXPECT_THROW(DataReader(path("a.h5")).numbers("flow/nothing"), FileError);
+  EXPECT_THROW(DataReader(path("a.h5")).numbers("no/group/here"), FileError);
+}
+
+}  // namespace
+}  // namespace headflow

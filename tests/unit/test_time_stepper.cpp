@@ -1,0 +1,167 @@
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+#include "headflow/core/error.hpp"
+#include "headflow/core/petsc.hpp"
+#include "headflow/flow/stages.hpp"
+#include "headflow/flow/time_stepper.hpp"
+
+namespace headflow {
+namespace {
+
+/// y' = -y + sin(5 t) y', two components with different rates; y_i' = -a_i y_i + cos t.
+void forced_decay(double t, std::span<const double> y, std::span<double> f) {
+  f[0] = -y[0] + std::cos(t);
+  f[1] = -3 * y[1] * y[1];
+}
+
+/// Exact solution from y(0) = (0.5, 1): y_1 = (sin t + cos t)/2, y_2 = 1/(1 + 3t).
+double exact(int i, double t) { return i == 0 ? 0.5 * (std::sin(t) + std::cos(t)) : 1 / (1 + 3 * t); }
+
+/// Largest error at times off the step grid, up to t = 2, with the fixed step h.
+double largest_error(const std::string& method, double h) {
+  const double y0[] = {0.5, 1.0};
+  const TimeStepper::Options options{.method = method, .tolerance = 1e-3, .step = h};
+  set_petsc_option("-flow_ts_adapt_type", "none");
+  TimeStepper stepper(options, forced_decay, y0, 3);
+  double error = 0;
+  while (stepper.time() < 2) {
+    stepper.step();
+    const double t = stepper.previous_time() + 0.6 * stepper.step_size();
+    const auto y = stepper.resolve(t);
+    error = std::max({error, std::abs(y[0] - exact(0, t)), std::abs(y[1] - exact(1, t))});
+  }
+  return error;
+}
+
+class FixedStep : public testing::Test {
+ protected:
+  ~FixedStep() override { PetscOptionsClearValue(nullptr, "-flow_ts_adapt_type"); }
+};
+
+// log2 of the error ratio under halving of the step: the method's order (5dp between steps: its dense output's, 4).
+TEST_F(FixedStep, everyMethodHasItsOrder) {
+  const std::vector<std::pair<std::string, int>> methods = {{"euler", 1}, {"1fe", 1}, {"2a", 2},  {"2b", 2}, {"3", 3},
+                                                            {"3bs", 3},   {"4", 4},   {"5f", 5}, {"5bs", 5}, {"5dp", 4}};
+  for (const auto& [method, order] : methods) {
+    const double ratio = largest_error(method, 0.02) / largest_error(method, 0.01);
+    EXPECT_GT(std::log2(ratio), order - 0.7) << method;
+    EXPECT_LT(std::log2(ratio), order + 1.6) << method;
+  }
+}
+
+TEST(TimeStepper, everyMethodOfTheListRuns) {
+  const double y0[] = {0.5, 1.0};
+  for (const auto& method : TimeStepper::methods()) {
+    TimeStepper stepper({.method = method, .tolerance = 1e-8, .step = 0.01}, forced_decay, y0, 1);
+    while (stepper.time() < 1) stepper.step();
+    const bool first_order = method == "euler" || method == "1fe";
+    EXPECT_NEAR(stepper.resolve(1)[0], exact(0, 1), first_order ? 1e-2 : 1e-4) << method;
+    EXPECT_NEAR(stepper.resolve(1)[1], exact(1, 1), first_order ? 1e-2 : 1e-4) << method;
+  }
+}
+
+TEST(TimeStepper, toleranceIsKept) {
+  const double y0[] = {0.5, 1.0};
+  for (const double tolerance : {1e-4, 1e-7, 1e-10}) {
+    TimeStepper stepper({.tolerance = tolerance}, forced_decay, y0, 5);
+    while (stepper.time() < 5) stepper.step();
+    EXPECT_NEAR(stepper.resolve(5)[0], exact(0, 5), 50 * tolerance);
+  }
+}
+
+TEST(TimeStepper, lookingBetweenStepsLeavesNoTrace) {
+  const double y0[] = {0.5, 1.0};
+  for (const std::string method : {"5dp", "3bs", "euler", "8vr"}) {
+    TimeStepper quiet({.method = method, .step = 0.05}, forced_decay, y0, 2);
+    TimeStepper asked({.method = method, .step = 0.05}, forced_decay, y0, 2);
+    while (quiet.time() < 2) {
+      quiet.step();
+      asked.step();
+      for (const double s : {0.2, 0.7}) {
+        const double t = asked.previous_time() + s * asked.step_size();
+        EXPECT_NEAR(asked.interpolate(t)[0], exact(0, t), 0.05);
+        asked.resolve(t);
+      }
+      ASSERT_EQ(quiet.time(), asked.time()) << method;
+      ASSERT_EQ(quiet.state(), asked.state()) << method;
+    }
+  }
+}
+
+TEST(TimeStepper, anExceptionOfTheRightHandSideComesOutAsItIs) {
+  const double y0[] = {1.0};
+  TimeStepper stepper({}, [](double, auto, auto) { throw NumericalError("from inside"); }, y0, 1);
+  try {
+    stepper.step();
+    FAIL() << "no exception";
+  } catch (const NumericalError& error) {
+    EXPECT_STREQ(error.what(), "from inside");
+  }
+}
+
+TEST(TimeStepper, anUnknownPetscOptionIsAnError) {
+  const double y0[] = {1.0};
+  set_petsc_option("-flow_nonsense", "3");
+  EXPECT_THROW(TimeStepper({}, [](double, auto, auto f) { f[0] = 0; }, y0, 1), InputError);
+  PetscOptionsClearValue(nullptr, "-flow_nonsense");
+  EXPECT_NO_THROW(TimeStepper({}, [](double, auto, auto f) { f[0] = 0; }, y0, 1));
+}
+
+TEST(PetscVector, ownsExactlyOneReference) {
+  PetscVector a(3);
+  PetscInt references = 0;
+  PetscVector b(std::move(a));
+  EXPECT_EQ(a.handle(), nullptr);
+  PetscObjectGetReference(reinterpret_cast<PetscObject>(b.handle()), &references);
+  EXPECT_EQ(references, 1);
+  Vec kept = b.handle();
+  PetscObjectReference(reinterpret_cast<PetscObject>(kept));
+  { PetscVector c(std::move(b)); }
+  PetscObjectGetReference(reinterpret_cast<PetscObject>(kept), &references);
+  EXPECT_EQ(references, 1);
+  VecDestroy(&kept);
+}
+
+/// m(t): both heads rise as 2 (1 - e^-t) along feature 1, split as +-0.01 e^{t/2} along feature 2.
+Matrix two_phases(double t) {
+  Matrix m(2, 2);
+  const double common = 2 * (1 - std::exp(-t));
+  const double split = 0.01 * std::exp(0.5 * t);
+  m << common, split, common, -split;
+  return m;
+}
+
+TEST(StageFinder, findsAlignmentAndSplitInsideSteps) {
+  StageFinder finder(Vector{{1, 0}}, 0.3);
+  finder.start(0, two_phases(0));
+  for (double t = 0; t < 9; t += 0.5) finder.step(t, t + 0.5, two_phases);
+  const Stages stages = finder.stages();
+  // the plateau is |mbar| in the step of the split, 2 (1 - e^-7) or so
+  EXPECT_NEAR(stages.alignment_time, std::log(2.0), 2e-3);
+  EXPECT_TRUE(std::isnan(stages.split_time[0]));
+  EXPECT_NEAR(stages.split_time[1], 2 * std::log(30.0), 1e-9);
+}
+
+TEST(StageFinder, reportsNothingWhereNothingHappens) {
+  StageFinder finder(Vector{{1, 0}}, 0.3);
+  const auto still = [](double) { return Matrix(Matrix::Constant(2, 2, 0.1)); };
+  finder.start(0, still(0));
+  finder.step(0, 1, still);
+  EXPECT_TRUE(std::isnan(finder.stages().alignment_time));
+  EXPECT_TRUE(std::isnan(finder.stages().split_time[0]));
+  StageFinder centred(Vector{{0, 0}}, 0.3);  // no mean signal, no common direction
+  centred.start(0, two_phases(0));
+  centred.step(0, 5, two_phases);
+  EXPECT_TRUE(std::isnan(centred.stages().alignment_time));
+}
+
+TEST(StageFinder, headsThatStartApartAreSplitAtTheStart) {
+  StageFinder finder(Vector{{1, 0}}, 0.005);
+  finder.start(0, two_phases(0));
+  EXPECT_EQ(finder.stages().split_time[1], 0.0);
+}
+
+}  // namespace
+}  // namespace headflow
