@@ -11,6 +11,7 @@
 
 #include "headflow/core/data_file.hpp"
 #include "headflow/core/error.hpp"
+#include "headflow/run/named_priors.hpp"
 
 namespace headflow {
 namespace {
@@ -32,72 +33,6 @@ std::string read_text(const Communicator& comm, const std::string& path) {
 
 Vector to_vector(const std::vector<double>& values) {
   return Eigen::Map<const Vector>(values.data(), static_cast<Eigen::Index>(values.size()));
-}
-
-/// Throws unless `given` keys belong to the chosen prior.
-void refuse(bool given, const char* key, const std::string& prior) {
-  if (given)
-    throw InputError(fmt::format("model.{} has no meaning for prior = \"{}\"; remove it", key, prior));
-}
-
-std::vector<double> signal_of(const ModelKeys& model, std::size_t most) {
-  if (!model.signal || model.signal->empty() || model.signal->size() > most)
-    throw InputError(fmt::format("model.signal must be {} for prior = \"{}\", found {}",
-                                 most == 1 ? "one number" : "one or two numbers", model.prior,
-                                 model.signal ? model.signal->size() : 0));
-  return *model.signal;
-}
-
-/// F as given, or as the prior tells it.
-int features_of(const ModelKeys& model) {
-  std::int64_t told = 0;
-  if (model.prior == "flipping-spike") told = 2;
-  if (model.prior == "discrete" && model.atoms) told = model.atoms->cols();
-  if (model.prior == "gaussian" && model.covariance) told = model.covariance->cols();
-  if (told != 0 && model.features != 0 && model.features != told)
-    throw InputError(fmt::format("model.features = {} but prior = \"{}\" has {} features here",
-                                 model.features, model.prior, told));
-  const std::int64_t features = told != 0 ? told : model.features;
-  if (features < 1)
-    throw InputError(fmt::format("model.features must be >= 1 for prior = \"{}\", found {}",
-                                 model.prior, features));
-  return static_cast<int>(features);
-}
-
-/// The one place that maps a prior's name and keys to its law.
-Prior prior_of(const ModelKeys& model, int features) {
-  const std::string& name = model.prior;
-  const bool discrete = name == "discrete";
-  const bool gaussian = name == "gaussian";
-  refuse(model.atoms.has_value() && !discrete, "atoms", name);
-  refuse(model.weights.has_value() && !discrete, "weights", name);
-  refuse(model.mean.has_value() && !gaussian, "mean", name);
-  refuse(model.covariance.has_value() && !gaussian, "covariance", name);
-  refuse(model.signal.has_value() && (discrete || gaussian), "signal", name);
-  if (name == "flipping-spike") {
-    const auto nu = signal_of(model, 2);
-    return flipping_spike(nu.front(), nu.back());
-  }
-  if (name == "canonical-spikes") return canonical_spikes(features, signal_of(model, 1)[0]);
-  if (name == "anisotropic-gaussian") {
-    const auto nu = signal_of(model, 2);
-    return anisotropic_gaussian(features, nu.front(), nu.back());
-  }
-  if (discrete) {
-    if (!model.atoms) throw InputError("model.atoms is missing (prior = \"discrete\")");
-    const auto count = model.atoms->rows();
-    return discrete_prior(*model.atoms, model.weights
-                                            ? to_vector(*model.weights)
-                                            : Vector::Constant(count, 1.0 / static_cast<double>(count)));
-  }
-  if (!model.covariance) throw InputError("model.covariance is missing (prior = \"gaussian\")");
-  if (model.covariance->rows() != features)
-    throw InputError(fmt::format("model.covariance must be square, found {} x {}",
-                                 model.covariance->rows(), model.covariance->cols()));
-  const Vector mean = model.mean ? to_vector(*model.mean) : Vector::Zero(features);
-  if (mean.size() != features)
-    throw InputError(fmt::format("model.mean must have {} numbers, found {}", features, mean.size()));
-  return gaussian_prior(mean, *model.covariance);
 }
 
 /// Throws unless `matrix` (or list) has the shape that the model needs.
@@ -205,15 +140,6 @@ FlowOptions flow_of(const FlowKeys& keys, std::int64_t resample) {
   return flow;
 }
 
-Activation activation_of(const std::string& name) {
-  Activation activation;
-  const auto take = [&]<class A>(A candidate) {
-    if (A::name == name) activation = candidate;
-  };
-  [&]<class... A>(std::variant<A...>*) { (take(A{}), ...); }(static_cast<Activation*>(nullptr));
-  return activation;
-}
-
 /// A sample block must fit in the budget, or nothing can be computed.
 void require_memory(const Configuration& configuration) {
   const double block = static_cast<double>(block_size) * configuration.shape.tokens *
@@ -238,7 +164,7 @@ Configuration read_configuration(const Communicator& comm, const InputRequest& r
   if (!keys.start.dimension && !keys.start.m && !keys.start.file && !keys.start.noise)
     keys.start.noise = 0.01;
   Configuration configuration{.shape = shape,
-                              .activation = activation_of(keys.attention.activation),
+                              .activation = activation_named(keys.attention.activation),
                               .prior = prior_of(keys.model, features),
                               .start = start_of(comm, keys.start, shape),
                               .sampling = sampling_of(keys.population),

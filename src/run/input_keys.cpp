@@ -1,6 +1,8 @@
 #include "headflow/run/input_keys.hpp"
 
 #include "headflow/flow/time_stepper.hpp"
+#include "headflow/model/attention.hpp"
+#include "headflow/run/named_priors.hpp"
 
 namespace headflow {
 namespace {
@@ -16,7 +18,7 @@ void visit(ModelKeys& keys, KeyVisitor& visitor) {
   visitor.key({"features", "F, hidden spikes; may be left out where the prior tells it"},
               keys.features, {.least = 0, .most = 1024});
   visitor.key({"prior", "law of the feature weights theta", true}, keys.prior,
-              {"flipping-spike", "canonical-spikes", "anisotropic-gaussian", "discrete", "gaussian"});
+              prior_names());
   visitor.key({"signal", "nu, one or two variances: [nu_1, nu_2] of the flipping spike, [nu_1, nu_F] of the "
                          "anisotropic Gaussian (one number: isotropic), nu of the canonical spikes"},
               keys.signal, at_least_zero);
@@ -31,7 +33,7 @@ void visit(AttentionKeys& keys, KeyVisitor& visitor) {
   visitor.section("attention", "the model that learns");
   visitor.key({"heads", "H, attention heads", true}, keys.heads, {.least = 1, .most = 1024});
   visitor.key({"activation", "how scores are normalised"}, keys.activation,
-              {"softmax", "softmax-1", "bayes-softmax"});
+              activation_names());
 }
 
 void visit(StartKeys& keys, KeyVisitor& visitor) {

@@ -27,7 +27,7 @@ class Invariance(SystemTest):
         def flow(numbered):
             number, (changes, ranks) = numbered
             (self.folder / f"case{number}.toml").write_text(toml_text(changed(SMALL, changes)))
-            done = execute(self.folder, command("run", f"case{number}.toml", ranks=ranks))
+            done = execute(self.folder, command("run", f"case{number}.toml", "--force", ranks=ranks))
             return done.stderr or read_group(self.folder / f"case{number}.h5")
 
         results = side_by_side(flow, enumerate(runs))

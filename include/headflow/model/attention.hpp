@@ -1,7 +1,8 @@
 #pragma once
+#include <string>
 #include <string_view>
-#include <tuple>
 #include <variant>
+#include <vector>
 
 namespace headflow {
 
@@ -78,6 +79,19 @@ using Activation = std::variant<Softmax, SoftmaxOne, BayesSoftmax>;
 
 inline std::string_view name_of(const Activation& activation) {
   return std::visit([](auto a) { return decltype(a)::name; }, activation);
+}
+inline std::vector<std::string> activation_names() {
+  return []<class... A>(std::variant<A...>*) {
+    return std::vector<std::string>{std::string(A::name)...};
+  }(static_cast<Activation*>(nullptr));
+}
+/// The activation of that name, which must be one of activation_names().
+inline Activation activation_named(std::string_view name) {
+  Activation found;
+  [&]<class... A>(std::variant<A...>*) {
+    ((A::name == name ? void(found = A{}) : void()), ...);
+  }(static_cast<Activation*>(nullptr));
+  return found;
 }
 inline Trained trained_by(const Activation& activation) {
   return std::visit([](auto a) { return decltype(a)::trained; }, activation);
