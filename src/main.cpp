@@ -1,8 +1,9 @@
 #include <fmt/format.h>
 
+#include <chrono>
 #include <cstdio>
 #include <exception>
-#include <optional>
+#include <thread>
 
 #include "headflow/core/cpu_check.hpp"
 #include "headflow/core/error.hpp"
@@ -28,16 +29,19 @@ int execute(const headflow::Communicator& comm, int argc, char** argv) {
   return static_cast<int>(ExitCode::finished);
 }
 
-/// Errors of input and files are the same on every rank (Communicator::on_root sees to that): rank 0 prints, all return.
-/// Anything else may have hit one rank alone, so it ends all of them.
+/// Errors of input are the same on every rank: rank 0 prints, all return. Any other error may have hit one rank alone, so
+/// it ends all of them; the other ranks leave rank 0 time to say the same first.
 int run_and_report(const headflow::Communicator& comm, int argc, char** argv) {
   try {
     return execute(comm, argc, argv);
   } catch (const headflow::Error& error) {
     if (comm.root()) fmt::print(stderr, "headflow: error: {}\n", error.what());
-    if (error.code() == ExitCode::bad_input || comm.size() == 1) return static_cast<int>(error.code());
-    if (!comm.root()) fmt::print(stderr, "headflow: error on rank {}: {}\n", comm.rank(), error.what());
     std::fflush(stderr);
+    if (error.code() == ExitCode::bad_input || comm.size() == 1) return static_cast<int>(error.code());
+    if (!comm.root()) {
+      std::this_thread::sleep_for(std::chrono::seconds(2));
+      fmt::print(stderr, "headflow: error on rank {}: {}\n", comm.rank(), error.what());
+    }
     headflow::MpiSession::abort(static_cast<int>(error.code()));
   } catch (const std::exception& error) {
     fmt::print(stderr, "headflow: internal error on rank {}: {}\n", comm.rank(), error.what());

@@ -193,7 +193,7 @@ DataReader::DataReader(const std::string& path) : path_(path) {
   quiet();
   file_ = H5Fopen(path.c_str(), H5F_ACC_RDONLY, H5P_DEFAULT);
   if (file_ < 0)
-    throw FileError("cannot open " + path +
+    throw InputError("cannot open " + path +
                     (std::filesystem::exists(path) ? ": not a readable HDF5 file" : ": no such file"));
 }
 
@@ -209,7 +209,7 @@ bool DataReader::has(const std::string& name) const {
 }
 
 Numbers DataReader::numbers(const std::string& name) const {
-  if (!has(name)) throw FileError(path_ + " has no dataset " + name);
+  if (!has(name)) throw InputError(path_ + " has no dataset " + name);
   const Dataset dataset(H5Dopen2(file_, name.c_str(), H5P_DEFAULT), path_ + ": " + name);
   const Space space(H5Dget_space(dataset), name);
   const int rank = H5Sget_simple_extent_ndims(space);
@@ -224,7 +224,7 @@ Numbers DataReader::numbers(const std::string& name) const {
 }
 
 std::string DataReader::text(const std::string& name) const {
-  if (!has(name)) throw FileError(path_ + " has no text " + name);
+  if (!has(name)) throw InputError(path_ + " has no text " + name);
   const Dataset dataset(H5Dopen2(file_, name.c_str(), H5P_DEFAULT), path_ + ": " + name);
   const Type type(H5Tcopy(H5T_C_S1), name);
   check(H5Tset_size(type, H5T_VARIABLE), name);

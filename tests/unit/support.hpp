@@ -15,7 +15,10 @@ inline const Communicator& world() {
   return *comm;
 }
 
-inline const std::vector<Activation> all_activations = {Softmax{}, SoftmaxOne{}, BayesSoftmax{}};
+/// Every activation of the list in attention.hpp.
+inline const std::vector<Activation> all_activations = []<class... A>(std::variant<A...>*) {
+  return std::vector<Activation>{A{}...};
+}(static_cast<Activation*>(nullptr));
 
 /// Deterministic parameters without symmetry.
 inline Parameters generic_parameters(const Shape& shape, double scale = 0.6) {

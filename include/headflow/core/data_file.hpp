@@ -51,7 +51,7 @@ struct Numbers {
   std::vector<double> data;
 };
 
-/// Reading, by one process. Throws FileError when the file or the dataset is not there.
+/// Reading, by one process, of a file that the user has named. Throws InputError when it, or the dataset, is not there.
 class DataReader {
  public:
   explicit DataReader(const std::string& path);

@@ -31,8 +31,7 @@ struct Configuration {
   Prior signal() const { return prior.transformed(start.spike_factor.transpose()); }
 };
 
-/// Reads and checks the whole input; the file is read by rank 0. Collective. Throws InputError (FileError for a start file
-/// that cannot be read).
+/// Reads and checks the whole input; the file is read by rank 0. Collective. Throws InputError.
 Configuration read_configuration(const Communicator& comm, const InputRequest& request);
 
 /// Throws InputError when the output exists (unless `force`) or its folder is not there or not writable. Collective.
