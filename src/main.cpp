@@ -37,7 +37,10 @@ int run_and_report(const headflow::Communicator& comm, int argc, char** argv) {
   } catch (const headflow::Error& error) {
     if (comm.root()) fmt::print(stderr, "headflow: error: {}\n", error.what());
     std::fflush(stderr);
-    if (error.code() == ExitCode::bad_input || comm.size() == 1) return static_cast<int>(error.code());
+    // After a failed write HDF5 and MPI-IO hold files that they cannot close: an orderly end would crash.
+    const bool orderly = error.code() == ExitCode::bad_input ||
+                         (comm.size() == 1 && error.code() != ExitCode::file_failure);
+    if (orderly) return static_cast<int>(error.code());
     if (!comm.root()) {
       std::this_thread::sleep_for(std::chrono::seconds(2));
       fmt::print(stderr, "headflow: error on rank {}: {}\n", comm.rank(), error.what());

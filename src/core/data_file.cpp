@@ -22,8 +22,8 @@ class Handle {
  public:
   Handle(hid_t id, const std::string& what) : id_(id) {
     if (id < 0)
-      throw FileError("HDF5 failed at: " + what +
-                      " (on file systems without locks set HDF5_USE_FILE_LOCKING=FALSE; if Open MPI's own "
+      throw FileError("HDF5 failed at " + what +
+                      " (is the disk full? On file systems without locks set HDF5_USE_FILE_LOCKING=FALSE; if Open MPI's own "
                       "MPI-IO hangs or fails, try mpirun --mca io romio321)");
   }
   ~Handle() {
@@ -49,7 +49,7 @@ using Attribute = Handle<H5Aclose>;
 using Properties = Handle<H5Pclose>;
 
 void check(herr_t code, const std::string& what) {
-  if (code < 0) throw FileError("HDF5 failed at: " + what);
+  if (code < 0) throw FileError("HDF5 failed at " + what + " (is the disk full?)");
 }
 
 void write_attribute(hid_t object, const std::string& name, const std::string& value) {
@@ -179,8 +179,12 @@ void quiet() { H5Eset_auto2(H5E_DEFAULT, nullptr, nullptr); }
 void write_data_file(const Communicator& comm, const std::string& path, const DataFile& content) {
   quiet();
   const std::string temporary = path + ".part";
-  comm.on_root([&] { write_texts(temporary, content); });
-  write_groups(comm, temporary, content);
+  try {
+    comm.on_root([&] { write_texts(temporary, content); });
+    write_groups(comm, temporary, content);
+  } catch (const Error& error) {
+    throw FileError("cannot write " + temporary + ": " + error.what());
+  }
   comm.on_root([&] {
     sync(temporary, O_RDONLY);
     std::filesystem::rename(temporary, path);

@@ -55,7 +55,10 @@ class TimeStepper::Impl {
   void step() {
     start_time_ = time();
     start_y_ = state();
+    // A method that reuses its last stage does not ask for f here again.
+    start_f_ = known_.at(start_time_, start_y_) ? known_.f : std::vector<double>();
     one_step(ts_);
+    petsc_check(TSMonitor(ts_, static_cast<PetscInt>(steps()), time(), y_.handle()), "TSMonitor");
   }
 
   double time() const {
@@ -93,6 +96,12 @@ class TimeStepper::Impl {
 
   void invalidate() { known_ = {}; }
 
+  std::int64_t steps() const {
+    PetscInt steps = 0;
+    petsc_check(TSGetStepNumber(ts_, &steps), "TSGetStepNumber");
+    return steps;
+  }
+
   TS ts_ = nullptr;
   double start_time_ = 0;
 
@@ -110,9 +119,23 @@ class TimeStepper::Impl {
     petsc_check(TSSetMaxTime(ts, end_time), "TSSetMaxTime");
     petsc_check(TSSetExactFinalTime(ts, TS_EXACTFINALTIME_STEPOVER), "TSSetExactFinalTime");
     petsc_check(TSSetSolution(ts, y.handle()), "TSSetSolution");
-    petsc_check(TSSetFromOptions(ts), "TSSetFromOptions");
+    set_from_options(ts);
     petsc_check(TSSetUp(ts), "TSSetUp");
     return ts;
+  }
+
+  /// The command line wins; what PETSc refuses there is the user's input.
+  static void set_from_options(TS ts) {
+    try {
+      petsc_check(TSSetFromOptions(ts), "TSSetFromOptions");
+    } catch (const NumericalError& error) {
+      throw InputError(error.what());
+    }
+    TSType type = nullptr;
+    petsc_check(TSGetType(ts, &type), "TSGetType");
+    if (!one_of(type, {TSRK, TSEULER, TSSSP}))
+      throw InputError(std::string("the time stepper must be explicit (") + TSRK + ", " + TSEULER + " or " + TSSSP +
+                       "), found -flow_ts_type " + type);
   }
 
   void one_step(TS ts) {
@@ -186,6 +209,10 @@ class TimeStepper::Impl {
     std::vector<double> y(end_y.size());
     for (std::size_t i = 0; i < y.size(); ++i) y[i] = start_y_[i] + s * (end_y[i] - start_y_[i]);
     if (dense_ == Dense::line) return y;
+    if (start_f_.empty()) {
+      start_f_.resize(y.size());
+      f_(start_time_, start_y_, start_f_);
+    }
     if (!known_.at(time(), end_y)) {
       Derivative end{time(), end_y, std::vector<double>(y.size())};
       f_(end.t, end.y, end.f);
@@ -222,11 +249,7 @@ std::vector<double> TimeStepper::interpolate(double t) { return impl_->interpola
 std::vector<double> TimeStepper::resolve(double t) { return impl_->resolve(t); }
 void TimeStepper::invalidate() { impl_->invalidate(); }
 
-std::int64_t TimeStepper::steps() const {
-  PetscInt steps = 0;
-  petsc_check(TSGetStepNumber(impl_->ts_, &steps), "TSGetStepNumber");
-  return steps;
-}
+std::int64_t TimeStepper::steps() const { return impl_->steps(); }
 
 std::int64_t TimeStepper::rejected_steps() const {
   PetscInt rejected = 0;

@@ -56,7 +56,7 @@ Matrix symmetric_root(const Matrix& r) {
   const double largest = solver.eigenvalues().cwiseAbs().maxCoeff();
   const double smallest = solver.eigenvalues().minCoeff();
   if (smallest < -1e-9 * largest)
-    throw InputError("r must be positive semi-definite, but has the eigenvalue " +
+    throw InputError("start.r must be positive semi-definite, but has the eigenvalue " +
                      std::to_string(smallest));
   const Vector root = solver.eigenvalues().cwiseMax(0).cwiseSqrt();
   return solver.eigenvectors() * root.asDiagonal() * solver.eigenvectors().transpose();

@@ -138,12 +138,12 @@ Prior anisotropic_gaussian(int features, double nu_1, double nu_F) {
 
 Prior discrete_prior(const Matrix& atoms, const Vector& weights) {
   if (weights.size() != atoms.rows())
-    throw InputError("a discrete prior needs one weight for each of its " +
+    throw InputError("model.weights must have one weight for each of the " +
                      std::to_string(atoms.rows()) + " atoms, found " +
                      std::to_string(weights.size()));
-  if (weights.minCoeff() < 0) throw InputError("the weights of a discrete prior must be >= 0");
+  if (weights.minCoeff() < 0) throw InputError("model.weights must be >= 0");
   if (std::abs(weights.sum() - 1) > 1e-9)
-    throw InputError("the weights of a discrete prior must sum to one, found " +
+    throw InputError("model.weights must sum to one, found " +
                      std::to_string(weights.sum()));
   return Prior(DiscreteLaw{atoms, weights});
 }
@@ -151,10 +151,10 @@ Prior discrete_prior(const Matrix& atoms, const Vector& weights) {
 Prior gaussian_prior(const Vector& mean, const Matrix& covariance) {
   const double scale = covariance.cwiseAbs().maxCoeff();
   if ((covariance - covariance.transpose()).cwiseAbs().maxCoeff() > 1e-12 * scale)
-    throw InputError("the covariance of a Gaussian prior must be symmetric");
+    throw InputError("model.covariance must be symmetric");
   const Eigen::SelfAdjointEigenSolver<Eigen::MatrixXd> solver(covariance);
   if (solver.eigenvalues().minCoeff() < -1e-9 * scale)
-    throw InputError("the covariance must be positive semi-definite, but has the eigenvalue " +
+    throw InputError("model.covariance must be positive semi-definite, but has the eigenvalue " +
                      std::to_string(solver.eigenvalues().minCoeff()));
   const Vector root = solver.eigenvalues().cwiseMax(0).cwiseSqrt();
   const Matrix vectors = solver.eigenvectors();

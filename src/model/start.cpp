@@ -38,7 +38,7 @@ Start random_start(const Shape& shape, double dimension, double eta, bool orthon
   const int H = shape.heads;
   if (!(dimension >= F + H))
     throw InputError("start.dimension must be at least features + heads = " +
-                     std::to_string(F + H));
+                     std::to_string(F + H) + ", found " + std::to_string(dimension));
   const RandomStream stream(seed, Purpose::start);
   const Matrix T = random_triangle(F + H, stream,
                                    [&](RandomSequence& sequence, Eigen::Index row) {
@@ -75,18 +75,14 @@ Start explicit_start(const Matrix& m, const Matrix& r, const Vector& b, double v
   return start;
 }
 
-Start start_from_overlaps(const Matrix& m, const Matrix& q, const Matrix& spike_gram,
-                          const Vector& b, double v) {
+Start start_from_state(const Matrix& m, const Matrix& u, const Matrix& spike_gram, const Vector& b, double v) {
   const Eigen::LLT<Eigen::MatrixXd> cholesky(spike_gram);
   if (cholesky.info() != Eigen::Success)
     throw InputError("the Gram matrix of the spikes must be positive definite");
   const Matrix S = cholesky.matrixL();
   const Matrix projected =
       S.triangularView<Eigen::Lower>().solve(m.transpose()).transpose();  // m = K[:, :F] S'
-  const Matrix r = q - projected * projected.transpose();
-  // A finished flow ends near r = 0, where rounding of q can leave r slightly negative.
-  const Matrix tiny = 1e-12 * q.trace() * Matrix::Identity(q.rows(), q.rows());
-  Start start{parameters_of(projected, symmetric_root(r + tiny)), S};
+  Start start{parameters_of(projected, u), S};
   start.parameters.b = b;
   start.parameters.v = v;
   return start;

@@ -73,8 +73,8 @@ Pilot measure(const Configuration& configuration) {
 
 void check(const Communicator& comm, const Command& command) {
   const Configuration configuration = read_configuration(comm, command.request);
+  const PetscSession petsc(command.petsc_options);  // collective
   if (!comm.root()) return;
-  const PetscSession petsc(command.petsc_options);
   fmt::print("{}\n", configuration.resolved);
   const PopulationCost cost =
       PopulationLoss::cost(configuration.shape, configuration.signal(), configuration.sampling, comm.size());
@@ -82,7 +82,7 @@ void check(const Communicator& comm, const Command& command) {
   const auto samples = static_cast<double>(cost.samples_per_rank);
   const double generate = samples * pilot.seconds_to_generate;
   const double rhs =
-      samples * static_cast<double>(cost.images) * pilot.seconds_per_sample / 1 + (cost.kept ? 0 : generate);
+      samples * static_cast<double>(cost.images) * pilot.seconds_per_sample + (cost.kept ? 0 : generate);
   const double evaluations = pilot.right_hand_sides + static_cast<double>(configuration.flow.output_times.size());
   fmt::print("# ranks                      {}\n", comm.size());
   fmt::print("# samples per rank           {}{}\n", cost.samples_per_rank,

@@ -26,6 +26,12 @@ std::vector<std::string> take_petsc_options(std::vector<std::string>& words) {
   return options;
 }
 
+void require_known_command(const std::vector<std::string>& words) {
+  if (words.empty() || words[0].starts_with("-")) return;
+  if (words[0] != "run" && words[0] != "check" && words[0] != "info")
+    throw InputError(fmt::format("unknown subcommand \"{}\"; known: run, check, info (headflow --help)", words[0]));
+}
+
 std::string footer() {
   return "Exit codes: 0 finished, 2 bad input, 3 numerical failure, 4 file failure.\n"
          "Words that start with -flow_ go to PETSc (-flow_ts_rk_type 3bs, -flow_ts_monitor, ..).\n\n"
@@ -40,6 +46,7 @@ Command read_command_line(int argc, char** argv, bool root) {
   std::vector<std::string> words(argv + 1, argv + argc);
   command.command_line = fmt::format("{}", fmt::join(argv, argv + argc, " "));
   command.petsc_options = take_petsc_options(words);
+  require_known_command(words);
   std::reverse(words.begin(), words.end());  // as CLI11 wants them
 
   CLI::App app("How the heads of multi-head softmax attention specialize: order-parameter flows of the "
@@ -53,7 +60,9 @@ Command read_command_line(int argc, char** argv, bool root) {
     sub->add_option("--set", command.request.overrides, "section.key=value: one key's value instead of the file's")
         ->type_size(1)
         ->allow_extra_args(false);
-    sub->add_option("--output", command.request.output, "name of the output file");
+    sub->add_option("--output", command.request.output, "name of the output file")->check([](const std::string& name) {
+      return name.empty() ? std::string("must not be empty") : std::string();
+    });
   };
   CLI::App* run = app.add_subcommand("run", "compute what the input describes");
   add_input(run);

@@ -3,7 +3,7 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
-#include <Eigen/Cholesky>
+#include <cmath>
 #include <filesystem>
 #include <fstream>
 #include <span>
@@ -55,36 +55,47 @@ Start explicit_start_of(const StartKeys& keys, const Shape& shape) {
   return explicit_start(*keys.m, r, b, keys.v.value_or(1));
 }
 
-/// The last state of `flow` in another output.
-Start start_from_file(const Communicator& comm, const std::string& path, const Shape& shape) {
+/// The last state of `flow` in another output, and that run's id.
+struct EarlierRun {
+  Start start;
+  std::string run_id;
+};
+
+EarlierRun start_from_file(const Communicator& comm, const std::string& path, const Shape& shape) {
   const int H = shape.heads;
   const int F = shape.features;
-  Matrix m(H, F), q(H, H), gram(F, F);
+  Matrix m(H, F), u(H, H), gram(F, F);
   Vector b_v(H + 1);
+  std::string run_id;
   comm.on_root([&] {
-    const DataReader file(path);
-    const auto last = [&](const char* name, double* out, Eigen::Index size, bool per_time) {
-      const Numbers numbers = file.numbers(std::string("flow/") + name);
-      const auto length = static_cast<Eigen::Index>(numbers.data.size());
-      const auto times = per_time ? static_cast<Eigen::Index>(numbers.shape.at(0)) : 1;
-      if (times < 1 || length != times * size)
-        throw InputError(fmt::format("start.file {}: flow/{} does not fit heads = {}, features = {}",
-                                     path, name, H, F));
-      std::copy_n(&numbers.data[static_cast<std::size_t>(length - size)], size, out);
-    };
-    last("m", m.data(), m.size(), true);
-    last("q", q.data(), q.size(), true);
-    last("b", b_v.data(), H, true);
-    last("v", b_v.data() + H, 1, true);
-    last("spike_gram", gram.data(), gram.size(), false);
+    try {
+      const DataReader file(path);
+      const Numbers all = file.numbers("flow/m");
+      if (all.shape.size() != 3 || all.shape[0] < 1 || all.shape[1] != static_cast<std::size_t>(H) ||
+          all.shape[2] != static_cast<std::size_t>(F))
+        throw InputError(fmt::format("its flow/m has the shape {} (time x heads x features), here heads x features is {} x {}",
+                                     fmt::join(all.shape, " x "), H, F));
+      const auto last = [&](const char* name, std::span<double> out) {
+        const Numbers numbers = file.numbers(std::string("flow/") + name);
+        if (numbers.data.size() < out.size()) throw InputError(fmt::format("its flow/{} is too short", name));
+        std::copy(numbers.data.end() - static_cast<std::ptrdiff_t>(out.size()), numbers.data.end(), out.begin());
+      };
+      last("m", std::span(m.data(), static_cast<std::size_t>(m.size())));
+      last("u", std::span(u.data(), static_cast<std::size_t>(u.size())));
+      last("b", std::span(b_v.data(), static_cast<std::size_t>(H)));
+      last("v", std::span(b_v.data() + H, 1));
+      last("spike_gram", std::span(gram.data(), static_cast<std::size_t>(gram.size())));
+      run_id = file.text("provenance/run_id");
+    } catch (const Error& error) {
+      throw InputError(fmt::format("start.file {}: {}", path, error.what()));
+    }
   });
-  for (const auto& part : {std::span(m.data(), m.size()), std::span(q.data(), q.size()),
-                           std::span(gram.data(), gram.size()), std::span(b_v.data(), b_v.size())})
-    comm.broadcast(part);
-  return start_from_overlaps(m, q, gram, b_v.head(H), b_v[H]);
+  for (Matrix* part : {&m, &u, &gram}) comm.broadcast(std::span(part->data(), static_cast<std::size_t>(part->size())));
+  comm.broadcast(std::span(b_v.data(), static_cast<std::size_t>(b_v.size())));
+  return {start_from_state(m, u, gram, b_v.head(H), b_v[H]), comm.broadcast(run_id)};
 }
 
-Start start_of(const Communicator& comm, const StartKeys& keys, const Shape& shape) {
+EarlierRun start_of(const Communicator& comm, const StartKeys& keys, const Shape& shape) {
   std::vector<std::string> given;
   if (keys.dimension) given.push_back("dimension");
   if (keys.noise) given.push_back("noise");
@@ -96,11 +107,14 @@ Start start_of(const Communicator& comm, const StartKeys& keys, const Shape& sha
   if (!keys.m && (keys.r || keys.b || keys.v))
     throw InputError("start.r, start.b and start.v go with start.m");
   const auto seed = static_cast<std::uint64_t>(keys.seed);
-  if (keys.dimension)
-    return random_start(shape, std::floor(*keys.dimension), keys.eta, keys.spikes == "orthonormal", seed);
-  if (keys.m) return explicit_start_of(keys, shape);
+  if (keys.dimension) {
+    if (*keys.dimension != std::floor(*keys.dimension))
+      throw InputError(fmt::format("start.dimension must be a whole number, found {}", *keys.dimension));
+    return {random_start(shape, *keys.dimension, keys.eta, keys.spikes == "orthonormal", seed), ""};
+  }
+  if (keys.m) return {explicit_start_of(keys, shape), ""};
   if (keys.file) return start_from_file(comm, *keys.file, shape);
-  return noisy_start(shape, keys.noise.value_or(0.01), keys.eta, seed);
+  return {noisy_start(shape, keys.noise.value_or(0.01), keys.eta, seed), ""};
 }
 
 Sampling sampling_of(const PopulationKeys& keys) {
@@ -163,10 +177,12 @@ Configuration read_configuration(const Communicator& comm, const InputRequest& r
   if (!keys.output.file) keys.output.file = fs::path(request.input).stem().string() + ".h5";
   if (!keys.start.dimension && !keys.start.m && !keys.start.file && !keys.start.noise)
     keys.start.noise = 0.01;
+  EarlierRun earlier = start_of(comm, keys.start, shape);
   Configuration configuration{.shape = shape,
                               .activation = activation_named(keys.attention.activation),
                               .prior = prior_of(keys.model, features),
-                              .start = start_of(comm, keys.start, shape),
+                              .start = std::move(earlier.start),
+                              .restarted_from = std::move(earlier.run_id),
                               .sampling = sampling_of(keys.population),
                               .flow = flow_of(keys.flow, keys.population.resample),
                               .output = *keys.output.file,
@@ -178,14 +194,19 @@ Configuration read_configuration(const Communicator& comm, const InputRequest& r
   return configuration;
 }
 
-void require_writable_output(const Communicator& comm, const std::string& path, bool force) {
+void require_writable_output(const Communicator& comm, const std::string& path, const std::string& input, bool force) {
   comm.on_root([&] {
+    if (path.empty()) throw InputError("output.file must not be empty");
     const fs::path folder = fs::path(path).parent_path().empty() ? "." : fs::path(path).parent_path();
     if (!fs::is_directory(folder))
       throw InputError(fmt::format("output {}: the folder {} does not exist", path, folder.string()));
     if (::access(folder.c_str(), W_OK) != 0)
       throw InputError(fmt::format("output {}: the folder {} is not writable", path, folder.string()));
     if (fs::is_directory(path)) throw InputError(fmt::format("output {} is a folder", path));
+    if (fs::exists(path) && !fs::is_regular_file(path))
+      throw InputError(fmt::format("output {} is no regular file", path));
+    if (fs::exists(path) && fs::equivalent(path, input))
+      throw InputError(fmt::format("output {} is the input file", path));
     if (fs::exists(path) && !force)
       throw InputError(fmt::format("output {} exists; use --force to replace it or --output for another name", path));
   });

@@ -40,6 +40,7 @@ FlowOutput::FlowOutput(const Communicator& comm, std::string path, double every,
   };
   series("m", {"head", "feature"}, "overlap of head and spike, m = k . k*");
   series("r", {"head", "head_b"}, "overlap of heads outside the spikes, r = q - m m'");
+  series("u", {"head", "head_b"}, "components of the heads outside the span of the spikes");
   series("q", {"head", "head_b"}, "overlap of heads, q = k . k'");
   series("b", {"head"}, "bias of the head");
   series("v", {}, "scale of the attention");
@@ -81,6 +82,7 @@ void FlowOutput::record(const FlowRecord& record, const Stages& stages) {
   content_.groups[0].dimensions[0].values.push_back(record.time);
   matrix("m", record.order.m);
   matrix("r", record.order.r);
+  matrix("u", record.parameters.K.rightCols(record.order.q.rows()));
   matrix("q", record.order.q);
   append("b", record.parameters.b.data(), record.parameters.b.size());
   number("v", record.parameters.v);

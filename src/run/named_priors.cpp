@@ -25,14 +25,12 @@ std::vector<double> signal_of(const ModelKeys& model, std::size_t most) {
 }
 
 Prior discrete_of(const ModelKeys& model) {
-  if (!model.atoms) throw InputError("model.atoms is missing (prior = \"discrete\")");
   const auto count = model.atoms->rows();
   const Vector equal = Vector::Constant(count, 1.0 / static_cast<double>(count));
   return discrete_prior(*model.atoms, model.weights ? to_vector(*model.weights) : equal);
 }
 
 Prior gaussian_of(const ModelKeys& model, int features) {
-  if (!model.covariance) throw InputError("model.covariance is missing (prior = \"gaussian\")");
   if (model.covariance->rows() != features)
     throw InputError(fmt::format("model.covariance must be square, found {} x {}", model.covariance->rows(),
                                  model.covariance->cols()));
@@ -103,15 +101,16 @@ int features_of(const ModelKeys& model) {
     throw InputError(fmt::format("model.features = {} but prior = \"{}\" has {} features here", model.features,
                                  model.prior, told));
   const auto features = told != 0 ? told : static_cast<Eigen::Index>(model.features);
+  refuse_foreign_keys(model, entry(model.prior));
+  if (told == 0 && model.prior == "discrete") throw InputError("model.atoms is missing (prior = \"discrete\")");
+  if (told == 0 && model.prior == "gaussian") throw InputError("model.covariance is missing (prior = \"gaussian\")");
   if (features < 1)
     throw InputError(fmt::format("model.features must be >= 1 for prior = \"{}\", found {}", model.prior, features));
   return static_cast<int>(features);
 }
 
 Prior prior_of(const ModelKeys& model, int features) {
-  const NamedPrior& prior = entry(model.prior);
-  refuse_foreign_keys(model, prior);
-  return prior.build(model, features);
+  return entry(model.prior).build(model, features);
 }
 
 }  // namespace headflow

@@ -65,7 +65,6 @@ std::map<std::string, std::string> provenance(const Communicator& comm, const st
           {"instruction_set", fmt::format("{} (built with {})", built_for(), HEADFLOW_ARCH)},
           {"host", comm.broadcast(host_name())},
           {"run_id", comm.broadcast(new_run_id())},
-          {"restarted_from", ""},
           {"started", comm.broadcast(utc_now())}};
 }
 

@@ -32,7 +32,7 @@ void print_summary(const Configuration& configuration, const FlowSummary& summar
 
 void run(const Communicator& comm, const Command& command) {
   const Configuration configuration = read_configuration(comm, command.request);
-  require_writable_output(comm, configuration.output, command.force);
+  require_writable_output(comm, configuration.output, command.request.input, command.force);
   const PetscSession petsc(command.petsc_options);
   const auto begin = std::chrono::steady_clock::now();
 
@@ -47,6 +47,8 @@ void run(const Communicator& comm, const Command& command) {
                      {"source", "arXiv:2603.03993"}});
   for (const auto& [name, text] : provenance(comm, command.command_line, configuration.resolved))
     output.provenance(name, text);
+
+  output.provenance("restarted_from", configuration.restarted_from);
 
   ProgressPrinter progress(comm.root(), configuration.flow.end_time);
   FlowRecord last;

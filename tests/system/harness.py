@@ -84,8 +84,20 @@ def command(*words, ranks=0):
 
 def execute(folder, words, timeout=60, env=None, **options):
     """The finished program, with its standard output and error as texts."""
-    return subprocess.run([str(word) for word in words], cwd=folder, env=env or environment(), timeout=timeout,
-                          text=True, stdin=subprocess.DEVNULL, capture_output=True, **options)
+    words = [str(word) for word in words]
+    process = subprocess.Popen(words, cwd=folder, env=env or environment(), text=True, stdin=subprocess.DEVNULL,
+                               stdout=subprocess.PIPE, stderr=subprocess.PIPE, **options)
+    try:
+        output, errors = process.communicate(timeout=timeout)
+    except subprocess.TimeoutExpired:
+        process.terminate()  # upon which mpiexec ends its ranks; killed, it would leave them behind
+        try:
+            process.communicate(timeout=20)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.communicate()
+        raise
+    return subprocess.CompletedProcess(words, process.returncode, output, errors)
 
 
 def side_by_side(work, items):

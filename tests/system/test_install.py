@@ -3,7 +3,7 @@ import os
 import stat
 from pathlib import Path
 
-from harness import SystemTest, environment, execute, main
+from harness import SystemTest, execute, main
 
 CMAKE = os.environ.get("CMAKE_COMMAND", "cmake")
 BUILD = Path(os.environ.get("HEADFLOW_BUILD", "build/release")).absolute()
@@ -54,9 +54,9 @@ class Install(SystemTest):
 
         (self.folder / "CMakeLists.txt").write_text(PROJECT)
         (self.folder / "user.cpp").write_text(SOURCE)
-        options = [f"-D{name}={os.environ[name]}" for name in ("CMAKE_CXX_COMPILER", "CMAKE_C_COMPILER") if name in os.environ]
-        generator = ["-G", os.environ["CMAKE_GENERATOR"]] if "CMAKE_GENERATOR" in os.environ else []
-        self.run_step(CMAKE, "-S", ".", "-B", "build", *generator, *options, f"-DCMAKE_PREFIX_PATH={prefix}",
+        compilers = [f"-D{name}={os.environ[name]}" for name in ("CMAKE_CXX_COMPILER", "CMAKE_C_COMPILER")
+                     if name in os.environ]  # the generator's variable is read by cmake itself
+        self.run_step(CMAKE, "-S", ".", "-B", "build", *compilers, f"-DCMAKE_PREFIX_PATH={prefix}",
                       "-DCMAKE_BUILD_TYPE=Release")
         self.run_step(CMAKE, "--build", "build")
         mean, loss = self.run_step("build/user").stdout.split("\n")[:2]

@@ -1,4 +1,4 @@
-"""What must not change a result: the number of ranks, where samples are kept, when the output is written. Bit for bit."""
+"""What must not change a bit of a result: the number of ranks, where samples are kept, when output is written."""
 import numpy as np
 
 from harness import SMALL, SystemTest, changed, command, execute, main, read_group, side_by_side, toml_text

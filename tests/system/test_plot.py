@@ -38,9 +38,10 @@ class Plot(SystemTest):
         """Every panel and suffix, one file and several, one head with one feature."""
         calls = {f"{panel}.png": ["full.h5", "--panels", panel] for panel in PANELS}
         calls |= {"overview.pdf": ["full.h5"], "overview.svg": ["full.h5"], "single.png": ["single.h5"],
-                  "several.png": ["full.h5", "small.h5"], "several-panels.png": ["full.h5", "small.h5", "--panels", "loss,r"],
-                  "options.png": ["full.h5", "--panels", "plane,m", "--features", "1", "3", "--log-time", "--title", "T",
-                                  "--dpi", "80"]}
+                  "several.png": ["full.h5", "small.h5"],
+                  "several-panels.png": ["full.h5", "small.h5", "--panels", "loss,r"],
+                  "options.png": ["full.h5", "--panels", "plane,m", "--features", "1", "3", "--log-time", "--title",
+                                  "T", "--dpi", "80"]}
         outcomes = side_by_side(lambda name: self.draw(*calls[name], "-o", self.folder / name), calls)
         for name, done in zip(calls, outcomes):
             with self.subTest(name):
@@ -75,7 +76,8 @@ class Plot(SystemTest):
 
     def test_unfinished_run(self):
         """A file with its first record alone, as a run leaves it soon after its start."""
-        done = execute(self.shared, command("run", "small.toml", "--set", "flow.output_times=[0]", "--output", "first.h5"))
+        words = ("--set", "flow.output_times=[0]", "--output", "first.h5")
+        done = execute(self.shared, command("run", "small.toml", *words))
         self.assertEqual(done.returncode, 0, done.stderr)
         self.assert_picture(self.draw("first.h5"), self.shared / "first.png")
 

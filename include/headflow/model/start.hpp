@@ -26,8 +26,8 @@ Start noisy_start(const Shape& shape, double noise, double eta, std::uint64_t se
 /// Given order parameters m (H x F), r (H x H), b (H), v, with S = I. Throws InputError unless r is positive semi-definite.
 Start explicit_start(const Matrix& m, const Matrix& r, const Vector& b, double v);
 
-/// The state whose order parameters are m, q (so r = q - m m'), seen with spikes of Gram matrix `spike_gram`.
-Start start_from_overlaps(const Matrix& m, const Matrix& q, const Matrix& spike_gram,
-                          const Vector& b, double v);
+/// The state with overlaps m (H x F), components u (H x H) outside the span of spikes of Gram matrix `spike_gram` (F x F):
+/// K = [m S'^-1 | u]. Throws InputError when `spike_gram` is not positive definite.
+Start start_from_state(const Matrix& m, const Matrix& u, const Matrix& spike_gram, const Vector& b, double v);
 
 }  // namespace headflow

@@ -21,6 +21,7 @@ struct Configuration {
   Activation activation;
   Prior prior;      ///< law of theta
   Start start;
+  std::string restarted_from;  ///< id of the run whose last state is the start, or empty
   Sampling sampling;
   FlowOptions flow;
   std::string output;   ///< path of the output file
@@ -34,7 +35,7 @@ struct Configuration {
 /// Reads and checks the whole input; the file is read by rank 0. Collective. Throws InputError.
 Configuration read_configuration(const Communicator& comm, const InputRequest& request);
 
-/// Throws InputError when the output exists (unless `force`) or its folder is not there or not writable. Collective.
-void require_writable_output(const Communicator& comm, const std::string& path, bool force);
+/// Throws InputError when the output exists (unless `force`), is the input or no file, or its folder is not there or not writable. Collective.
+void require_writable_output(const Communicator& comm, const std::string& path, const std::string& input, bool force);
 
 }  // namespace headflow
