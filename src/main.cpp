@@ -19,25 +19,32 @@ int execute(const headflow::Communicator& comm, int argc, char** argv) {
   headflow::require_one_world(comm);
   const Command command = headflow::read_command_line(argc, argv, comm.root());
   switch (command.kind) {
-    case Command::Kind::run: headflow::run(comm, command); break;
-    case Command::Kind::check: headflow::check(comm, command); break;
+    case Command::Kind::run:
+      headflow::run(comm, command);
+      break;
+    case Command::Kind::check:
+      headflow::check(comm, command);
+      break;
     case Command::Kind::info:
       comm.on_root([&] { headflow::info(command.file); });
       break;
-    case Command::Kind::done: break;
+    case Command::Kind::done:
+      break;
   }
   return static_cast<int>(ExitCode::finished);
 }
 
-/// Errors of input are the same on every rank: rank 0 prints, all return. Any other error may have hit one rank alone, so
-/// it ends all of them; the other ranks leave rank 0 time to say the same first.
+/// Errors of input are the same on every rank: rank 0 prints, all return. Any other error may have
+/// hit one rank alone, so it ends all of them; the other ranks leave rank 0 time to say the same
+/// first.
 int run_and_report(const headflow::Communicator& comm, int argc, char** argv) {
   try {
     return execute(comm, argc, argv);
   } catch (const headflow::Error& error) {
     if (comm.root()) fmt::print(stderr, "headflow: error: {}\n", error.what());
     std::fflush(stderr);
-    // After a failed write HDF5 and MPI-IO hold files that they cannot close: an orderly end would crash.
+    // After a failed write HDF5 and MPI-IO hold files that they cannot close: an orderly end would
+    // crash.
     const bool orderly = error.code() == ExitCode::bad_input ||
                          (comm.size() == 1 && error.code() != ExitCode::file_failure);
     if (orderly) return static_cast<int>(error.code());

@@ -18,10 +18,11 @@ void require_processor() {
   const bool avx512 = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
                       __builtin_cpu_supports("avx512vl");
   if ((instruction_set_level >= 1 && !avx2) || (instruction_set_level >= 2 && !avx512)) {
-    std::fprintf(stderr,
-                 "headflow: error: built for %s, which this processor lacks; build on the kind of node that "
-                 "runs it, or with -DHEADFLOW_ARCH=x86-64-v3 or generic\n",
-                 built_for());
+    std::fprintf(
+        stderr,
+        "headflow: error: built for %s, which this processor lacks; build on the kind of node that "
+        "runs it, or with -DHEADFLOW_ARCH=x86-64-v3 or generic\n",
+        built_for());
     std::exit(2);
   }
 }

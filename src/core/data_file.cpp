@@ -23,7 +23,8 @@ class Handle {
   Handle(hid_t id, const std::string& what) : id_(id) {
     if (id < 0)
       throw FileError("HDF5 failed at " + what +
-                      " (is the disk full? On file systems without locks set HDF5_USE_FILE_LOCKING=FALSE; if Open MPI's own "
+                      " (is the disk full? On file systems without locks set "
+                      "HDF5_USE_FILE_LOCKING=FALSE; if Open MPI's own "
                       "MPI-IO hangs or fails, try mpirun --mca io romio321)");
   }
   ~Handle() {
@@ -110,12 +111,13 @@ Dataset write_numbers(hid_t group, const std::string& name,
     chunk.push_back(axis->unlimited ? 256 : std::max<hsize_t>(extent.back(), 1));
     chunked = chunked || axis->unlimited;
   }
-  const Space space(axes.empty() ? H5Screate(H5S_SCALAR)
-                                 : H5Screate_simple(static_cast<int>(axes.size()), extent.data(),
-                                                    most.data()),
-                    name);
+  const Space space(
+      axes.empty() ? H5Screate(H5S_SCALAR)
+                   : H5Screate_simple(static_cast<int>(axes.size()), extent.data(), most.data()),
+      name);
   const Properties properties(H5Pcreate(H5P_DATASET_CREATE), name);
-  check(H5Pset_attr_creation_order(properties, H5P_CRT_ORDER_TRACKED | H5P_CRT_ORDER_INDEXED), name);
+  check(H5Pset_attr_creation_order(properties, H5P_CRT_ORDER_TRACKED | H5P_CRT_ORDER_INDEXED),
+        name);
   if (chunked) check(H5Pset_chunk(properties, static_cast<int>(chunk.size()), chunk.data()), name);
   const hid_t type = whole ? H5T_STD_I32LE : H5T_IEEE_F64LE;
   Dataset dataset(
@@ -144,11 +146,9 @@ void write_group(hid_t file, const DataGroup& content, bool root) {
       axes.push_back(&*found);
       numbers.push_back(static_cast<std::size_t>(found - content.dimensions.begin()));
     }
-    const Dataset dataset =
-        write_numbers(group, variable.name, axes, variable.data, false, root);
+    const Dataset dataset = write_numbers(group, variable.name, axes, variable.data, false, root);
     for (std::size_t i = 0; i < numbers.size(); ++i)
-      check(H5DSattach_scale(dataset, scales[numbers[i]], static_cast<unsigned>(i)),
-            variable.name);
+      check(H5DSattach_scale(dataset, scales[numbers[i]], static_cast<unsigned>(i)), variable.name);
     write_attribute(dataset, "units", variable.units);
     write_attribute(dataset, "long_name", variable.long_name);
   }
@@ -197,8 +197,9 @@ DataReader::DataReader(const std::string& path) : path_(path) {
   quiet();
   file_ = H5Fopen(path.c_str(), H5F_ACC_RDONLY, H5P_DEFAULT);
   if (file_ < 0)
-    throw InputError("cannot open " + path +
-                    (std::filesystem::exists(path) ? ": not a readable HDF5 file" : ": no such file"));
+    throw InputError(
+        "cannot open " + path +
+        (std::filesystem::exists(path) ? ": not a readable HDF5 file" : ": no such file"));
 }
 
 DataReader::~DataReader() { H5Fclose(file_); }

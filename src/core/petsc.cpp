@@ -16,7 +16,8 @@ PetscSession::PetscSession(const std::vector<std::string>& options) {
   int argc = static_cast<int>(words.size());
   char** arguments = argv.data();
   petsc_check(PetscInitialize(&argc, &arguments, nullptr, nullptr), "PetscInitialize");
-  // Errors come back as codes and become exceptions; PETSc's own traceback would only bury the message.
+  // Errors come back as codes and become exceptions; PETSc's own traceback would only bury the
+  // message.
   petsc_check(PetscPushErrorHandler(PetscReturnErrorHandler, nullptr), "PetscPushErrorHandler");
 }
 

@@ -11,10 +11,10 @@ RandomStream::RandomStream(std::uint64_t seed, Purpose purpose, std::uint32_t fi
                            std::uint64_t second) {
   const Philox::key_type seed_key = {
       {static_cast<std::uint32_t>(seed), static_cast<std::uint32_t>(seed >> 32)}};
-  const auto image = Philox()({{static_cast<std::uint32_t>(purpose), first,
-                                static_cast<std::uint32_t>(second),
-                                static_cast<std::uint32_t>(second >> 32)}},
-                              seed_key);
+  const auto image =
+      Philox()({{static_cast<std::uint32_t>(purpose), first, static_cast<std::uint32_t>(second),
+                 static_cast<std::uint32_t>(second >> 32)}},
+               seed_key);
   key_ = {{image[0], image[1]}};
 }
 

@@ -16,11 +16,12 @@ class Flow {
         options_(options),
         observer_(observer),
         stages_(mean_theta, options.split_threshold),
-        stepper_(options.stepper,
-                 [this](double t, std::span<const double> y, std::span<double> f) {
-                   right_hand_side(t, y, f);
-                 },
-                 packed(start.parameters), options.end_time) {}
+        stepper_(
+            options.stepper,
+            [this](double t, std::span<const double> y, std::span<double> f) {
+              right_hand_side(t, y, f);
+            },
+            packed(start.parameters), options.end_time) {}
 
   FlowSummary run() {
     stages_.start(0, order_parameters(start_.parameters.K, start_.spike_factor).m);
@@ -28,13 +29,17 @@ class Flow {
     while (stepper_.time() < options_.end_time && !summary_.stopped_early) {
       draw_samples();
       stepper_.step();
-      const double end = std::min(stepper_.time(), options_.end_time);
+      const FlowProgress progress{std::min(stepper_.time(), options_.end_time), last_loss_,
+                                  stepper_.steps()};
+      const bool settled = last_gradient_norm_ <
+                           options_.stop_gradient_norm;  // before outputs ask for more gradients
+      const double end = progress.time;
       stages_.step(stepper_.previous_time(), end, [this](double t) {
         return order_parameters(unpacked(stepper_.interpolate(t)).K, start_.spike_factor).m;
       });
       write_records_until(end);
-      observer_.progress({end, last_loss_, stepper_.steps()});
-      if (last_gradient_norm_ < options_.stop_gradient_norm) stop(end);
+      observer_.progress(progress);
+      if (settled) stop(end);
     }
     summary_.time = std::min(stepper_.time(), options_.end_time);
     summary_.steps = stepper_.steps();
@@ -54,7 +59,6 @@ class Flow {
     parameters.unpack(loss_.activation(), y);
     return parameters;
   }
-
 
   void right_hand_side(double t, std::span<const double> y, std::span<double> f) {
     LossGradient value;
@@ -132,7 +136,8 @@ std::vector<double> linear_times(double end, int count) {
 std::vector<double> logarithmic_times(double end, int count) {
   std::vector<double> times = {0};
   for (int i = 1; i <= count; ++i)
-    times.push_back(i == count ? end : end * std::pow(10.0, 4.0 * (i - 1) / std::max(1, count - 1) - 4));
+    times.push_back(i == count ? end
+                               : end * std::pow(10.0, 4.0 * (i - 1) / std::max(1, count - 1) - 4));
   return times;
 }
 

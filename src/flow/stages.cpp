@@ -11,7 +11,8 @@ constexpr double never = std::numeric_limits<double>::quiet_NaN();
 
 double common_component(const Matrix& m) { return m.colwise().mean().norm(); }
 
-/// The time in [t0, t1] at which `above` turns true, to 1e-12 of the interval; false at t0, true at t1.
+/// The time in [t0, t1] at which `above` turns true, to 1e-12 of the interval; false at t0, true at
+/// t1.
 double bisect(double t0, double t1, const std::function<bool(double)>& above) {
   const double width = 1e-12 * (t1 - t0) + 4 * std::numeric_limits<double>::epsilon() * t1;
   while (t1 - t0 > width) {
@@ -59,8 +60,8 @@ void StageFinder::step(double t0, double t1, const std::function<Matrix(double)>
   for (std::size_t f = 0; f < split_time_.size(); ++f) {
     const auto column = static_cast<Eigen::Index>(f);
     if (!std::isnan(split_time_[f]) || spread[column] < threshold_) continue;
-    split_time_[f] = bisect(
-        t0, t1, [&](double t) { return spread_over_heads(m_at(t))[column] >= threshold_; });
+    split_time_[f] =
+        bisect(t0, t1, [&](double t) { return spread_over_heads(m_at(t))[column] >= threshold_; });
   }
   if (was_split || !has_mean_) return;
   Piece piece{t0, t1, {}};
@@ -76,8 +77,8 @@ double StageFinder::half_plateau_time() const {
     for (int i = 1; i < 5; ++i) {
       if (piece.c[i] < level) continue;
       const auto time = [&](double s) { return piece.t0 + s * (piece.t1 - piece.t0); };
-      return time(bisect(0.25 * (i - 1), 0.25 * i,
-                         [&](double s) { return quartic(piece.c, s) >= level; }));
+      return time(
+          bisect(0.25 * (i - 1), 0.25 * i, [&](double s) { return quartic(piece.c, s) >= level; }));
     }
   }
   return never;

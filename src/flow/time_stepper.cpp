@@ -18,7 +18,8 @@ bool one_of(const std::string& word, std::initializer_list<const char*> words) {
   return std::find(words.begin(), words.end(), word) != words.end();
 }
 
-/// f at (t, y), kept because a method's first stage asks again for what an interpolation has computed.
+/// f at (t, y), kept because a method's first stage asks again for what an interpolation has
+/// computed.
 struct Derivative {
   double t = 0;
   std::vector<double> y, f;
@@ -134,8 +135,8 @@ class TimeStepper::Impl {
     TSType type = nullptr;
     petsc_check(TSGetType(ts, &type), "TSGetType");
     if (!one_of(type, {TSRK, TSEULER, TSSSP}))
-      throw InputError(std::string("the time stepper must be explicit (") + TSRK + ", " + TSEULER + " or " + TSSSP +
-                       "), found -flow_ts_type " + type);
+      throw InputError(std::string("the time stepper must be explicit (") + TSRK + ", " + TSEULER +
+                       " or " + TSSSP + "), found -flow_ts_type " + type);
   }
 
   void one_step(TS ts) {
@@ -145,8 +146,8 @@ class TimeStepper::Impl {
     TSConvergedReason reason = TS_CONVERGED_ITERATING;
     petsc_check(TSGetConvergedReason(ts, &reason), "TSGetConvergedReason");
     if (reason < 0)
-      throw NumericalError("the time stepper gave up at t = " + std::to_string(start_time_) +
-                           " (" + TSConvergedReasons[reason] + ")");
+      throw NumericalError("the time stepper gave up at t = " + std::to_string(start_time_) + " (" +
+                           TSConvergedReasons[reason] + ")");
   }
 
   static PetscErrorCode call(TS, PetscReal t, Vec y, Vec f, void* self) {
@@ -173,8 +174,7 @@ class TimeStepper::Impl {
   }
 
   void set_method(TS ts, const std::string& method) {
-    const bool adaptive =
-        one_of(method, {"2a", "3bs", "5f", "5dp", "5bs", "6vr", "7vr", "8vr"});
+    const bool adaptive = one_of(method, {"2a", "3bs", "5f", "5dp", "5bs", "6vr", "7vr", "8vr"});
     if (method == "euler") {
       petsc_check(TSSetType(ts, TSEULER), "TSSetType");
     } else if (method == "ssp") {
@@ -188,7 +188,8 @@ class TimeStepper::Impl {
     petsc_check(TSAdaptSetType(adapt, adaptive ? TSADAPTBASIC : TSADAPTNONE), "TSAdaptSetType");
   }
 
-  /// What the final type, options included, offers between steps; PETSc 3.18 has dense output for 5dp alone.
+  /// What the final type, options included, offers between steps; PETSc 3.18 has dense output for
+  /// 5dp alone.
   Dense dense_output() const {
     PetscBool is_rk = PETSC_FALSE;
     PetscBool is_euler = PETSC_FALSE;
@@ -220,8 +221,7 @@ class TimeStepper::Impl {
     }
     for (std::size_t i = 0; i < y.size(); ++i) {
       const double rise = end_y[i] - start_y_[i];
-      y[i] += s * (1 - s) *
-              ((1 - s) * (h * start_f_[i] - rise) - s * (h * known_.f[i] - rise));
+      y[i] += s * (1 - s) * ((1 - s) * (h * start_f_[i] - rise) - s * (h * known_.f[i] - rise));
     }
     return y;
   }
@@ -258,7 +258,7 @@ std::int64_t TimeStepper::rejected_steps() const {
 }
 
 const std::vector<std::string>& TimeStepper::methods() {
-  static const std::vector<std::string> names = {"5dp", "euler", "1fe", "2a", "2b",  "3",   "3bs",
+  static const std::vector<std::string> names = {"5dp", "euler", "1fe", "2a",  "2b",  "3",   "3bs",
                                                  "4",   "5f",    "5bs", "6vr", "7vr", "8vr", "ssp"};
   return names;
 }

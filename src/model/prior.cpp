@@ -86,16 +86,15 @@ Prior Prior::transformed(const Matrix& A) const {
 bool Prior::invariant_under_flips(unsigned mask) const {
   const Vector signs = flip_signs(features(), mask);
   return std::visit(
-      Overloaded{
-          [&](const DiscreteLaw& d) { return same_atoms(d, d.atoms * signs.asDiagonal()); },
-          [&](const GaussianLaw& g) {
-            const Matrix covariance = g.factor * g.factor.transpose();
-            const Matrix flipped = signs.asDiagonal() * covariance * signs.asDiagonal();
-            const Vector mirrored = signs.asDiagonal() * g.mean;
-            const double tolerance = 1e-12 * (1 + covariance.cwiseAbs().maxCoeff());
-            return (flipped - covariance).cwiseAbs().maxCoeff() <= tolerance &&
-                   (mirrored - g.mean).cwiseAbs().maxCoeff() <= tolerance;
-          }},
+      Overloaded{[&](const DiscreteLaw& d) { return same_atoms(d, d.atoms * signs.asDiagonal()); },
+                 [&](const GaussianLaw& g) {
+                   const Matrix covariance = g.factor * g.factor.transpose();
+                   const Matrix flipped = signs.asDiagonal() * covariance * signs.asDiagonal();
+                   const Vector mirrored = signs.asDiagonal() * g.mean;
+                   const double tolerance = 1e-12 * (1 + covariance.cwiseAbs().maxCoeff());
+                   return (flipped - covariance).cwiseAbs().maxCoeff() <= tolerance &&
+                          (mirrored - g.mean).cwiseAbs().maxCoeff() <= tolerance;
+                 }},
       law_);
 }
 
@@ -143,15 +142,17 @@ Prior discrete_prior(const Matrix& atoms, const Vector& weights) {
                      std::to_string(weights.size()));
   if (weights.minCoeff() < 0) throw InputError("model.weights must be >= 0");
   if (std::abs(weights.sum() - 1) > 1e-9)
-    throw InputError("model.weights must sum to one, found " +
-                     std::to_string(weights.sum()));
+    throw InputError("model.weights must sum to one, found " + std::to_string(weights.sum()));
   return Prior(DiscreteLaw{atoms, weights});
 }
 
 Prior gaussian_prior(const Vector& mean, const Matrix& covariance) {
   const double scale = covariance.cwiseAbs().maxCoeff();
-  if ((covariance - covariance.transpose()).cwiseAbs().maxCoeff() > 1e-12 * scale)
-    throw InputError("model.covariance must be symmetric");
+  Eigen::Index i = 0, j = 0;
+  if ((covariance - covariance.transpose()).cwiseAbs().maxCoeff(&i, &j) > 1e-12 * scale)
+    throw InputError("model.covariance must be symmetric, but has " +
+                     std::to_string(covariance(i, j)) + " and " + std::to_string(covariance(j, i)) +
+                     " at mirrored places");
   const Eigen::SelfAdjointEigenSolver<Eigen::MatrixXd> solver(covariance);
   if (solver.eigenvalues().minCoeff() < -1e-9 * scale)
     throw InputError("model.covariance must be positive semi-definite, but has the eigenvalue " +

@@ -19,7 +19,8 @@ Parameters parameters_of(const Matrix& m, const Matrix& u) {
   return parameters;
 }
 
-/// A lower triangle drawn row by row, each row from its own address: `diagonal(sequence, row)` and N(0,1) below.
+/// A lower triangle drawn row by row, each row from its own address: `diagonal(sequence, row)` and
+/// N(0,1) below.
 Matrix random_triangle(Eigen::Index size, const RandomStream& stream, auto&& diagonal) {
   Matrix T = Matrix::Zero(size, size);
   for (Eigen::Index row = 0; row < size; ++row) {
@@ -40,12 +41,12 @@ Start random_start(const Shape& shape, double dimension, double eta, bool orthon
     throw InputError("start.dimension must be at least features + heads = " +
                      std::to_string(F + H) + ", found " + std::to_string(dimension));
   const RandomStream stream(seed, Purpose::start);
-  const Matrix T = random_triangle(F + H, stream,
-                                   [&](RandomSequence& sequence, Eigen::Index row) {
-                                     return std::sqrt(sequence.chi_square(
-                                         dimension - static_cast<double>(row)));
-                                   }) /
-                   std::sqrt(dimension);
+  const Matrix T =
+      random_triangle(F + H, stream,
+                      [&](RandomSequence& sequence, Eigen::Index row) {
+                        return std::sqrt(sequence.chi_square(dimension - static_cast<double>(row)));
+                      }) /
+      std::sqrt(dimension);
   const Matrix heads = eta * T.bottomRows(H);
   const Matrix rest = heads.rightCols(H);
   return {parameters_of(heads.leftCols(F), symmetric_root(rest * rest.transpose())),
@@ -75,7 +76,8 @@ Start explicit_start(const Matrix& m, const Matrix& r, const Vector& b, double v
   return start;
 }
 
-Start start_from_state(const Matrix& m, const Matrix& u, const Matrix& spike_gram, const Vector& b, double v) {
+Start start_from_state(const Matrix& m, const Matrix& u, const Matrix& spike_gram, const Vector& b,
+                       double v) {
   const Eigen::LLT<Eigen::MatrixXd> cholesky(spike_gram);
   if (cholesky.info() != Eigen::Success)
     throw InputError("the Gram matrix of the spikes must be positive definite");

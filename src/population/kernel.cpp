@@ -8,15 +8,17 @@
 namespace headflow {
 namespace {
 
-// Register tiles of two heads by up to six tokens: enough independent sums to hide the latency of the multiply-add,
-// few enough for the 32 vector registers, and less than one load for each multiply-add.
+// Register tiles of two heads by up to six tokens: enough independent sums to hide the latency of
+// the multiply-add, few enough for the 32 vector registers, and less than one load for each
+// multiply-add.
 constexpr int tile_heads = 2;
 constexpr int tile_tokens = 6;
 
 /// chi_{h,l} = sum_p K_{hp} x_{lp} for TH heads and TL tokens.
 template <int TH, int TL, class Real, class Coordinates>
-[[gnu::always_inline]] inline void fields_tile(const Real* __restrict K, const Lanes<Real>* __restrict x, Coordinates P,
-                        Lanes<Real>* __restrict chi, int L) {
+[[gnu::always_inline]] inline void fields_tile(const Real* __restrict K,
+                                               const Lanes<Real>* __restrict x, Coordinates P,
+                                               Lanes<Real>* __restrict chi, int L) {
   Lanes<Real> sum[TH][TL] = {};
   for (int p = 0; p < P; ++p) {
     Lanes<Real> token[TL];
@@ -32,9 +34,9 @@ template <int TH, int TL, class Real, class Coordinates>
 
 /// G_{hp} += sum_l g_{hl} x_{lp} for TH heads and TL tokens.
 template <int TH, int TL, class Real, class Coordinates>
-[[gnu::always_inline]] inline void gradient_tile(const Lanes<Real>* __restrict g, const Lanes<Real>* __restrict x, Coordinates P,
-                          Lanes<Real>* __restrict G,
-                          int L) {
+[[gnu::always_inline]] inline void gradient_tile(const Lanes<Real>* __restrict g,
+                                                 const Lanes<Real>* __restrict x, Coordinates P,
+                                                 Lanes<Real>* __restrict G, int L) {
   Lanes<Real> factor[TH][TL];
   for (int h = 0; h < TH; ++h)
     for (int l = 0; l < TL; ++l) factor[h][l] = g[h * L + l];
@@ -52,7 +54,8 @@ template <int TH, int TL, class Real, class Coordinates>
 template <int N>
 using Count = std::integral_constant<int, N>;
 
-/// Calls tile(width, l) with a compile-time width so that the tiles cover L tokens; no branch is left for a constant L.
+/// Calls tile(width, l) with a compile-time width so that the tiles cover L tokens; no branch is
+/// left for a constant L.
 template <class Tokens, class Tile>
 [[gnu::always_inline]] inline void for_tokens(Tokens tokens, Tile&& tile) {
   const int L = tokens;
@@ -61,12 +64,24 @@ template <class Tokens, class Tile>
   for (int t = 0; t < tiles; ++t) {
     const int begin = t * L / tiles;
     switch ((t + 1) * L / tiles - begin) {
-      case 1: tile(Count<1>{}, begin); break;
-      case 2: tile(Count<2>{}, begin); break;
-      case 3: tile(Count<3>{}, begin); break;
-      case 4: tile(Count<4>{}, begin); break;
-      case 5: tile(Count<5>{}, begin); break;
-      default: tile(Count<6>{}, begin); break;
+      case 1:
+        tile(Count<1>{}, begin);
+        break;
+      case 2:
+        tile(Count<2>{}, begin);
+        break;
+      case 3:
+        tile(Count<3>{}, begin);
+        break;
+      case 4:
+        tile(Count<4>{}, begin);
+        break;
+      case 5:
+        tile(Count<5>{}, begin);
+        break;
+      default:
+        tile(Count<6>{}, begin);
+        break;
     }
   }
 }
@@ -76,8 +91,11 @@ template <class Heads, class Tokens, class Tile>
 [[gnu::always_inline]] inline void for_tiles(Heads H, Tokens tokens, Tile&& tile) {
   int h = 0;
   for (; h + tile_heads <= H; h += tile_heads)
-    for_tokens(tokens, [&](auto width, int l) [[gnu::always_inline]] { tile(Count<tile_heads>{}, width, h, l); });
-  if (h < H) for_tokens(tokens, [&](auto width, int l) [[gnu::always_inline]] { tile(Count<1>{}, width, h, l); });
+    for_tokens(tokens, [&](auto width, int l)
+                           [[gnu::always_inline]] { tile(Count<tile_heads>{}, width, h, l); });
+  if (h < H)
+    for_tokens(tokens,
+               [&](auto width, int l) [[gnu::always_inline]] { tile(Count<1>{}, width, h, l); });
 }
 
 /// 1 for each lane whose sample exists, 0 for those past `left`.
@@ -119,8 +137,7 @@ void Kernel<Real>::run(Tokens tokens, Heads H, Coordinates P, const Real* x, std
                                           chi + h * L + l, L);
     });
     Formulas::forward(chi, A, tokens, H, offsets);
-    const V weight =
-        left >= lane_count<Real> ? broadcast(Real(1)) : lane_weights<Real>(left);
+    const V weight = left >= lane_count<Real> ? broadcast(Real(1)) : lane_weights<Real>(left);
     V e{};
     for (int l = 0; l < L; ++l) {
       const V c = l == 0 ? Real(1) - A[l] : -A[l];
@@ -139,18 +156,22 @@ void Kernel<Real>::run(Tokens tokens, Heads H, Coordinates P, const Real* x, std
 template <class Real>
 template <class Formulas>
 void Kernel<Real>::dispatch_tokens(const Real* x, std::int64_t count) {
-  // The lengths of the paper unrolled, fully so for two heads and two features; any other shape runs the same code
-  // with run-time sizes.
+  // The lengths of the paper unrolled, fully so for two heads and two features; any other shape
+  // runs the same code with run-time sizes.
   const auto with_tokens = [&](auto tokens) {
     if (shape_.heads == 2 && shape_.features == 2)
       return run<Formulas>(tokens, Count<2>{}, Count<4>{}, x, count);
     run<Formulas>(tokens, shape_.heads, shape_.coordinates(), x, count);
   };
   switch (shape_.tokens) {
-    case 4: return with_tokens(Count<4>{});
-    case 5: return with_tokens(Count<5>{});
-    case 10: return with_tokens(Count<10>{});
-    default: return run<Formulas>(shape_.tokens, shape_.heads, shape_.coordinates(), x, count);
+    case 4:
+      return with_tokens(Count<4>{});
+    case 5:
+      return with_tokens(Count<5>{});
+    case 10:
+      return with_tokens(Count<10>{});
+    default:
+      return run<Formulas>(shape_.tokens, shape_.heads, shape_.coordinates(), x, count);
   }
 }
 

@@ -16,12 +16,14 @@ std::int64_t blocks_per_replicate(const Sampling& sampling) {
 
 double square(double x) { return x * x; }
 
-/// This rank's blocks: handed out from memory, or regenerated into one block of scratch, with the same bits.
+/// This rank's blocks: handed out from memory, or regenerated into one block of scratch, with the
+/// same bits.
 class SampleBlocks {
  public:
   virtual ~SampleBlocks() = default;
   virtual void resample(std::uint64_t epoch) = 0;
-  /// Calls the kernel on block `block` of this rank's range at each of `images` and hands on each block sum.
+  /// Calls the kernel on block `block` of this rank's range at each of `images` and hands on each
+  /// block sum.
   virtual void evaluate(std::int64_t block, const std::vector<Parameters>& images,
                         std::vector<std::vector<double>>& sums) = 0;
 };
@@ -106,27 +108,30 @@ class PopulationLoss::Impl {
           std::make_unique<TypedBlocks<double>>(shape, activation, prior, sampling, range_, kept);
   }
 
-  /// Sums over samples and images, one set for each replicate or (`groups` = 1) one for all; collective.
+  /// Sums over samples and images, one set for each replicate or (`groups` = 1) one for all;
+  /// collective.
   ExactSums sums(const Parameters& parameters, int groups) {
     const std::size_t size = Kernel<double>::result_size(shape_);
     ExactSums total(size * static_cast<std::size_t>(groups));
     std::vector<Parameters> images;
-    for (const auto& g : images_) images.push_back({g.apply(parameters.K), parameters.b, parameters.v});
+    for (const auto& g : images_)
+      images.push_back({g.apply(parameters.K), parameters.b, parameters.v});
     std::vector<std::vector<double>> block_sums(images.size(), std::vector<double>(size));
     for (std::int64_t block = range_.begin; block < range_.end; ++block) {
       blocks_->evaluate(block, images, block_sums);
-      const auto group = static_cast<std::size_t>(
-          groups == 1 ? 0 : block / blocks_per_replicate(sampling_));
-      for (std::size_t i = 0; i < images.size(); ++i) deposit(i, block_sums[i], group * size, total);
+      const auto group =
+          static_cast<std::size_t>(groups == 1 ? 0 : block / blocks_per_replicate(sampling_));
+      for (std::size_t i = 0; i < images.size(); ++i)
+        deposit(i, block_sums[i], group * size, total);
     }
     total.reduce(comm_, state_fingerprint(parameters));
-    if (total.poisoned())
-      throw NumericalError("the population loss or its gradient is not finite");
+    if (total.poisoned()) throw NumericalError("the population loss or its gradient is not finite");
     return total;
   }
 
   /// The mean over the samples of `groups` sets of sums, the first of which starts at `offset`.
-  LossGradient mean(const ExactSums& sums, std::size_t offset, std::size_t groups, double samples) const {
+  LossGradient mean(const ExactSums& sums, std::size_t offset, std::size_t groups,
+                    double samples) const {
     const double scale = 1 / (samples * static_cast<double>(images_.size()));
     const Trained trained = trained_by(activation_);
     const std::size_t stride = Kernel<double>::result_size(shape_);

@@ -20,8 +20,9 @@ std::uint32_t reversed(std::uint32_t x) {
   return (x & 0x55555555) << 1 | (x & 0xaaaaaaaa) >> 1;
 }
 
-/// Nested uniform scrambling of a bit-reversed number: bit k is flipped by a hash of the bits below it. The
-/// multiplications by even numbers let information move upwards only (Laine-Karras, constants of Vegdahl).
+/// Nested uniform scrambling of a bit-reversed number: bit k is flipped by a hash of the bits below
+/// it. The multiplications by even numbers let information move upwards only (Laine-Karras,
+/// constants of Vegdahl).
 std::uint32_t nested_hash(std::uint32_t x, std::uint32_t seed) {
   x ^= x * 0x3d20adeau;
   x += seed;
@@ -31,7 +32,8 @@ std::uint32_t nested_hash(std::uint32_t x, std::uint32_t seed) {
   return x;
 }
 
-/// The digits past the 32nd: under nested scrambling they are independent of everything; a hash of what is above.
+/// The digits past the 32nd: under nested scrambling they are independent of everything; a hash of
+/// what is above.
 std::uint32_t lower_digits(std::uint32_t x, std::uint32_t seed) {
   x = (x ^ seed) * 0x9e3779b1u;
   x = (x ^ x >> 15) * 0x85ebca77u;
@@ -39,8 +41,9 @@ std::uint32_t lower_digits(std::uint32_t x, std::uint32_t seed) {
   return x ^ x >> 16;
 }
 
-/// Bit-reversed Sobol' direction numbers, [bit][dimension], read off the points of Boost's engine: its point 2^k is
-/// direction k combined with point 2^k - 1 (Gray code order; the engine's own sequence leaves out point 0).
+/// Bit-reversed Sobol' direction numbers, [bit][dimension], read off the points of Boost's engine:
+/// its point 2^k is direction k combined with point 2^k - 1 (Gray code order; the engine's own
+/// sequence leaves out point 0).
 std::vector<std::uint32_t> sobol_directions(int dimension) {
   using Engine = boost::random::sobol_engine<std::uint32_t, sobol_bits>;
   const auto count = static_cast<std::size_t>(dimension);
@@ -97,8 +100,8 @@ void SampleGenerator::uniforms(int replicate, std::int64_t index, std::vector<do
   const std::size_t count = u.size();
   if (sampling_.method == SamplingMethod::monte_carlo) {
     for (std::size_t d = 0; d < count; d += 2) {
-      const auto words = streams_[r].bits(static_cast<std::uint64_t>(index),
-                                          static_cast<std::uint32_t>(d / 2));
+      const auto words =
+          streams_[r].bits(static_cast<std::uint64_t>(index), static_cast<std::uint32_t>(d / 2));
       u[d] = to_unit_interval(static_cast<std::uint64_t>(words[0]) << 32 | words[1]);
       if (d + 1 < count)
         u[d + 1] = to_unit_interval(static_cast<std::uint64_t>(words[2]) << 32 | words[3]);

@@ -40,7 +40,8 @@ std::vector<SampleSymmetry> closed_set(const Shape& shape, const Prior& prior) {
     for (int shift = 0; shift < shape.heads; ++shift) set.emplace_back(shape, shift, flips);
     if (set.size() > most)
       throw InputError("population.symmetric: the closed set has more than " +
-                       std::to_string(most) + " images of each sample (cyclic head shifts times "
+                       std::to_string(most) +
+                       " images of each sample (cyclic head shifts times "
                        "sign flips); use fewer heads or features, or symmetric = false");
   }
   return set;

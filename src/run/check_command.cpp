@@ -26,7 +26,8 @@ struct Pilot {
 
 struct CutShort {};
 
-/// The flow with one block of samples: its steps are close to those of the full flow, its right-hand sides cheap.
+/// The flow with one block of samples: its steps are close to those of the full flow, its
+/// right-hand sides cheap.
 Pilot measure(const Configuration& configuration) {
   constexpr double patience = 3;  // seconds
   const Communicator self = Communicator::self();
@@ -57,7 +58,8 @@ Pilot measure(const Configuration& configuration) {
              [&](const FlowProgress& progress) {
                reached = progress.time;
                steps = progress.steps;
-               if (std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count() > patience)
+               if (std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count() >
+                   patience)
                  throw CutShort{};
              }});
     pilot.right_hand_sides = static_cast<double>(summary.right_hand_sides);
@@ -76,24 +78,28 @@ void check(const Communicator& comm, const Command& command) {
   const PetscSession petsc(command.petsc_options);  // collective
   if (!comm.root()) return;
   fmt::print("{}\n", configuration.resolved);
-  const PopulationCost cost =
-      PopulationLoss::cost(configuration.shape, configuration.signal(), configuration.sampling, comm.size());
+  const PopulationCost cost = PopulationLoss::cost(configuration.shape, configuration.signal(),
+                                                   configuration.sampling, comm.size());
   const Pilot pilot = measure(configuration);
   const auto samples = static_cast<double>(cost.samples_per_rank);
   const double generate = samples * pilot.seconds_to_generate;
-  const double rhs =
-      samples * static_cast<double>(cost.images) * pilot.seconds_per_sample + (cost.kept ? 0 : generate);
-  const double evaluations = pilot.right_hand_sides + static_cast<double>(configuration.flow.output_times.size());
+  const double rhs = samples * static_cast<double>(cost.images) * pilot.seconds_per_sample +
+                     (cost.kept ? 0 : generate);
+  const double evaluations =
+      pilot.right_hand_sides + static_cast<double>(configuration.flow.output_times.size());
   fmt::print("# ranks                      {}\n", comm.size());
   fmt::print("# samples per rank           {}{}\n", cost.samples_per_rank,
              cost.images > 1 ? fmt::format(", each with {} images", cost.images) : "");
-  fmt::print("# memory per rank            {:.3g} GiB of samples {}, and about 0.1 GiB for the program\n",
-             cost.kept ? cost.sample_gib : 0.0, cost.kept ? "kept" : "(regenerated block by block)");
+  fmt::print(
+      "# memory per rank            {:.3g} GiB of samples {}, and about 0.1 GiB for the program\n",
+      cost.kept ? cost.sample_gib : 0.0, cost.kept ? "kept" : "(regenerated block by block)");
   fmt::print("# one right-hand side        {:.3g} s ({:.1f} ns a sample)\n", rhs,
              1e9 * pilot.seconds_per_sample);
-  fmt::print("# right-hand sides           about {:.0f}{}, and {} outputs\n", pilot.right_hand_sides,
-             pilot.extrapolated ? " (extrapolated)" : "", configuration.flow.output_times.size());
-  fmt::print("# the whole run              about {} (h:mm:ss)\n", clock_text(evaluations * rhs + generate));
+  fmt::print("# right-hand sides           about {:.0f}{}, and {} outputs\n",
+             pilot.right_hand_sides, pilot.extrapolated ? " (extrapolated)" : "",
+             configuration.flow.output_times.size());
+  fmt::print("# the whole run              about {} (h:mm:ss)\n",
+             clock_text(evaluations * rhs + generate));
   fmt::print("# output                     {}\n", configuration.output);
 }
 

@@ -1,5 +1,5 @@
-#include <CLI/CLI.hpp>
 #include <fmt/format.h>
+#include <CLI/CLI.hpp>
 
 #include "headflow/core/error.hpp"
 #include "headflow/run/commands.hpp"
@@ -29,12 +29,14 @@ std::vector<std::string> take_petsc_options(std::vector<std::string>& words) {
 void require_known_command(const std::vector<std::string>& words) {
   if (words.empty() || words[0].starts_with("-")) return;
   if (words[0] != "run" && words[0] != "check" && words[0] != "info")
-    throw InputError(fmt::format("unknown subcommand \"{}\"; known: run, check, info (headflow --help)", words[0]));
+    throw InputError(fmt::format(
+        "unknown subcommand \"{}\"; known: run, check, info (headflow --help)", words[0]));
 }
 
 std::string footer() {
   return "Exit codes: 0 finished, 2 bad input, 3 numerical failure, 4 file failure.\n"
-         "Words that start with -flow_ go to PETSc (-flow_ts_rk_type 3bs, -flow_ts_monitor, ..).\n\n"
+         "Words that start with -flow_ go to PETSc (-flow_ts_rk_type 3bs, -flow_ts_monitor, "
+         "..).\n\n"
          "Keys of the input file (TOML):\n\n" +
          describe_keys();
 }
@@ -49,25 +51,30 @@ Command read_command_line(int argc, char** argv, bool root) {
   require_known_command(words);
   std::reverse(words.begin(), words.end());  // as CLI11 wants them
 
-  CLI::App app("How the heads of multi-head softmax attention specialize: order-parameter flows of the "
-               "single-location model (arXiv:2603.03993).\nStart on several ranks with mpirun -n RANKS headflow ..",
-               "headflow");
+  CLI::App app(
+      "How the heads of multi-head softmax attention specialize: order-parameter flows of the "
+      "single-location model (arXiv:2603.03993).\nStart on several ranks with mpirun -n RANKS "
+      "headflow ..",
+      "headflow");
   app.footer(footer);
   app.set_version_flag("--version", version_text());
   app.require_subcommand(1);
   const auto add_input = [&](CLI::App* sub) {
     sub->add_option("INPUT", command.request.input, "input file (TOML)")->required();
-    sub->add_option("--set", command.request.overrides, "section.key=value: one key's value instead of the file's")
+    sub->add_option("--set", command.request.overrides,
+                    "section.key=value: one key's value instead of the file's")
         ->type_size(1)
         ->allow_extra_args(false);
-    sub->add_option("--output", command.request.output, "name of the output file")->check([](const std::string& name) {
-      return name.empty() ? std::string("must not be empty") : std::string();
-    });
+    sub->add_option("--output", command.request.output, "name of the output file")
+        ->check([](const std::string& name) {
+          return name.empty() ? std::string("must not be empty") : std::string();
+        });
   };
   CLI::App* run = app.add_subcommand("run", "compute what the input describes");
   add_input(run);
   run->add_flag("--force", command.force, "replace an existing output file");
-  CLI::App* check = app.add_subcommand("check", "validate the input, print it resolved, memory and cost; run nothing");
+  CLI::App* check = app.add_subcommand(
+      "check", "validate the input, print it resolved, memory and cost; run nothing");
   add_input(check);
   CLI::App* info = app.add_subcommand("info", "what an output file holds");
   info->add_option("FILE", command.file, "output file (HDF5)")->required();
@@ -90,9 +97,10 @@ void require_one_world(const Communicator& comm) {
   const char* tasks = std::getenv("SLURM_NTASKS");
   if (comm.size() > 1 || tasks == nullptr || std::atoi(tasks) < 2) return;
   if (std::getenv("OMPI_COMM_WORLD_SIZE") != nullptr) return;  // mpirun -n 1 in a larger allocation
-  throw InputError(fmt::format("Slurm started {} tasks but MPI sees one: they would run {} times side by side; use "
-                               "srun --mpi=pmix or mpirun",
-                               tasks, tasks));
+  throw InputError(fmt::format(
+      "Slurm started {} tasks but MPI sees one: they would run {} times side by side; use "
+      "srun --mpi=pmix or mpirun",
+      tasks, tasks));
 }
 
 }  // namespace headflow

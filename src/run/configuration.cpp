@@ -71,14 +71,18 @@ EarlierRun start_from_file(const Communicator& comm, const std::string& path, co
     try {
       const DataReader file(path);
       const Numbers all = file.numbers("flow/m");
-      if (all.shape.size() != 3 || all.shape[0] < 1 || all.shape[1] != static_cast<std::size_t>(H) ||
+      if (all.shape.size() != 3 || all.shape[0] < 1 ||
+          all.shape[1] != static_cast<std::size_t>(H) ||
           all.shape[2] != static_cast<std::size_t>(F))
-        throw InputError(fmt::format("its flow/m has the shape {} (time x heads x features), here heads x features is {} x {}",
-                                     fmt::join(all.shape, " x "), H, F));
+        throw InputError(fmt::format(
+            "its flow/m has the shape {} (time x heads x features), here heads = {}, features = {}",
+            fmt::join(all.shape, " x "), H, F));
       const auto last = [&](const char* name, std::span<double> out) {
         const Numbers numbers = file.numbers(std::string("flow/") + name);
-        if (numbers.data.size() < out.size()) throw InputError(fmt::format("its flow/{} is too short", name));
-        std::copy(numbers.data.end() - static_cast<std::ptrdiff_t>(out.size()), numbers.data.end(), out.begin());
+        if (numbers.data.size() < out.size())
+          throw InputError(fmt::format("its flow/{} is too short", name));
+        std::copy(numbers.data.end() - static_cast<std::ptrdiff_t>(out.size()), numbers.data.end(),
+                  out.begin());
       };
       last("m", std::span(m.data(), static_cast<std::size_t>(m.size())));
       last("u", std::span(u.data(), static_cast<std::size_t>(u.size())));
@@ -90,7 +94,8 @@ EarlierRun start_from_file(const Communicator& comm, const std::string& path, co
       throw InputError(fmt::format("start.file {}: {}", path, error.what()));
     }
   });
-  for (Matrix* part : {&m, &u, &gram}) comm.broadcast(std::span(part->data(), static_cast<std::size_t>(part->size())));
+  for (Matrix* part : {&m, &u, &gram})
+    comm.broadcast(std::span(part->data(), static_cast<std::size_t>(part->size())));
   comm.broadcast(std::span(b_v.data(), static_cast<std::size_t>(b_v.size())));
   return {start_from_state(m, u, gram, b_v.head(H), b_v[H]), comm.broadcast(run_id)};
 }
@@ -109,7 +114,8 @@ EarlierRun start_of(const Communicator& comm, const StartKeys& keys, const Shape
   const auto seed = static_cast<std::uint64_t>(keys.seed);
   if (keys.dimension) {
     if (*keys.dimension != std::floor(*keys.dimension))
-      throw InputError(fmt::format("start.dimension must be a whole number, found {}", *keys.dimension));
+      throw InputError(
+          fmt::format("start.dimension must be a whole number, found {}", *keys.dimension));
     return {random_start(shape, *keys.dimension, keys.eta, keys.spikes == "orthonormal", seed), ""};
   }
   if (keys.m) return {explicit_start_of(keys, shape), ""};
@@ -119,8 +125,9 @@ EarlierRun start_of(const Communicator& comm, const StartKeys& keys, const Shape
 
 Sampling sampling_of(const PopulationKeys& keys) {
   if (keys.samples % keys.replicates != 0)
-    throw InputError(fmt::format("population.samples = {} must be a multiple of population.replicates = {}",
-                                 keys.samples, keys.replicates));
+    throw InputError(
+        fmt::format("population.samples = {} must be a multiple of population.replicates = {}",
+                    keys.samples, keys.replicates));
   return {.samples = keys.samples,
           .method = keys.sampling == "sobol" ? SamplingMethod::sobol : SamplingMethod::monte_carlo,
           .replicates = static_cast<int>(keys.replicates),
@@ -132,15 +139,17 @@ Sampling sampling_of(const PopulationKeys& keys) {
 
 FlowOptions flow_of(const FlowKeys& keys, std::int64_t resample) {
   if (resample > 0 && keys.method != "euler")
-    throw InputError(fmt::format("population.resample = {} needs flow.method = \"euler\", found \"{}\" (an "
-                                 "adaptive step cannot tell fresh samples from an error)",
-                                 resample, keys.method));
-  FlowOptions flow{.end_time = keys.end_time,
-                   .stepper = {.method = keys.method, .tolerance = keys.tolerance, .step = keys.step},
-                   .output_times = {},
-                   .split_threshold = keys.split_threshold,
-                   .stop_gradient_norm = keys.stop_gradient_norm,
-                   .resample = resample};
+    throw InputError(
+        fmt::format("population.resample = {} needs flow.method = \"euler\", found \"{}\" (an "
+                    "adaptive step cannot tell fresh samples from an error)",
+                    resample, keys.method));
+  FlowOptions flow{
+      .end_time = keys.end_time,
+      .stepper = {.method = keys.method, .tolerance = keys.tolerance, .step = keys.step},
+      .output_times = {},
+      .split_threshold = keys.split_threshold,
+      .stop_gradient_norm = keys.stop_gradient_norm,
+      .resample = resample};
   const auto count = static_cast<int>(keys.outputs);
   flow.output_times = keys.output_times          ? *keys.output_times
                       : keys.spacing == "linear" ? linear_times(keys.end_time, count)
@@ -149,8 +158,9 @@ FlowOptions flow_of(const FlowKeys& keys, std::int64_t resample) {
   for (std::size_t i = 0; i < flow.output_times.size(); ++i)
     if (flow.output_times[i] > keys.end_time ||
         (i > 0 && flow.output_times[i] <= flow.output_times[i - 1]))
-      throw InputError(fmt::format("flow.output_times must increase and stay within end_time = {}, found {}",
-                                   keys.end_time, flow.output_times[i]));
+      throw InputError(
+          fmt::format("flow.output_times must increase and stay within end_time = {}, found {}",
+                      keys.end_time, flow.output_times[i]));
   return flow;
 }
 
@@ -160,8 +170,9 @@ void require_memory(const Configuration& configuration) {
                        configuration.shape.coordinates() *
                        (configuration.sampling.precision == Precision::single ? 4 : 8) / 0x1p30;
   if (configuration.sampling.memory_gib < block)
-    throw InputError(fmt::format("population.memory = {} GiB is too little: one block of {} samples needs {:.3g} GiB",
-                                 configuration.sampling.memory_gib, block_size, block));
+    throw InputError(fmt::format(
+        "population.memory = {} GiB is too little: one block of {} samples needs {:.3g} GiB",
+        configuration.sampling.memory_gib, block_size, block));
 }
 
 }  // namespace
@@ -194,21 +205,26 @@ Configuration read_configuration(const Communicator& comm, const InputRequest& r
   return configuration;
 }
 
-void require_writable_output(const Communicator& comm, const std::string& path, const std::string& input, bool force) {
+void require_writable_output(const Communicator& comm, const std::string& path,
+                             const std::string& input, bool force) {
   comm.on_root([&] {
     if (path.empty()) throw InputError("output.file must not be empty");
-    const fs::path folder = fs::path(path).parent_path().empty() ? "." : fs::path(path).parent_path();
+    const fs::path folder =
+        fs::path(path).parent_path().empty() ? "." : fs::path(path).parent_path();
     if (!fs::is_directory(folder))
-      throw InputError(fmt::format("output {}: the folder {} does not exist", path, folder.string()));
+      throw InputError(
+          fmt::format("output {}: the folder {} does not exist", path, folder.string()));
     if (::access(folder.c_str(), W_OK) != 0)
-      throw InputError(fmt::format("output {}: the folder {} is not writable", path, folder.string()));
+      throw InputError(
+          fmt::format("output {}: the folder {} is not writable", path, folder.string()));
     if (fs::is_directory(path)) throw InputError(fmt::format("output {} is a folder", path));
     if (fs::exists(path) && !fs::is_regular_file(path))
       throw InputError(fmt::format("output {} is no regular file", path));
     if (fs::exists(path) && fs::equivalent(path, input))
       throw InputError(fmt::format("output {} is the input file", path));
     if (fs::exists(path) && !force)
-      throw InputError(fmt::format("output {} exists; use --force to replace it or --output for another name", path));
+      throw InputError(fmt::format(
+          "output {} exists; use --force to replace it or --output for another name", path));
   });
 }
 

@@ -28,12 +28,14 @@ FlowOutput::FlowOutput(const Communicator& comm, std::string path, double every,
   content_.attributes = std::move(attributes);
   DataGroup& flow = content_.groups.emplace_back();
   flow.name = "flow";
-  flow.dimensions = {
-      {.name = "time", .values = {}, .unlimited = true, .long_name = "time t = learning rate * steps"},
-      counted("head", shape.heads, "head h"),
-      counted("head_b", shape.heads, "second head h'"),
-      counted("feature", shape.features, "feature f"),
-      counted("feature_b", shape.features, "second feature f'")};
+  flow.dimensions = {{.name = "time",
+                      .values = {},
+                      .unlimited = true,
+                      .long_name = "time t = learning rate * steps"},
+                     counted("head", shape.heads, "head h"),
+                     counted("head_b", shape.heads, "second head h'"),
+                     counted("feature", shape.features, "feature f"),
+                     counted("feature_b", shape.features, "second feature f'")};
   const auto series = [&](const char* name, std::vector<std::string> axes, const char* long_name) {
     axes.insert(axes.begin(), "time");
     flow.variables.push_back({name, std::move(axes), {}, "1", long_name});
@@ -55,8 +57,11 @@ FlowOutput::FlowOutput(const Communicator& comm, std::string path, double every,
                             {spike_gram.data(), spike_gram.data() + spike_gram.size()},
                             "1",
                             "Gram matrix of the spikes, k* . k*'"});
-  flow.variables.push_back(
-      {"alignment_time", {}, {}, "1", "time at which |mean over heads of m| reaches half its plateau"});
+  flow.variables.push_back({"alignment_time",
+                            {},
+                            {},
+                            "1",
+                            "time at which |mean over heads of m| reaches half its plateau"});
   flow.variables.push_back(
       {"split_time",
        {"feature"},

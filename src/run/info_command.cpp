@@ -10,7 +10,8 @@ void print_variable(const DataReader& file, const std::string& path) {
   const Numbers numbers = file.numbers(path);
   std::string last;
   if (!numbers.data.empty()) last = fmt::format(", last {:.6g}", numbers.data.back());
-  fmt::print("  {:<28} {}{}\n", path, numbers.shape.empty() ? "scalar" : fmt::format("{}", fmt::join(numbers.shape, " x ")),
+  fmt::print("  {:<28} {}{}\n", path,
+             numbers.shape.empty() ? "scalar" : fmt::format("{}", fmt::join(numbers.shape, " x ")),
              last);
 }
 
@@ -23,7 +24,8 @@ void info(const std::string& file) {
     fmt::print("\n[{}]\n", group);
     for (const auto& name : reader.members("/" + group)) {
       if (group == "provenance")
-        fmt::print("{}{}{}\n", name, name == "input" ? ":\n" : ": ", reader.text("/" + group + "/" + name));
+        fmt::print("{}{}{}\n", name, name == "input" ? ":\n" : ": ",
+                   reader.text("/" + group + "/" + name));
       else
         print_variable(reader, group + "/" + name);
     }

@@ -17,10 +17,10 @@ void visit(ModelKeys& keys, KeyVisitor& visitor) {
   visitor.key({"tokens", "L, tokens in a sequence", true}, keys.tokens, {.least = 2, .most = 4096});
   visitor.key({"features", "F, hidden spikes; may be left out where the prior tells it"},
               keys.features, {.least = 0, .most = 1024});
-  visitor.key({"prior", "law of the feature weights theta", true}, keys.prior,
-              prior_names());
-  visitor.key({"signal", "nu, one or two variances: [nu_1, nu_2] of the flipping spike, [nu_1, nu_F] of the "
-                         "anisotropic Gaussian (one number: isotropic), nu of the canonical spikes"},
+  visitor.key({"prior", "law of the feature weights theta", true}, keys.prior, prior_names());
+  visitor.key({"signal",
+               "nu, one or two variances: [nu_1, nu_2] of the flipping spike, [nu_1, nu_F] of the "
+               "anisotropic Gaussian (one number: isotropic), nu of the canonical spikes"},
               keys.signal, at_least_zero);
   visitor.key({"atoms", "discrete prior: list of atoms, each a list of F numbers"}, keys.atoms);
   visitor.key({"weights", "discrete prior: probability of each atom, sum one; default equal"},
@@ -32,19 +32,21 @@ void visit(ModelKeys& keys, KeyVisitor& visitor) {
 void visit(AttentionKeys& keys, KeyVisitor& visitor) {
   visitor.section("attention", "the model that learns");
   visitor.key({"heads", "H, attention heads", true}, keys.heads, {.least = 1, .most = 1024});
-  visitor.key({"activation", "how scores are normalised"}, keys.activation,
-              activation_names());
+  visitor.key({"activation", "how scores are normalised"}, keys.activation, activation_names());
 }
 
 void visit(StartKeys& keys, KeyVisitor& visitor) {
   visitor.section("start",
-                  "the state at t = 0: one of dimension, noise, m (with r, b, v) or file; default noise = 0.01");
+                  "the state at t = 0: one of dimension, noise, m (with r, b, v) or file; default "
+                  "noise = 0.01");
   visitor.key({"dimension", "D: overlaps of random k_h, k*_f in R^D, drawn from their exact law"},
               keys.dimension, {.least = 2, .most = 1e15});
-  visitor.key({"spikes", "with dimension: finite-D Gram matrix of the spikes, or idealised"}, keys.spikes,
-              {"finite", "orthonormal"});
-  visitor.key({"noise", "size of the noise on m and u, r = u u' near eta^2"}, keys.noise, at_least_zero);
-  visitor.key({"eta", "norm of the heads at the start (dimension, noise)"}, keys.eta, at_least_zero);
+  visitor.key({"spikes", "with dimension: finite-D Gram matrix of the spikes, or idealised"},
+              keys.spikes, {"finite", "orthonormal"});
+  visitor.key({"noise", "size of the noise on m and u, r = u u' near eta^2"}, keys.noise,
+              at_least_zero);
+  visitor.key({"eta", "norm of the heads at the start (dimension, noise)"}, keys.eta,
+              at_least_zero);
   visitor.key({"m", "explicit: H x F overlaps with the spikes"}, keys.m);
   visitor.key({"r", "explicit: H x H, positive semi-definite; default 0"}, keys.r);
   visitor.key({"b", "explicit: H biases; default 0"}, keys.b, any);
@@ -55,36 +57,43 @@ void visit(StartKeys& keys, KeyVisitor& visitor) {
 
 void visit(PopulationKeys& keys, KeyVisitor& visitor) {
   visitor.section("population", "the expectation over sequences");
-  visitor.key({"samples", "base samples over all replicates; a multiple of replicates; for sobol best replicates "
-                          "times a power of two"},
-              keys.samples, {.least = 1, .most = 4e9});
+  visitor.key(
+      {"samples",
+       "base samples over all replicates; a multiple of replicates; for sobol best replicates "
+       "times a power of two"},
+      keys.samples, {.least = 1, .most = 4e9});
   visitor.key({"sampling", "scrambled Sobol points or pseudo-random numbers"}, keys.sampling,
               {"sobol", "monte-carlo"});
   visitor.key({"replicates", "independent sample sets whose spread gives the standard errors"},
               keys.replicates, {.least = 1, .most = 4096});
   visitor.key({"seed", "of the samples"}, keys.seed, seeds);
-  visitor.key({"symmetric", "close the set under cyclic head shifts and the prior's sign flips"}, keys.symmetric);
+  visitor.key({"symmetric", "close the set under cyclic head shifts and the prior's sign flips"},
+              keys.symmetric);
   visitor.key({"precision", "of the kernel; sums are exact either way"}, keys.precision,
               {"double", "single"});
-  visitor.key({"memory", "GiB a rank may use to keep its samples; else they are regenerated (same bits)"},
-              keys.memory, at_least_zero);
-  visitor.key({"resample", "fresh samples every so many steps; 0: always the same; only with method = \"euler\""},
-              keys.resample, at_least_zero);
+  visitor.key(
+      {"memory", "GiB a rank may use to keep its samples; else they are regenerated (same bits)"},
+      keys.memory, at_least_zero);
+  visitor.key(
+      {"resample",
+       "fresh samples every so many steps; 0: always the same; only with method = \"euler\""},
+      keys.resample, at_least_zero);
 }
 
 void visit(FlowKeys& keys, KeyVisitor& visitor) {
   visitor.section("flow", "the order-parameter flow");
   visitor.key({"end_time", "t at which the flow ends"}, keys.end_time, positive);
-  visitor.key({"method", "explicit PETSc time stepper: 5dp adaptive, euler with a fixed step, .."}, keys.method,
-              TimeStepper::methods());
+  visitor.key({"method", "explicit PETSc time stepper: 5dp adaptive, euler with a fixed step, .."},
+              keys.method, TimeStepper::methods());
   visitor.key({"tolerance", "relative and absolute, of adaptive methods"}, keys.tolerance,
               {.least = 1e-14, .most = 1});
   visitor.key({"step", "first step of adaptive methods, step of the others"}, keys.step, positive);
   visitor.key({"outputs", "number of output times after t = 0"}, keys.outputs,
               {.least = 1, .most = 1000000});
-  visitor.key({"spacing", "of the output times; log: from end_time / 10^4"}, keys.spacing, {"linear", "log"});
-  visitor.key({"output_times", "explicit, increasing; replaces outputs and spacing"}, keys.output_times,
-              at_least_zero);
+  visitor.key({"spacing", "of the output times; log: from end_time / 10^4"}, keys.spacing,
+              {"linear", "log"});
+  visitor.key({"output_times", "explicit, increasing; replaces outputs and spacing"},
+              keys.output_times, at_least_zero);
   visitor.key({"split_threshold", "spread of m_{.f} over heads at which feature f counts as split"},
               keys.split_threshold, positive);
   visitor.key({"stop_gradient_norm", "end when the gradient norm falls under it; 0: never"},
@@ -93,8 +102,10 @@ void visit(FlowKeys& keys, KeyVisitor& visitor) {
 
 void visit(OutputKeys& keys, KeyVisitor& visitor) {
   visitor.section("output", "the HDF5 file");
-  visitor.key({"file", "its name; default: the input's name with .h5, in the working folder"}, keys.file);
-  visitor.key({"every", "seconds of wall time between updates of the file"}, keys.every, at_least_zero);
+  visitor.key({"file", "its name; default: the input's name with .h5, in the working folder"},
+              keys.file);
+  visitor.key({"every", "seconds of wall time between updates of the file"}, keys.every,
+              at_least_zero);
 }
 
 }  // namespace

@@ -29,12 +29,13 @@ void ProgressPrinter::update(double time, double loss, long long steps) {
   drawn_ = true;
   const double elapsed = std::chrono::duration<double>(now - begin_).count();
   const double done = std::clamp(time / end_time_, 1e-9, 1.0);
-  const std::string text = fmt::format("t = {:.4g} of {:.4g}, loss {:.6f}, {:.1f} steps/s, {} left", time,
-                                       end_time_, loss, static_cast<double>(steps) / elapsed,
+  const std::string text = fmt::format("t = {:.4g} of {:.4g}, loss {:.6f}, {:.1f} steps/s, {} left",
+                                       time, end_time_, loss, static_cast<double>(steps) / elapsed,
                                        clock_text(elapsed * (1 - done) / done));
   if (terminal_) {
     const auto filled = static_cast<std::size_t>(30 * done);
-    fmt::print(stderr, "\r[{}{}] {}\x1b[K", std::string(filled, '#'), std::string(30 - filled, '.'), text);
+    fmt::print(stderr, "\r[{}{}] {}\x1b[K", std::string(filled, '#'), std::string(30 - filled, '.'),
+               text);
   } else {
     fmt::print(stderr, "headflow: {}\n", text);
   }

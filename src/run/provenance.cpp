@@ -49,17 +49,20 @@ std::string version_text() {
   return fmt::format("headflow {} ({})", HEADFLOW_VERSION, HEADFLOW_GIT_REVISION);
 }
 
-std::string utc_now() { return fmt::format("{:%Y-%m-%dT%H:%M:%SZ}", fmt::gmtime(std::time(nullptr))); }
+std::string utc_now() {
+  return fmt::format("{:%Y-%m-%dT%H:%M:%SZ}", fmt::gmtime(std::time(nullptr)));
+}
 
-std::map<std::string, std::string> provenance(const Communicator& comm, const std::string& command_line,
+std::map<std::string, std::string> provenance(const Communicator& comm,
+                                              const std::string& command_line,
                                               const std::string& resolved_input) {
   return {{"input", resolved_input},
           {"command_line", command_line},
           {"version", version_text()},
-          {"libraries",
-           fmt::format("{}; PETSc {}.{}.{}; HDF5 {}; Eigen {}.{}.{}", mpi_library(), PETSC_VERSION_MAJOR,
-                       PETSC_VERSION_MINOR, PETSC_VERSION_SUBMINOR, hdf5_version(), EIGEN_WORLD_VERSION,
-                       EIGEN_MAJOR_VERSION, EIGEN_MINOR_VERSION)},
+          {"libraries", fmt::format("{}; PETSc {}.{}.{}; HDF5 {}; Eigen {}.{}.{}", mpi_library(),
+                                    PETSC_VERSION_MAJOR, PETSC_VERSION_MINOR,
+                                    PETSC_VERSION_SUBMINOR, hdf5_version(), EIGEN_WORLD_VERSION,
+                                    EIGEN_MAJOR_VERSION, EIGEN_MINOR_VERSION)},
           {"petsc_options", petsc_options()},
           {"ranks", std::to_string(comm.size())},
           {"instruction_set", fmt::format("{} (built with {})", built_for(), HEADFLOW_ARCH)},

@@ -1,8 +1,8 @@
 #include <toml++/toml.h>
 
+#include <fmt/format.h>
 #include <algorithm>
 #include <cmath>
-#include <fmt/format.h>
 #include <numeric>
 #include <set>
 
@@ -95,8 +95,9 @@ class Reader : public KeyVisitor {
       const std::string word = node->is_integer() ? show(*node) : node->value_or(std::string());
       if (!node->is_string() && !node->is_integer()) wrong(key, *node, "one of " + list(choices));
       if (std::find(choices.begin(), choices.end(), word) == choices.end())
-        wrong(key, *node,
-              fmt::format("one of {} (did you mean \"{}\"?)", list(choices), nearest(word, choices)));
+        wrong(
+            key, *node,
+            fmt::format("one of {} (did you mean \"{}\"?)", list(choices), nearest(word, choices)));
       value = word;
     }
   }
@@ -113,7 +114,8 @@ class Reader : public KeyVisitor {
     const auto* node = find(key);
     if (node == nullptr) return;
     const auto* rows = node->as_array();
-    if (rows == nullptr || rows->empty()) wrong(key, *node, "a list of rows, each a list of numbers");
+    if (rows == nullptr || rows->empty())
+      wrong(key, *node, "a list of rows, each a list of numbers");
     std::vector<std::vector<double>> matrix;
     for (const auto& row : *rows) {
       if (!row.is_array()) wrong(key, *node, "a list of rows, each a list of numbers");
@@ -127,8 +129,8 @@ class Reader : public KeyVisitor {
         (*value)(static_cast<Eigen::Index>(i), static_cast<Eigen::Index>(j)) = matrix[i][j];
   }
 
-  /// Throws when the file has a section or a key that no visit has asked for, or lacks one that is required (in this
-  /// order: a misspelt word is the likeliest cause of a missing one).
+  /// Throws when the file has a section or a key that no visit has asked for, or lacks one that is
+  /// required (in this order: a misspelt word is the likeliest cause of a missing one).
   void require_complete() const {
     for (const auto& [section, node] : table_) {
       const std::string name(section.str());
@@ -160,9 +162,10 @@ class Reader : public KeyVisitor {
     throw InputError(line == 0 ? message : fmt::format("{}:{}: {}", name_, line, message));
   }
 
-  [[noreturn]] void wrong(const Key& key, const toml::node& node, const std::string& allowed) const {
-    fail(node, fmt::format("{}.{} = {} is not allowed; it must be {}", section_, key.name, show(node),
-                           allowed));
+  [[noreturn]] void wrong(const Key& key, const toml::node& node,
+                          const std::string& allowed) const {
+    fail(node, fmt::format("{}.{} = {} is not allowed; it must be {}", section_, key.name,
+                           show(node), allowed));
   }
 
   /// A whole number, also one written like 1e6.
@@ -224,7 +227,8 @@ void override_key(toml::table& table, const std::string& setting) {
   }
   if (!table.contains(section)) table.insert(section, toml::table{});
   auto* target = table[section].as_table();
-  if (target == nullptr) throw InputError(fmt::format("--set {}: {} is no section", setting, section));
+  if (target == nullptr)
+    throw InputError(fmt::format("--set {}: {} is no section", setting, section));
   parsed.for_each([&](const toml::key&, auto&& node) { target->insert_or_assign(key, node); });
 }
 

@@ -13,15 +13,17 @@
 namespace headflow {
 namespace {
 
-std::string time_or_never(double t) { return std::isnan(t) ? "not reached" : fmt::format("t = {:.4g}", t); }
+std::string time_or_never(double t) {
+  return std::isnan(t) ? "not reached" : fmt::format("t = {:.4g}", t);
+}
 
-void print_summary(const Configuration& configuration, const FlowSummary& summary, const FlowRecord& last,
-                   const Stages& stages, double seconds) {
-  fmt::print("flow: t = {:g} ({}), {} steps, {} rejected, {} right-hand sides, {:.2f} s\n", summary.time,
-             summary.stopped_early ? "gradient norm under its tolerance" : "end time", summary.steps,
-             summary.rejected_steps, summary.right_hand_sides, seconds);
-  fmt::print("loss {:.6f} +- {:.1g}, gradient norm {:.3g}\n", last.loss.mean.loss, last.loss.loss_stderr,
-             last.loss.gradient_norm);
+void print_summary(const Configuration& configuration, const FlowSummary& summary,
+                   const FlowRecord& last, const Stages& stages, double seconds) {
+  fmt::print("flow: t = {:g} ({}), {} steps, {} rejected, {} right-hand sides, {:.2f} s\n",
+             summary.time, summary.stopped_early ? "gradient norm under its tolerance" : "end time",
+             summary.steps, summary.rejected_steps, summary.right_hand_sides, seconds);
+  fmt::print("loss {:.6f} +- {:.1g}, gradient norm {:.3g}\n", last.loss.mean.loss,
+             last.loss.loss_stderr, last.loss.gradient_norm);
   fmt::print("heads align at half their plateau: {}\n", time_or_never(stages.alignment_time));
   for (std::size_t f = 0; f < stages.split_time.size(); ++f)
     fmt::print("heads split along feature {}: {}\n", f + 1, time_or_never(stages.split_time[f]));
@@ -64,7 +66,8 @@ void run(const Communicator& comm, const Command& command) {
        .progress = [&](const FlowProgress& p) { progress.update(p.time, p.loss, p.steps); }});
   output.provenance("finished", comm.broadcast(utc_now()));
   output.write();
-  const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+  const double seconds =
+      std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
   if (comm.root()) print_summary(configuration, summary, last, stages, seconds);
 }
 

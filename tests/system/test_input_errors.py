@@ -126,7 +126,7 @@ STARTS = [
     Case("file is a folder", {"start.noise": None, "start.file": "folder"}, ["start.file", "folder"]),
     Case("file without a flow", {"start.noise": None, "start.file": "empty.h5"}, ["start.file", "empty.h5", "flow"]),
     Case("file of another shape", {"start.noise": None, "start.file": "five.h5"},
-         ["start.file", "five.h5", "heads = 2", "5 x 2"]),
+         ["start.file", "five.h5", "5 x 2", "2 x 2"]),
 ]
 
 SAMPLES = [

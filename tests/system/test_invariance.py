@@ -80,7 +80,7 @@ class Invariance(SystemTest):
 
     def test_output_times_and_early_stop(self):
         """The step after which the gradient counts as small is the same as well; its end is the last time written."""
-        for method in "5dp", "euler", "3bs", "4":
+        for method in "5dp", "euler", "1fe", "3bs", "4":
             base = {"flow.method": method, "flow.step": 0.5, "flow.end_time": 64.0, "flow.stop_gradient_norm": 0.02}
             with self.subTest(method):
                 sparse, dense = self.flows([(base | {"flow.outputs": count}, 0) for count in (4, 256)])

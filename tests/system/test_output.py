@@ -15,7 +15,8 @@ from harness import SystemTest, command, environment, execute, main, read_group,
 
 # Every variable of /flow and its axes.
 AXES = {
-    "m": ("time", "head", "feature"), "r": ("time", "head", "head_b"), "q": ("time", "head", "head_b"),
+    "m": ("time", "head", "feature"), "r": ("time", "head", "head_b"), "u": ("time", "head", "head_b"),
+    "q": ("time", "head", "head_b"),
     "b": ("time", "head"), "v": ("time",), "loss": ("time",), "loss_stderr": ("time",), "gradient_norm": ("time",),
     "gradient_norm_stderr": ("time",), "step_size": ("time",), "cosine": ("time", "head", "head_b"),
     "spike_gram": ("feature", "feature_b"), "alignment_time": (), "split_time": ("feature",),

@@ -1,5 +1,5 @@
-// GoogleTest under MPI: the list of tests is printed before MPI starts (build tools ask for it without mpirun), and every
-// rank exits with the worst result over ranks.
+// GoogleTest under MPI: the list of tests is printed before MPI starts (build tools ask for it
+// without mpirun), and every rank exits with the worst result over ranks.
 #include <gtest/gtest.h>
 
 #include <cstring>

@@ -1,5 +1,6 @@
 #pragma once
-// What several tests need: every activation, a model written a second time in the plainest way, and statistics.
+// What several tests need: every activation, a model written a second time in the plainest way, and
+// statistics.
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -32,7 +33,8 @@ inline Parameters generic_parameters(const Shape& shape, double scale = 0.6) {
   return parameters;
 }
 
-/// theory.md section 2: A_l of one sequence from its fields chi (H x L), in long double, without any care for speed.
+/// theory.md section 2: A_l of one sequence from its fields chi (H x L), in long double, without
+/// any care for speed.
 inline std::vector<long double> reference_attention(const Activation& activation, const Matrix& chi,
                                                     const Vector& b, double v) {
   const auto H = chi.rows();
@@ -42,10 +44,12 @@ inline std::vector<long double> reference_attention(const Activation& activation
   const auto field = [&](Eigen::Index h, Eigen::Index l) -> long double {
     return static_cast<long double>(chi(h, l)) + (biased ? b[h] : 0.0);
   };
-  // exp(field - top) / (sum of the same), top over what is normalised together: one head, its sink, or all heads.
+  // exp(field - top) / (sum of the same), top over what is normalised together: one head, its sink,
+  // or all heads.
   std::vector<long double> A(static_cast<std::size_t>(L), 0);
   const bool together = name == "bayes-softmax";
-  const long double weight = together ? 1 : (name == "softmax-1" ? v : 1.0) / static_cast<long double>(H);
+  const long double weight =
+      together ? 1 : (name == "softmax-1" ? v : 1.0) / static_cast<long double>(H);
   for (Eigen::Index h = 0; h < H; ++h) {
     const Eigen::Index first = together ? 0 : h;
     const Eigen::Index last = together ? H : h + 1;
@@ -62,8 +66,10 @@ inline std::vector<long double> reference_attention(const Activation& activation
 }
 
 /// e = sum_l (delta_{l,1} - A_l)^2 for the tokens x (L x P).
-inline double reference_loss(const Activation& activation, const Parameters& parameters, const Matrix& x) {
-  const auto A = reference_attention(activation, parameters.K * x.transpose(), parameters.b, parameters.v);
+inline double reference_loss(const Activation& activation, const Parameters& parameters,
+                             const Matrix& x) {
+  const auto A =
+      reference_attention(activation, parameters.K * x.transpose(), parameters.b, parameters.v);
   long double e = 0;
   for (std::size_t l = 0; l < A.size(); ++l) e += (A[l] - (l == 0)) * (A[l] - (l == 0));
   return static_cast<double>(e);

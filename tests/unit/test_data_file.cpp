@@ -17,7 +17,8 @@ namespace fs = std::filesystem;
 class DistributedDataFile : public testing::Test {
  protected:
   DistributedDataFile() {
-    folder_ = world().broadcast((fs::temp_directory_path() / ("headflow-" + std::to_string(getpid()))).string());
+    folder_ = world().broadcast(
+        (fs::temp_directory_path() / ("headflow-" + std::to_string(getpid()))).string());
     if (world().root()) fs::create_directory(folder_);
     world().barrier();
   }
@@ -36,7 +37,8 @@ class DistributedDataFile : public testing::Test {
     group.dimensions = {{.name = "time", .values = times, .unlimited = true, .long_name = "time"},
                         {.name = "head", .values = {1, 2}, .long_name = "head"}};
     Variable b{"b", {"time", "head"}, {}, "1", "bias"};
-    for (std::size_t i = 0; i < 2 * times.size(); ++i) b.data.push_back(0.1 * static_cast<double>(i));
+    for (std::size_t i = 0; i < 2 * times.size(); ++i)
+      b.data.push_back(0.1 * static_cast<double>(i));
     group.variables = {b, {"scalar", {}, {2.5}, "1", "a number"}};
     return file;
   }

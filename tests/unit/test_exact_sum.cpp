@@ -48,7 +48,8 @@ TEST(ExactSums, agreesWithAWideSum) {
   const auto terms = awkward_terms();
   __float128 wide = 0;
   for (const double term : terms) wide += term;
-  EXPECT_NEAR(sum_of(terms), static_cast<double>(wide), std::abs(static_cast<double>(wide)) * 1e-15);
+  EXPECT_NEAR(sum_of(terms), static_cast<double>(wide),
+              std::abs(static_cast<double>(wide)) * 1e-15);
 }
 
 TEST(ExactSums, oppositeTermsGiveOppositeSums) {
@@ -80,7 +81,8 @@ TEST(ExactSums, groupsAddUpToTheBitsOfOneSum) {
 TEST(DistributedExactSums, hasTheBitsOfOneProcess) {
   const auto world = Communicator::world();
   const auto terms = awkward_terms();
-  const auto range = local_range(world.rank(), static_cast<std::int64_t>(terms.size()), world.size());
+  const auto range =
+      local_range(world.rank(), static_cast<std::int64_t>(terms.size()), world.size());
   ExactSums sums(1);
   for (auto i = range.begin; i < range.end; ++i) sums.add(0, terms[static_cast<std::size_t>(i)]);
   sums.reduce(world, fingerprint(terms));

@@ -28,8 +28,8 @@ FlowOptions options_to(double end, int outputs) {
   return options;
 }
 
-Run run(const Communicator& comm, const Activation& activation, const Start& start, const FlowOptions& options,
-        Sampling sampling, const Prior& prior = flipping_spike(2, 2)) {
+Run run(const Communicator& comm, const Activation& activation, const Start& start,
+        const FlowOptions& options, Sampling sampling, const Prior& prior = flipping_spike(2, 2)) {
   PopulationLoss loss(comm, shape, activation, prior, sampling);
   Run result;
   result.summary = run_flow(loss, start, prior.mean(), options,
@@ -42,10 +42,12 @@ Run run(const Communicator& comm, const Activation& activation, const Start& sta
 
 Sampling small(std::int64_t samples = 16384) { return {.samples = samples, .replicates = 8}; }
 
-// theory.md section 8, "Flow": values with 1 or 2 units in the last given digit, loss .82 at t = 0, plateau near .439 from
-// t ~ 35 with m_{h1} ~ 1.4, m_{h2} ~ 0, then .433 with m -> (1.60, +-.67), r -> 0.
+// theory.md section 8, "Flow": values with 1 or 2 units in the last given digit, loss .82 at t = 0,
+// plateau near .439 from t ~ 35 with m_{h1} ~ 1.4, m_{h2} ~ 0, then .433 with m -> (1.60, +-.67), r
+// -> 0.
 TEST(Flow, softmaxLearnsInTwoPhases) {
-  const auto result = run(world(), Softmax{}, noisy_start(shape, 0.01, 1, 1), options_to(400, 80), small(65536));
+  const auto result =
+      run(world(), Softmax{}, noisy_start(shape, 0.01, 1, 1), options_to(400, 80), small(65536));
   EXPECT_NEAR(result.records[0].loss.mean.loss, 0.82, 0.01);
   const auto& plateau = result.at(60);
   EXPECT_NEAR(plateau.loss.mean.loss, 0.439, 0.002);
@@ -67,14 +69,16 @@ TEST(Flow, softmaxLearnsInTwoPhases) {
 }
 
 TEST(Flow, softmaxOneIsLowerAndStillFalling) {
-  const auto result = run(world(), SoftmaxOne{}, noisy_start(shape, 0.01, 1, 1), options_to(300, 60), small(65536));
+  const auto result =
+      run(world(), SoftmaxOne{}, noisy_start(shape, 0.01, 1, 1), options_to(300, 60), small(65536));
   EXPECT_NEAR(result.records.back().loss.mean.loss, 0.4275, 0.003);
   EXPECT_LT(result.records.back().loss.mean.loss, result.at(250).loss.mean.loss);
 }
 
 // The Bayes risk .34267 +- .0003, within 4 combined standard errors, and m -> (sqrt 2, +- sqrt 2).
 TEST(Flow, bayesSoftmaxReachesTheBayesRisk) {
-  const auto result = run(world(), BayesSoftmax{}, noisy_start(shape, 0.01, 1, 1), options_to(300, 10), small(65536));
+  const auto result = run(world(), BayesSoftmax{}, noisy_start(shape, 0.01, 1, 1),
+                          options_to(300, 10), small(65536));
   const auto& end = result.records.back();
   EXPECT_NEAR(end.loss.mean.loss, .34267, 4 * std::hypot(.0003, end.loss.loss_stderr));
   for (int h = 0; h < 2; ++h) {
@@ -83,17 +87,20 @@ TEST(Flow, bayesSoftmaxReachesTheBayesRisk) {
   }
 }
 
-// A gradient flow of a fixed function never climbs; slack: the tolerance of the interpolated states.
+// A gradient flow of a fixed function never climbs; slack: the tolerance of the interpolated
+// states.
 TEST(Flow, lossNeverRisesOnFixedSamples) {
   for (const Activation& activation : all_activations) {
-    const auto result = run(world(), activation, random_start(shape, 100, 1, true, 2), options_to(150, 300), small());
+    const auto result = run(world(), activation, random_start(shape, 100, 1, true, 2),
+                            options_to(150, 300), small());
     for (std::size_t i = 1; i < result.records.size(); ++i)
       EXPECT_LE(result.records[i].loss.mean.loss, result.records[i - 1].loss.mean.loss + 1e-7)
           << name_of(activation) << " t " << result.records[i].time;
   }
 }
 
-// Finite-D spikes: a flow in coordinates of an orthonormal basis equals the flow whose prior is S' theta, and m = K S'.
+// Finite-D spikes: a flow in coordinates of an orthonormal basis equals the flow whose prior is S'
+// theta, and m = K S'.
 TEST(Flow, overlapsAreThoseOfTheActualSpikes) {
   const Start start = random_start(shape, 20, 1, false, 4);
   const Prior prior = flipping_spike(2, 2);
@@ -102,7 +109,9 @@ TEST(Flow, overlapsAreThoseOfTheActualSpikes) {
   for (const auto& record : result.records) {
     const Matrix m = record.parameters.K.leftCols(2) * start.spike_factor.transpose();
     EXPECT_LT((record.order.m - m).cwiseAbs().maxCoeff(), 1e-14);
-    EXPECT_LT((record.order.q - record.order.m * record.order.m.transpose() - record.order.r).cwiseAbs().maxCoeff(),
+    EXPECT_LT((record.order.q - record.order.m * record.order.m.transpose() - record.order.r)
+                  .cwiseAbs()
+                  .maxCoeff(),
               1e-14);
   }
 }
@@ -118,7 +127,8 @@ TEST(Flow, eulerConvergesToTheAdaptiveTrajectory) {
     const auto euler = run(world(), Softmax{}, start, options, small());
     double error = 0;
     for (std::size_t i = 0; i < euler.records.size(); ++i)
-      error = std::max(error, (euler.records[i].order.m - exact.records[i].order.m).cwiseAbs().maxCoeff());
+      error = std::max(error,
+                       (euler.records[i].order.m - exact.records[i].order.m).cwiseAbs().maxCoeff());
     if (last > 0) {
       EXPECT_NEAR(std::log2(last / error), 1, 0.3);
     }
@@ -161,7 +171,8 @@ TEST(Flow, freshSamplesGiveTheSameBehaviour) {
   options.resample = 0;
   const auto fixed = run(world(), Softmax{}, start, options, small());
   EXPECT_NE(fresh.records.back().order.m, fixed.records.back().order.m);
-  EXPECT_LT((fresh.records.back().order.m - fixed.records.back().order.m).cwiseAbs().maxCoeff(), 0.05);
+  EXPECT_LT((fresh.records.back().order.m - fixed.records.back().order.m).cwiseAbs().maxCoeff(),
+            0.05);
 }
 
 TEST(Flow, namesTheLastGoodStepWhenItFails) {
@@ -170,7 +181,8 @@ TEST(Flow, namesTheLastGoodStepWhenItFails) {
   PopulationLoss loss(world(), shape, Softmax{}, flipping_spike(2, 2), small(1024));
   FlowOptions options{.end_time = 1};
   try {
-    run_flow(loss, start, Vector::Ones(2), options, {.record = [](const FlowRecord&, const Stages&) {}});
+    run_flow(loss, start, Vector::Ones(2), options,
+             {.record = [](const FlowRecord&, const Stages&) {}});
     FAIL() << "no error";
   } catch (const NumericalError& error) {
     EXPECT_NE(std::string(error.what()).find("last good step"), std::string::npos) << error.what();
@@ -192,10 +204,11 @@ TEST(DistributedFlow, hasTheBitsOfOneProcess) {
   }
 }
 
-// theory.md section 5: on a closed set a hundred times less noise delays the split by ln(100)/lambda, because it scales the
-// whole split down by a hundred: when the run with noise 1e-4 has split by 0.01, that with 1e-6 stands at 0.0001. On a plain
-// set the sampling noise splits the heads by itself. (lambda itself, the small curvature of one sample set, is
-// .031 to .044 on 4096 samples and .035 on many.)
+// theory.md section 5: on a closed set a hundred times less noise delays the split by
+// ln(100)/lambda, because it scales the whole split down by a hundred: when the run with noise 1e-4
+// has split by 0.01, that with 1e-6 stands at 0.0001. On a plain set the sampling noise splits the
+// heads by itself. (lambda itself, the small curvature of one sample set, is .031 to .044 on 4096
+// samples and .035 on many.)
 TEST(LongFlow, splitTimeFollowsTheLogarithmOfTheNoiseOnAClosedSet) {
   const auto splits_at = [](double noise, bool symmetric, double probe) {
     const Sampling sampling{.samples = 4096, .replicates = 8, .symmetric = symmetric};

@@ -6,7 +6,8 @@
 namespace headflow {
 namespace {
 
-const std::string minimal = "[model]\ntokens = 4\nprior = 'flipping-spike'\nsignal = [2.0, 1]\n[attention]\nheads = 2\n";
+const std::string minimal =
+    "[model]\ntokens = 4\nprior = 'flipping-spike'\nsignal = [2.0, 1]\n[attention]\nheads = 2\n";
 
 std::string error_of(const std::string& text, const std::vector<std::string>& overrides = {}) {
   try {
@@ -23,8 +24,9 @@ void expect_words(const std::string& message, const std::vector<std::string>& wo
 }
 
 TEST(InputKeys, readsTypesDefaultsAndOverrides) {
-  const InputKeys keys = read_keys(minimal + "[population]\nsamples = 1e6\n[start]\nm = [[1, 2.5], [3, 4]]\n", "case.toml",
-                                   {"flow.end_time=7", "attention.activation=softmax-1", "flow.method=4"});
+  const InputKeys keys = read_keys(
+      minimal + "[population]\nsamples = 1e6\n[start]\nm = [[1, 2.5], [3, 4]]\n", "case.toml",
+      {"flow.end_time=7", "attention.activation=softmax-1", "flow.method=4"});
   EXPECT_EQ(keys.model.tokens, 4);
   EXPECT_EQ(*keys.model.signal, (std::vector<double>{2, 1}));
   EXPECT_EQ(keys.population.samples, 1000000);
@@ -37,17 +39,21 @@ TEST(InputKeys, readsTypesDefaultsAndOverrides) {
 }
 
 TEST(InputKeys, theResolvedInputReadsBackAsItself) {
-  const InputKeys keys = read_keys(minimal + "[flow]\noutput_times = [0.1, 0.30000000000000004, 1e-9]\n", "case.toml", {});
+  const InputKeys keys = read_keys(
+      minimal + "[flow]\noutput_times = [0.1, 0.30000000000000004, 1e-9]\n", "case.toml", {});
   const std::string resolved = to_toml(keys);
   EXPECT_EQ(to_toml(read_keys(resolved, "resolved.toml", {})), resolved);
   EXPECT_EQ(*read_keys(resolved, "resolved.toml", {}).flow.output_times, *keys.flow.output_times);
 }
 
 TEST(InputKeys, errorsSayWhatWhereAndWhatIsAllowed) {
-  expect_words(error_of(minimal + "[populaton]\nseed = 1\n"), {"case.toml:7", "[populaton]", "did you mean [population]"});
-  expect_words(error_of(minimal + "[flow]\nend_tme = 1\n"), {"case.toml:8", "flow.end_tme", "did you mean flow.end_time"});
+  expect_words(error_of(minimal + "[populaton]\nseed = 1\n"),
+               {"case.toml:7", "[populaton]", "did you mean [population]"});
+  expect_words(error_of(minimal + "[flow]\nend_tme = 1\n"),
+               {"case.toml:8", "flow.end_tme", "did you mean flow.end_time"});
   expect_words(error_of(minimal + "[flow]\nend_time = -1\n"), {"case.toml:8", "-1", "> 0"});
-  expect_words(error_of(minimal + "[flow]\nend_time = 'x'\n"), {"case.toml:8", "flow.end_time", "a number"});
+  expect_words(error_of(minimal + "[flow]\nend_time = 'x'\n"),
+               {"case.toml:8", "flow.end_time", "a number"});
   expect_words(error_of(minimal + "[flow]\nmethod = 'rk4'\n"), {"rk4", "did you mean", "5dp"});
   expect_words(error_of(minimal + "[population]\nsamples = 2.5\n"), {"2.5", "whole number"});
   expect_words(error_of(minimal + "[population]\nsymmetric = 1\n"), {"true or false"});
@@ -61,7 +67,8 @@ TEST(InputKeys, errorsSayWhatWhereAndWhatIsAllowed) {
 
 TEST(InputKeys, theReferenceNamesEveryKeyOfTheResolvedInput) {
   const std::string reference = describe_keys();
-  for (const char* word : {"[model]", "tokens", "covariance", "replicates", "split_threshold", "required", "default"})
+  for (const char* word :
+       {"[model]", "tokens", "covariance", "replicates", "split_threshold", "required", "default"})
     EXPECT_NE(reference.find(word), std::string::npos) << word;
 }
 

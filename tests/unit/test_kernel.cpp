@@ -8,22 +8,25 @@ namespace {
 
 using namespace testing_support;
 
-const std::vector<Shape> odd_shapes = {{2, 1, 1}, {2, 2, 2}, {4, 2, 2}, {5, 4, 2},  {3, 2, 5}, {10, 2, 2}, {5, 8, 3},
-                                       {4, 3, 2}, {6, 3, 1}, {7, 5, 4}, {11, 1, 2}, {13, 4, 3}, {4, 32, 2}, {10, 3, 2}};
+const std::vector<Shape> odd_shapes = {{2, 1, 1},  {2, 2, 2},  {4, 2, 2},  {5, 4, 2}, {3, 2, 5},
+                                       {10, 2, 2}, {5, 8, 3},  {4, 3, 2},  {6, 3, 1}, {7, 5, 4},
+                                       {11, 1, 2}, {13, 4, 3}, {4, 32, 2}, {10, 3, 2}};
 
 Prior prior_for(const Shape& shape) { return anisotropic_gaussian(shape.features, 3, 1); }
 
 template <class Real>
 AlignedVector<Real> block(const Shape& shape, std::int64_t count) {
   const SampleGenerator generator(shape, prior_for(shape), {.method = SamplingMethod::monte_carlo});
-  AlignedVector<Real> x(static_cast<std::size_t>((count + 15) * shape.tokens * shape.coordinates()));
+  AlignedVector<Real> x(
+      static_cast<std::size_t>((count + 15) * shape.tokens * shape.coordinates()));
   generator.fill(0, 0, count, x.data());
   return x;
 }
 
 template <class Real>
-std::vector<double> kernel_sums(const Shape& shape, const Activation& activation, const Parameters& parameters,
-                                const AlignedVector<Real>& x, std::int64_t count) {
+std::vector<double> kernel_sums(const Shape& shape, const Activation& activation,
+                                const Parameters& parameters, const AlignedVector<Real>& x,
+                                std::int64_t count) {
   Kernel<Real> kernel(shape, activation);
   std::vector<double> sums(kernel.result_size());
   kernel(parameters, x.data(), count, sums);
@@ -39,8 +42,10 @@ TEST(Kernel, lossAgreesWithThePlainModel) {
         double expected = 0;
         for (std::int64_t i = 0; i < count; ++i)
           expected += reference_loss(activation, parameters, sample(x.data(), i, shape));
-        EXPECT_NEAR(kernel_sums(shape, activation, parameters, x, count)[0], expected, 1e-13 * expected)
-            << name_of(activation) << ' ' << shape.tokens << ' ' << shape.heads << ' ' << shape.features;
+        EXPECT_NEAR(kernel_sums(shape, activation, parameters, x, count)[0], expected,
+                    1e-13 * expected)
+            << name_of(activation) << ' ' << shape.tokens << ' ' << shape.heads << ' '
+            << shape.features;
       }
 }
 
@@ -72,12 +77,15 @@ TEST(Kernel, gradientAgreesWithCentralDifferences) {
       const auto sums = kernel_sums(shape, activation, parameters, x, count);
       const auto size = static_cast<Eigen::Index>(parameters.K.size() + parameters.b.size() + 1);
       const Trained trained = trained_by(activation);
-      for (Eigen::Index k = 0; k < size; k += shape.heads > 8 ? 17 : 1) {
+      for (Eigen::Index k = 0; k<size; k += shape.heads> 8 ? 17 : 1) {
         if (k >= parameters.K.size() && k + 1 < size && !trained.b) continue;
         if (k + 1 == size && !trained.v) continue;
-        // difference error: h^2 times third derivatives (order 10) times 11 samples, plus rounding 1e-14/h
-        EXPECT_NEAR(sums[static_cast<std::size_t>(k) + 1], difference(shape, activation, parameters, x, count, k), 1e-7)
-            << name_of(activation) << ' ' << shape.tokens << ' ' << shape.heads << ' ' << shape.features << " k " << k;
+        // difference error: h^2 times third derivatives (order 10) times 11 samples, plus rounding
+        // 1e-14/h
+        EXPECT_NEAR(sums[static_cast<std::size_t>(k) + 1],
+                    difference(shape, activation, parameters, x, count, k), 1e-7)
+            << name_of(activation) << ' ' << shape.tokens << ' ' << shape.heads << ' '
+            << shape.features << " k " << k;
       }
     }
 }
@@ -104,8 +112,10 @@ TEST(Kernel, singlePrecisionIsCloseToDouble) {
     for (const Activation& activation : all_activations) {
       constexpr std::int64_t count = 1024;
       const Parameters parameters = generic_parameters(shape);
-      const auto exact = kernel_sums(shape, activation, parameters, block<double>(shape, count), count);
-      const auto single = kernel_sums(shape, activation, parameters, block<float>(shape, count), count);
+      const auto exact =
+          kernel_sums(shape, activation, parameters, block<double>(shape, count), count);
+      const auto single =
+          kernel_sums(shape, activation, parameters, block<float>(shape, count), count);
       for (std::size_t i = 0; i < exact.size(); ++i)
         EXPECT_NEAR(single[i] / count, exact[i] / count, 3e-6) << name_of(activation) << ' ' << i;
     }

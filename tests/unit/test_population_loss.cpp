@@ -51,8 +51,10 @@ TEST(PopulationLoss, atZeroFieldsSoftmaxOneHasItsClosedForm) {
       }
 }
 
-/// The curvature Q of item 3 along m, with p of softmax-1 (softmax: 1/L), at the gradient: dQ/dm (H x F).
-Matrix curvature_gradient(const Activation& activation, int L, double p, const Matrix& Gamma, const Matrix& m) {
+/// The curvature Q of item 3 along m, with p of softmax-1 (softmax: 1/L), at the gradient: dQ/dm (H
+/// x F).
+Matrix curvature_gradient(const Activation& activation, int L, double p, const Matrix& Gamma,
+                          const Matrix& m) {
   const auto H = static_cast<double>(m.rows());
   const Vector mean = m.colwise().mean();
   const bool bayes = name_of(activation) == "bayes-softmax";
@@ -63,17 +65,18 @@ Matrix curvature_gradient(const Activation& activation, int L, double p, const M
   return 2 * heads * m * Gamma + Vector::Ones(m.rows()) * shared.transpose();
 }
 
-// Item 3: central difference of the gradient along a direction of m at m = u = 0 against the closed Hessian; the
-// standard error comes from 8 independent sample sets, tolerance 5 sigma + the difference's own h^2 error. Student's t with 7
-// degrees of freedom: false alarm 1.6e-3 for one number and about 200 of them, so one excess in 40 runs by 5 sigma is
-// expected; the seed is fixed.
+// Item 3: central difference of the gradient along a direction of m at m = u = 0 against the closed
+// Hessian; the standard error comes from 8 independent sample sets, tolerance 5 sigma + the
+// difference's own h^2 error. Student's t with 7 degrees of freedom: false alarm 1.6e-3 for one
+// number and about 200 of them, so one excess in 40 runs by 5 sigma is expected; the seed is fixed.
 void check_curvature(int L, int H, const Activation& activation) {
   const Shape shape{L, H, 2};
   const Prior prior = anisotropic_gaussian(2, 2, 1);
   Matrix direction(H, 2);
   for (int h = 0; h < H; ++h) direction.row(h) << std::sin(1.0 + 2 * h), std::cos(0.5 + 3 * h);
   const double b = 0.3;
-  const double p = name_of(activation) == "softmax-1" ? std::exp(b) / (1 + L * std::exp(b)) : 1.0 / L;
+  const double p =
+      name_of(activation) == "softmax-1" ? std::exp(b) / (1 + L * std::exp(b)) : 1.0 / L;
   constexpr double h = 1e-2;
   std::vector<std::vector<double>> entries(static_cast<std::size_t>(2 * H));
   for (std::uint64_t seed = 1; seed <= 8; ++seed) {
@@ -101,7 +104,8 @@ TEST(PopulationLoss, hessianAtTheOriginHasItsClosedForm) {
     for (const Activation& activation : all_activations) check_curvature(L, H, activation);
 }
 
-// The same in u: |mbar|^2 becomes |mbar|^2 + 1'uu'1/H^2, so only the all-ones direction of the heads is restored.
+// The same in u: |mbar|^2 becomes |mbar|^2 + 1'uu'1/H^2, so only the all-ones direction of the
+// heads is restored.
 TEST(PopulationLoss, hessianInUPullsOnlyTheAllOnesDirection) {
   const Shape shape{4, 2, 2};
   for (const Activation& activation : {Activation{Softmax{}}, Activation{BayesSoftmax{}}}) {
@@ -112,7 +116,8 @@ TEST(PopulationLoss, hessianInUPullsOnlyTheAllOnesDirection) {
       parameters.K.col(2) << h, sign * h;
       const double slope = loss.evaluate(parameters).gradient.K(0, 2) / h;
       const bool bayes = name_of(activation) == "bayes-softmax";
-      const double common = bayes ? (1 - 0.25) / 4 : (1 - 0.5 + 0.25) / 4;  // times L |mbar|^2 / L^2, L = 4
+      const double common =
+          bayes ? (1 - 0.25) / 4 : (1 - 0.5 + 0.25) / 4;  // times L |mbar|^2 / L^2, L = 4
       EXPECT_NEAR(slope, sign > 0 ? common : 0, 2e-3) << name_of(activation);
     }
   }
@@ -120,7 +125,8 @@ TEST(PopulationLoss, hessianInUPullsOnlyTheAllOnesDirection) {
 
 Parameters unspecialized(const Shape& shape) {
   Parameters parameters = Parameters::zero(shape);
-  parameters.K.leftCols(shape.features).rowwise() = Eigen::RowVectorXd::LinSpaced(shape.features, 0.9, 0.4);
+  parameters.K.leftCols(shape.features).rowwise() =
+      Eigen::RowVectorXd::LinSpaced(shape.features, 0.9, 0.4);
   Matrix r = Matrix::Constant(shape.heads, shape.heads, 0.1);
   r.diagonal().setConstant(0.7);
   parameters.K.rightCols(shape.heads) = symmetric_root(r);
@@ -129,7 +135,8 @@ Parameters unspecialized(const Shape& shape) {
   return parameters;
 }
 
-// Item 4, Lemma A.1: on a closed set the unspecialized manifold is invariant to rounding, on a plain set it is not.
+// Item 4, Lemma A.1: on a closed set the unspecialized manifold is invariant to rounding, on a
+// plain set it is not.
 TEST(PopulationLoss, aClosedSetKeepsTheUnspecializedManifold) {
   const Shape shape{4, 3, 2};
   for (const Activation& activation : all_activations)
@@ -163,8 +170,9 @@ TEST(PopulationLoss, aClosedSetHasNoForceAlongAFlippedFeature) {
   EXPECT_LT(loss.evaluate(parameters).gradient.K.col(1).cwiseAbs().maxCoeff(), 1e-15);
 }
 
-// Item 5, Lemma A.3: dE/du = 0 at u = 0 in expectation. 8 replicates, |mean| < 7 stderr each (t with 7 degrees of
-// freedom: 2e-4; 12 numbers), and the sign of a wrong formula would be of the order of 0.1.
+// Item 5, Lemma A.3: dE/du = 0 at u = 0 in expectation. 8 replicates, |mean| < 7 stderr each (t
+// with 7 degrees of freedom: 2e-4; 12 numbers), and the sign of a wrong formula would be of the
+// order of 0.1.
 TEST(PopulationLoss, noForceOnUAtZero) {
   const Shape shape{4, 2, 2};
   for (const Activation& activation : all_activations) {
@@ -189,7 +197,8 @@ TEST(PopulationLoss, firstForcePullsAllHeadsToTheMeanSignal) {
   for (const Activation& activation : all_activations) {
     Matrix atoms(2, 2);
     atoms << 1.5, 1.0, 0.5, 1.0;  // mean (1, 1)
-    PopulationLoss loss(world(), shape, activation, discrete_prior(atoms, Vector{{0.5, 0.5}}), sobol(131072));
+    PopulationLoss loss(world(), shape, activation, discrete_prior(atoms, Vector{{0.5, 0.5}}),
+                        sobol(131072));
     Parameters parameters = Parameters::zero(shape);
     parameters.K.rightCols(3).setIdentity();
     parameters.v = 1;
@@ -202,8 +211,9 @@ TEST(PopulationLoss, firstForcePullsAllHeadsToTheMeanSignal) {
   }
 }
 
-// Section 6: B-softmax with H = N atoms, m_h = theta_h, r = 0, b_h = -|theta_h|^2/2 + log P(theta_h) is the Bayes
-// estimator: zero gradient, and the loss is the Bayes risk of section 8 (+-.0003 or .0002), here within 4 combined sigmas.
+// Section 6: B-softmax with H = N atoms, m_h = theta_h, r = 0, b_h = -|theta_h|^2/2 + log
+// P(theta_h) is the Bayes estimator: zero gradient, and the loss is the Bayes risk of section 8
+// (+-.0003 or .0002), here within 4 combined sigmas.
 TEST(PopulationLoss, bayesSoftmaxReachesTheBayesRisk) {
   const auto bayes = [](const Prior& prior) {
     const auto& law = std::get<DiscreteLaw>(prior.law());
@@ -253,11 +263,13 @@ TEST(PopulationLoss, hasTheSymmetriesOfTheModel) {
     rotation << 0, 0.6, 0.8, 1, 0, 0, 0, 0.8, -0.6;
     turned.K.rightCols(3) *= rotation;
     const auto other = loss.statistics(turned);
-    EXPECT_NEAR(other.mean.loss, value.mean.loss, 7 * std::hypot(value.loss_stderr, other.loss_stderr));
+    EXPECT_NEAR(other.mean.loss, value.mean.loss,
+                7 * std::hypot(value.loss_stderr, other.loss_stderr));
   }
 }
 
-// Both estimate the same integral: within 6 combined standard errors (8 + 32 replicates) and Sobol' far more precise.
+// Both estimate the same integral: within 6 combined standard errors (8 + 32 replicates) and Sobol'
+// far more precise.
 TEST(PopulationLoss, sobolAndMonteCarloAgree) {
   const Shape shape{4, 2, 2};
   for (const Activation& activation : all_activations) {
@@ -269,13 +281,15 @@ TEST(PopulationLoss, sobolAndMonteCarloAgree) {
     const auto a = quasi.statistics(parameters);
     const auto b = pseudo.statistics(parameters);
     EXPECT_NEAR(a.mean.loss, b.mean.loss, 6 * std::hypot(a.loss_stderr, b.loss_stderr));
-    EXPECT_NEAR(a.gradient_norm, b.gradient_norm, 6 * std::hypot(a.gradient_norm_stderr, b.gradient_norm_stderr));
+    EXPECT_NEAR(a.gradient_norm, b.gradient_norm,
+                6 * std::hypot(a.gradient_norm_stderr, b.gradient_norm_stderr));
     EXPECT_LT(a.loss_stderr, 0.5 * b.loss_stderr);
   }
 }
 
-// The stated standard error is the actual error's: over 64 seeds, (loss - truth) / stderr has a mean square near the
-// value 7/5 of Student's t with 7 degrees of freedom; [0.7, 2.6] is missed with probability under 1e-3.
+// The stated standard error is the actual error's: over 64 seeds, (loss - truth) / stderr has a
+// mean square near the value 7/5 of Student's t with 7 degrees of freedom; [0.7, 2.6] is missed
+// with probability under 1e-3.
 TEST(PopulationLoss, standardErrorsAreHonest) {
   const Shape shape{3, 1, 1};
   const Prior prior = canonical_spikes(1, 2);
@@ -307,7 +321,8 @@ TEST(PopulationLoss, refusesAClosedSetThatIsTooLarge) {
   const Shape shape{4, 2, 14};
   Sampling sampling = sobol(1024);
   sampling.symmetric = true;
-  EXPECT_THROW(PopulationLoss(world(), shape, Softmax{}, anisotropic_gaussian(14, 2, 1), sampling), InputError);
+  EXPECT_THROW(PopulationLoss(world(), shape, Softmax{}, anisotropic_gaussian(14, 2, 1), sampling),
+               InputError);
 }
 
 TEST(DistributedPopulationLoss, hasTheBitsOfOneProcessHoweverSamplesAreKept) {

@@ -20,7 +20,8 @@ TEST(Philox, givesTheKnownAnswers) {
   using Philox = r123::Philox4x32_R<10>;
   const auto check = [](std::array<std::uint32_t, 4> counter, std::array<std::uint32_t, 2> key,
                         std::array<std::uint32_t, 4> expected) {
-    const auto out = Philox()({{counter[0], counter[1], counter[2], counter[3]}}, {{key[0], key[1]}});
+    const auto out =
+        Philox()({{counter[0], counter[1], counter[2], counter[3]}}, {{key[0], key[1]}});
     for (std::size_t i = 0; i < 4; ++i) EXPECT_EQ(out[i], expected[i]);
   };
   check({0, 0, 0, 0}, {0, 0}, {0x6627e8d5, 0xe169c58d, 0xbc57ac4c, 0x9b00dbd8});
@@ -30,8 +31,10 @@ TEST(Philox, givesTheKnownAnswers) {
 }
 
 TEST(RandomStream, everyPartOfTheAddressMatters) {
-  const auto bits = [](std::uint64_t seed, Purpose purpose, std::uint32_t a, std::uint64_t b, std::uint64_t i,
-                       std::uint32_t draw) { return RandomStream(seed, purpose, a, b).bits(i, draw); };
+  const auto bits = [](std::uint64_t seed, Purpose purpose, std::uint32_t a, std::uint64_t b,
+                       std::uint64_t i, std::uint32_t draw) {
+    return RandomStream(seed, purpose, a, b).bits(i, draw);
+  };
   const auto base = bits(1, Purpose::samples, 2, 3, 4, 5);
   EXPECT_EQ(base, bits(1, Purpose::samples, 2, 3, 4, 5));
   EXPECT_NE(base, bits(1ull << 40, Purpose::samples, 2, 3, 4, 5));
@@ -60,18 +63,21 @@ TEST(NormalQuantile, aListHasTheBitsOfSingleCalls) {
   for (std::size_t i = 0; i < u.size(); ++i) EXPECT_EQ(list[i], normal_quantile(u[i]));
 }
 
-// Kolmogorov-Smirnov against the exact law, 20000 draws: P(sqrt(n) D > 1.95) = 1.0e-3 for each of 7 laws, fixed seed.
+// Kolmogorov-Smirnov against the exact law, 20000 draws: P(sqrt(n) D > 1.95) = 1.0e-3 for each of 7
+// laws, fixed seed.
 TEST(RandomSequence, chiSquareHasItsLawForFewAndManyDegreesOfFreedom) {
   for (const double degrees : {1.0, 2.0, 3.0, 7.5, 1e3, 1e7, 1e12}) {
     const RandomStream stream(11, Purpose::start, 0, static_cast<std::uint64_t>(degrees));
     std::vector<double> draws;
-    for (std::uint64_t i = 0; i < 20000; ++i) draws.push_back(RandomSequence(stream, i).chi_square(degrees));
+    for (std::uint64_t i = 0; i < 20000; ++i)
+      draws.push_back(RandomSequence(stream, i).chi_square(degrees));
     std::sort(draws.begin(), draws.end());
     const boost::math::chi_squared law(degrees);
     double distance = 0;
     for (std::size_t i = 0; i < draws.size(); ++i) {
-      const double p = degrees < 1e9 ? boost::math::cdf(law, draws[i])
-                                     : 0.5 * std::erfc(-(draws[i] - degrees) / std::sqrt(4 * degrees));
+      const double p = degrees < 1e9
+                           ? boost::math::cdf(law, draws[i])
+                           : 0.5 * std::erfc(-(draws[i] - degrees) / std::sqrt(4 * degrees));
       distance = std::max({distance, std::abs(p - static_cast<double>(i) / 20000),
                            std::abs(p - static_cast<double>(i + 1) / 20000)});
     }

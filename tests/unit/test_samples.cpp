@@ -19,8 +19,10 @@ Sampling method(SamplingMethod method, int replicates = 1) {
   return {.samples = N * replicates, .method = method, .replicates = replicates, .seed = 5};
 }
 
-AlignedVector<double> samples(const SampleGenerator& generator, int replicate, std::int64_t first, std::int64_t count) {
-  AlignedVector<double> x(static_cast<std::size_t>((count + 15) * shape.tokens * shape.coordinates()));
+AlignedVector<double> samples(const SampleGenerator& generator, int replicate, std::int64_t first,
+                              std::int64_t count) {
+  AlignedVector<double> x(
+      static_cast<std::size_t>((count + 15) * shape.tokens * shape.coordinates()));
   generator.fill(replicate, first, count, x.data());
   return x;
 }
@@ -31,10 +33,12 @@ double uniform_of(double z) { return 0.5 * std::erfc(-z / std::sqrt(2.0)); }
 TEST(SampleGenerator, aSobolCoordinateHasOnePointInEveryCell) {
   const SampleGenerator generator(shape, flipping_spike(2, 2), method(SamplingMethod::sobol));
   const auto x = samples(generator, 0, 0, N);
-  for (int l = 1; l < shape.tokens; ++l)  // tokens without signal: the coordinates are plain normals
+  for (int l = 1; l < shape.tokens;
+       ++l)  // tokens without signal: the coordinates are plain normals
     for (int p = 0; p < shape.coordinates(); ++p) {
       std::set<int> cells;
-      for (int i = 0; i < N; ++i) cells.insert(static_cast<int>(N * uniform_of(sample(x.data(), i, shape)(l, p))));
+      for (int i = 0; i < N; ++i)
+        cells.insert(static_cast<int>(N * uniform_of(sample(x.data(), i, shape)(l, p))));
       EXPECT_EQ(cells.size(), static_cast<std::size_t>(N)) << l << ' ' << p;
     }
 }
@@ -48,7 +52,8 @@ TEST(SampleGenerator, sobolBalancesTheAtomsExactly) {
     mean_1 += sample(x.data(), i, shape)(0, 0) / N;
     mean_2 += sample(x.data(), i, shape)(0, 1) / N;
   }
-  EXPECT_NEAR(mean_1, 2, 1e-3);  // 2 + the mean of a stratified normal (plain Monte Carlo: error 1.6e-2)
+  EXPECT_NEAR(mean_1, 2,
+              1e-3);  // 2 + the mean of a stratified normal (plain Monte Carlo: error 1.6e-2)
   EXPECT_NEAR(mean_2, 0, 1e-3);
 }
 
@@ -74,8 +79,9 @@ TEST(SampleGenerator, replicatesAndEpochsDiffer) {
   }
 }
 
-// First and second moments of every coordinate within 4.5 standard errors over 64 independent replicates (false alarm
-// 7e-6 each, about 40 of them): scrambling must make each point uniform, not only the set balanced.
+// First and second moments of every coordinate within 4.5 standard errors over 64 independent
+// replicates (false alarm 7e-6 each, about 40 of them): scrambling must make each point uniform,
+// not only the set balanced.
 TEST(SampleGenerator, everySinglePointIsNormal) {
   for (const auto m : {SamplingMethod::sobol, SamplingMethod::monte_carlo}) {
     constexpr int replicates = 512;
@@ -96,19 +102,22 @@ TEST(SampleGenerator, everySinglePointIsNormal) {
 
 TEST(SampleGenerator, refusesMoreDimensionsThanSobolHas) {
   const Shape wide{100, 30, 10};
-  EXPECT_THROW(SampleGenerator(wide, canonical_spikes(10, 1), method(SamplingMethod::sobol)), InputError);
-  EXPECT_NO_THROW(SampleGenerator(wide, canonical_spikes(10, 1), method(SamplingMethod::monte_carlo)));
+  EXPECT_THROW(SampleGenerator(wide, canonical_spikes(10, 1), method(SamplingMethod::sobol)),
+               InputError);
+  EXPECT_NO_THROW(
+      SampleGenerator(wide, canonical_spikes(10, 1), method(SamplingMethod::monte_carlo)));
 }
 
-// theta's mean and covariance from 32 replicates of 4096 Sobol points within 4.5 standard errors, for each prior.
+// theta's mean and covariance from 32 replicates of 4096 Sobol points within 4.5 standard errors,
+// for each prior.
 TEST(Prior, drawsHaveTheStatedMoments) {
   Matrix atoms(3, 2);
   atoms << 1, 0, -1, 2, 0.5, -1;
   Matrix covariance(2, 2);
   covariance << 2, 0.6, 0.6, 0.5;
-  const std::vector<Prior> priors = {flipping_spike(3, 2), canonical_spikes(2, 5), anisotropic_gaussian(2, 3, 1),
-                                     discrete_prior(atoms, Vector{{0.2, 0.5, 0.3}}),
-                                     gaussian_prior(Vector{{1, -2}}, covariance)};
+  const std::vector<Prior> priors = {
+      flipping_spike(3, 2), canonical_spikes(2, 5), anisotropic_gaussian(2, 3, 1),
+      discrete_prior(atoms, Vector{{0.2, 0.5, 0.3}}), gaussian_prior(Vector{{1, -2}}, covariance)};
   for (const Prior& prior : priors) {
     const SampleGenerator generator(shape, prior, method(SamplingMethod::sobol, 32));
     std::vector<std::vector<double>> values(5);
@@ -117,14 +126,18 @@ TEST(Prior, drawsHaveTheStatedMoments) {
       Eigen::Array<double, 5, 1> sums = Eigen::Array<double, 5, 1>::Zero();
       for (int i = 0; i < N; ++i) {
         const Vector t = sample(x.data(), i, shape).row(0).head(2).transpose();  // theta + z
-        sums += Eigen::Array<double, 5, 1>(t[0], t[1], t[0] * t[0] - 1, t[0] * t[1], t[1] * t[1] - 1) / N;
+        sums +=
+            Eigen::Array<double, 5, 1>(t[0], t[1], t[0] * t[0] - 1, t[0] * t[1], t[1] * t[1] - 1) /
+            N;
       }
       for (std::size_t k = 0; k < 5; ++k) values[k].push_back(sums[static_cast<Eigen::Index>(k)]);
     }
     const Matrix second = prior.second_moment();
-    const double expected[] = {prior.mean()[0], prior.mean()[1], second(0, 0), second(0, 1), second(1, 1)};
+    const double expected[] = {prior.mean()[0], prior.mean()[1], second(0, 0), second(0, 1),
+                               second(1, 1)};
     for (std::size_t k = 0; k < 5; ++k)
-      EXPECT_NEAR(estimate(values[k]).mean, expected[k], 4.5 * estimate(values[k]).stderr_ + 1e-12) << k;
+      EXPECT_NEAR(estimate(values[k]).mean, expected[k], 4.5 * estimate(values[k]).stderr_ + 1e-12)
+          << k;
   }
 }
 
@@ -132,7 +145,8 @@ TEST(Prior, knowsItsSignFlips) {
   EXPECT_TRUE(flipping_spike(2, 2).invariant_under_flips(0b10));
   EXPECT_FALSE(flipping_spike(2, 2).invariant_under_flips(0b01));
   EXPECT_FALSE(canonical_spikes(3, 2).invariant_under_flips(0b001));
-  for (unsigned mask = 0; mask < 8; ++mask) EXPECT_TRUE(anisotropic_gaussian(3, 3, 1).invariant_under_flips(mask));
+  for (unsigned mask = 0; mask < 8; ++mask)
+    EXPECT_TRUE(anisotropic_gaussian(3, 3, 1).invariant_under_flips(mask));
   Matrix pair(2, 2);
   pair << 1, 2, -1, -2;
   const Prior antipodal = discrete_prior(pair, Vector{{0.5, 0.5}});

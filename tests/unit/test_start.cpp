@@ -28,7 +28,8 @@ std::vector<double> direct_overlaps(int D, double eta, std::uint64_t seed) {
   Matrix spikes(2, D), heads(2, D);
   for (double& x : spikes.reshaped()) x = sequence.normal() / std::sqrt(D);
   for (double& x : heads.reshaped()) x = eta * sequence.normal() / std::sqrt(D);
-  const Matrix m = heads * spikes.transpose(), q = heads * heads.transpose(), gram = spikes * spikes.transpose();
+  const Matrix m = heads * spikes.transpose(), q = heads * heads.transpose(),
+               gram = spikes * spikes.transpose();
   return {m(0, 0), m(1, 0), q(0, 0), q(0, 1), gram(0, 0), gram(0, 1)};
 }
 
@@ -44,7 +45,8 @@ double two_sample_distance(std::vector<double> a, std::vector<double> b) {
   return distance;
 }
 
-// Two-sample Kolmogorov-Smirnov, 3000 draws each: sqrt(n/2) D > 2.2 has probability 1.2e-4, 18 comparisons, fixed seeds.
+// Two-sample Kolmogorov-Smirnov, 3000 draws each: sqrt(n/2) D > 2.2 has probability 1.2e-4, 18
+// comparisons, fixed seeds.
 TEST(RandomStart, hasTheLawOfGaussianVectors) {
   for (const int D : {4, 7, 60}) {
     std::vector<std::vector<double>> drawn(6), direct(6);
@@ -57,7 +59,8 @@ TEST(RandomStart, hasTheLawOfGaussianVectors) {
       }
     }
     for (std::size_t k = 0; k < 6; ++k)
-      EXPECT_LT(std::sqrt(1500.0) * two_sample_distance(drawn[k], direct[k]), 2.2) << "D " << D << " overlap " << k;
+      EXPECT_LT(std::sqrt(1500.0) * two_sample_distance(drawn[k], direct[k]), 2.2)
+          << "D " << D << " overlap " << k;
   }
 }
 
@@ -90,7 +93,8 @@ TEST(RandomStart, needsRoomForAllVectors) {
 }
 
 TEST(NoisyStart, staysNearEta) {
-  const auto order = order_parameters(noisy_start(shape, 1e-3, 1.5, 1).parameters.K, Matrix::Identity(2, 2));
+  const auto order =
+      order_parameters(noisy_start(shape, 1e-3, 1.5, 1).parameters.K, Matrix::Identity(2, 2));
   EXPECT_LT((order.r - 2.25 * Matrix::Identity(2, 2)).cwiseAbs().maxCoeff(), 0.02);
   EXPECT_LT(order.m.cwiseAbs().maxCoeff(), 0.005);
   EXPECT_GT(order.m.cwiseAbs().maxCoeff(), 1e-5);
@@ -112,8 +116,9 @@ TEST(ExplicitStart, givesBackWhatItWasGiven) {
 TEST(StartFromState, givesBackAFiniteDimensionState) {
   const Start first = random_start(shape, 30, 1, false, 9);
   const auto order = order_parameters(first.parameters.K, first.spike_factor);
-  const Start again = start_from_state(order.m, first.parameters.K.rightCols(2),
-                                       first.spike_factor * first.spike_factor.transpose(), first.parameters.b, 1);
+  const Start again =
+      start_from_state(order.m, first.parameters.K.rightCols(2),
+                       first.spike_factor * first.spike_factor.transpose(), first.parameters.b, 1);
   const auto back = order_parameters(again.parameters.K, again.spike_factor);
   EXPECT_LT((back.m - order.m).cwiseAbs().maxCoeff(), 1e-13);
   EXPECT_LT((back.q - order.q).cwiseAbs().maxCoeff(), 1e-13);
@@ -130,8 +135,9 @@ TEST(SymmetricRoot, isSymmetricAndSquaresToR) {
 
 TEST(Parameters, packAndUnpackWhatIsTrained) {
   const Parameters parameters = testing_support::generic_parameters(shape);
-  for (const auto& [activation, size] :
-       {std::pair<Activation, std::size_t>{Softmax{}, 8}, {SoftmaxOne{}, 11}, {BayesSoftmax{}, 10}}) {
+  for (const auto& [activation, size] : {std::pair<Activation, std::size_t>{Softmax{}, 8},
+                                         {SoftmaxOne{}, 11},
+                                         {BayesSoftmax{}, 10}}) {
     ASSERT_EQ(parameters.trained_size(activation), size);
     std::vector<double> packed(size);
     parameters.pack(activation, packed);

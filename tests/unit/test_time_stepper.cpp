@@ -17,7 +17,9 @@ void forced_decay(double t, std::span<const double> y, std::span<double> f) {
 }
 
 /// Exact solution from y(0) = (0.5, 1): y_1 = (sin t + cos t)/2, y_2 = 1/(1 + 3t).
-double exact(int i, double t) { return i == 0 ? 0.5 * (std::sin(t) + std::cos(t)) : 1 / (1 + 3 * t); }
+double exact(int i, double t) {
+  return i == 0 ? 0.5 * (std::sin(t) + std::cos(t)) : 1 / (1 + 3 * t);
+}
 
 /// Largest error at times off the step grid, up to t = 2, with the fixed step h.
 double largest_error(const std::string& method, double h) {
@@ -40,10 +42,12 @@ class FixedStep : public testing::Test {
   ~FixedStep() override { PetscOptionsClearValue(nullptr, "-flow_ts_adapt_type"); }
 };
 
-// log2 of the error ratio under halving of the step: the method's order (5dp between steps: its dense output's, 4).
+// log2 of the error ratio under halving of the step: the method's order (5dp between steps: its
+// dense output's, 4).
 TEST_F(FixedStep, everyMethodHasItsOrder) {
-  const std::vector<std::pair<std::string, int>> methods = {{"euler", 1}, {"1fe", 1}, {"2a", 2},  {"2b", 2}, {"3", 3},
-                                                            {"3bs", 3},   {"4", 4},   {"5f", 5}, {"5bs", 5}, {"5dp", 4}};
+  const std::vector<std::pair<std::string, int>> methods = {
+      {"euler", 1}, {"1fe", 1}, {"2a", 2}, {"2b", 2},  {"3", 3},
+      {"3bs", 3},   {"4", 4},   {"5f", 5}, {"5bs", 5}, {"5dp", 4}};
   for (const auto& [method, order] : methods) {
     const double ratio = largest_error(method, 0.02) / largest_error(method, 0.01);
     EXPECT_GT(std::log2(ratio), order - 0.7) << method;
@@ -92,7 +96,8 @@ TEST(TimeStepper, lookingBetweenStepsLeavesNoTrace) {
 
 TEST(TimeStepper, anExceptionOfTheRightHandSideComesOutAsItIs) {
   const double y0[] = {1.0};
-  TimeStepper stepper({}, [](double, auto, auto) { throw NumericalError("from inside"); }, y0, 1);
+  TimeStepper stepper(
+      {}, [](double, auto, auto) { throw NumericalError("from inside"); }, y0, 1);
   try {
     stepper.step();
     FAIL() << "no exception";
@@ -104,9 +109,12 @@ TEST(TimeStepper, anExceptionOfTheRightHandSideComesOutAsItIs) {
 TEST(TimeStepper, anUnknownPetscOptionIsAnError) {
   const double y0[] = {1.0};
   set_petsc_option("-flow_nonsense", "3");
-  EXPECT_THROW(TimeStepper({}, [](double, auto, auto f) { f[0] = 0; }, y0, 1), InputError);
+  EXPECT_THROW(TimeStepper(
+                   {}, [](double, auto, auto f) { f[0] = 0; }, y0, 1),
+               InputError);
   PetscOptionsClearValue(nullptr, "-flow_nonsense");
-  EXPECT_NO_THROW(TimeStepper({}, [](double, auto, auto f) { f[0] = 0; }, y0, 1));
+  EXPECT_NO_THROW(TimeStepper(
+      {}, [](double, auto, auto f) { f[0] = 0; }, y0, 1));
 }
 
 TEST(PetscVector, ownsExactlyOneReference) {

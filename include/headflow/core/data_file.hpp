@@ -7,7 +7,8 @@
 
 namespace headflow {
 
-/// An axis of a group: becomes a dimension scale. Whole-number axes count 1, 2, .. ; the unlimited one holds `values`.
+/// An axis of a group: becomes a dimension scale. Whole-number axes count 1, 2, .. ; the unlimited
+/// one holds `values`.
 struct Dimension {
   std::string name;
   std::vector<double> values;
@@ -38,11 +39,12 @@ struct DataFile {
   std::vector<DataGroup> groups;
 };
 
-/// Writes `content` (the same on every rank) to `path` as HDF5 in the shape of netCDF-4: dimension scales on every
-/// axis, units and long names, so that h5py, xarray and the netCDF tools open it. The numbers go through parallel HDF5
-/// on `comm`, written by rank 0; the texts, which MPI-IO cannot write, by rank 0 alone beforehand. The file appears under
-/// its name only when it is complete (temporary name, fsync, rename): whenever the program is killed, `path` is
-/// either the file of before or the new one. Collective. Throws FileError.
+/// Writes `content` (the same on every rank) to `path` as HDF5 in the shape of netCDF-4: dimension
+/// scales on every axis, units and long names, so that h5py, xarray and the netCDF tools open it.
+/// The numbers go through parallel HDF5 on `comm`, written by rank 0; the texts, which MPI-IO
+/// cannot write, by rank 0 alone beforehand. The file appears under its name only when it is
+/// complete (temporary name, fsync, rename): whenever the program is killed, `path` is either the
+/// file of before or the new one. Collective. Throws FileError.
 void write_data_file(const Communicator& comm, const std::string& path, const DataFile& content);
 
 /// Numbers read back, with their shape.
@@ -51,7 +53,8 @@ struct Numbers {
   std::vector<double> data;
 };
 
-/// Reading, by one process, of a file that the user has named. Throws InputError when it, or the dataset, is not there.
+/// Reading, by one process, of a file that the user has named. Throws InputError when it, or the
+/// dataset, is not there.
 class DataReader {
  public:
   explicit DataReader(const std::string& path);

@@ -7,12 +7,14 @@
 
 namespace headflow {
 
-/// Sums of doubles that do not depend on the order or the grouping of the terms, hence not on the number of ranks.
+/// Sums of doubles that do not depend on the order or the grouping of the terms, hence not on the
+/// number of ranks.
 ///
-/// Each term is cut at 2^-128 and held in six 32-bit pieces of a fixed-point number (weights 2^-128 .. 2^32), each
-/// piece in an int64, so that up to 2^31 terms of magnitude below 2^62 are added exactly; integers commute, so the
-/// reduction over ranks is exact too. Terms that are not finite or too large are counted, never added.
-/// The idea is that of Hallberg and Adcroft, Parallel Computing 40 (2014) 140 (MOM6).
+/// Each term is cut at 2^-128 and held in six 32-bit pieces of a fixed-point number (weights 2^-128
+/// .. 2^32), each piece in an int64, so that up to 2^31 terms of magnitude below 2^62 are added
+/// exactly; integers commute, so the reduction over ranks is exact too. Terms that are not finite
+/// or too large are counted, never added. The idea is that of Hallberg and Adcroft, Parallel
+/// Computing 40 (2014) 140 (MOM6).
 class ExactSums {
  public:
   explicit ExactSums(std::size_t count);
@@ -21,13 +23,14 @@ class ExactSums {
   std::size_t size() const { return count_; }
   /// Adds `term` to sum number `i`.
   void add(std::size_t i, double term);
-  /// Adds every sum over all ranks of `comm`; collective. `fingerprint` is any number that must be the same on all
-  /// ranks (a hash of the state that led here): if ranks disagree, throws NumericalError instead of a wrong result.
+  /// Adds every sum over all ranks of `comm`; collective. `fingerprint` is any number that must be
+  /// the same on all ranks (a hash of the state that led here): if ranks disagree, throws
+  /// NumericalError instead of a wrong result.
   void reduce(const Communicator& comm, std::uint64_t fingerprint = 0);
   /// True when any term was not finite or was too large.
   bool poisoned() const { return poisoned_count() != 0; }
-  /// Sum number `i`, rounded to double; NaN when poisoned. With `groups` > 1 the exact total of the sums number
-  /// i, i + stride, .. : the bits that one sum of all their terms would have.
+  /// Sum number `i`, rounded to double; NaN when poisoned. With `groups` > 1 the exact total of the
+  /// sums number i, i + stride, .. : the bits that one sum of all their terms would have.
   double value(std::size_t i, std::size_t stride = 0, std::size_t groups = 1) const;
 
  private:
@@ -36,7 +39,8 @@ class ExactSums {
   std::int64_t poisoned_count() const { return limbs_[count_ * pieces]; }
 
   std::size_t count_;
-  std::vector<std::int64_t> limbs_;  // count_ * pieces, then: poisoned terms, two words for the fingerprint
+  std::vector<std::int64_t>
+      limbs_;  // count_ * pieces, then: poisoned terms, two words for the fingerprint
 };
 
 /// A 64-bit hash of the bits of some numbers (for ExactSums::reduce).

@@ -26,7 +26,8 @@ struct LaneTraits<float> {
   using Integers = std::int32_t __attribute__((vector_size(vector_bytes)));
 };
 
-/// One number for each of `lane_count` samples that are computed side by side (compiler vector type).
+/// One number for each of `lane_count` samples that are computed side by side (compiler vector
+/// type).
 template <class Real>
 using Lanes = typename LaneTraits<Real>::Vector;
 template <class Real>
@@ -38,7 +39,8 @@ using AlignedVector = std::vector<T, boost::alignment::aligned_allocator<T, 64>>
 
 template <class Real>
 inline Lanes<Real> broadcast(Real value) {
-  return value - Lanes<Real>{};  // x - 0 is x for every x, so the compiler leaves only the broadcast
+  return value -
+         Lanes<Real>{};  // x - 0 is x for every x, so the compiler leaves only the broadcast
 }
 
 template <class Vector>
@@ -53,9 +55,9 @@ inline Real lane_sum(Lanes<Real> a) {
   return sum;
 }
 
-/// exp(x) for x <= 0 in every lane, relative error under 2 units in the last place; below the smallest normal
-/// number it returns about that number instead of 0; NaN stays NaN.
-/// Method: x = n ln2 + r with |r| <= ln2/2, polynomial in r, n added to its exponent bits.
+/// exp(x) for x <= 0 in every lane, relative error under 2 units in the last place; below the
+/// smallest normal number it returns about that number instead of 0; NaN stays NaN. Method: x = n
+/// ln2 + r with |r| <= ln2/2, polynomial in r, n added to its exponent bits.
 inline Lanes<double> exp_nonpositive(Lanes<double> x) {
   using Vector = Lanes<double>;
   using Integers = LaneTraits<double>::Integers;
@@ -65,7 +67,8 @@ inline Lanes<double> exp_nonpositive(Lanes<double> x) {
   const Vector shifted = x * 1.4426950408889634 + magic;
   const Vector n = shifted - magic;
   const Vector r = (x - n * 0x1.62e42fefa39efp-1) - n * 0x1.abc9e3b39803fp-56;
-  // Taylor coefficients 1/k!: the remainder at |r| = ln2/2 is 7e-18; Estrin's scheme shortens the chain.
+  // Taylor coefficients 1/k!: the remainder at |r| = ln2/2 is 7e-18; Estrin's scheme shortens the
+  // chain.
   const Vector r2 = r * r;
   const Vector r4 = r2 * r2;
   const Vector p01 = 1.0 + r;

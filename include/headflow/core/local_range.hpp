@@ -10,7 +10,8 @@ struct IndexRange {
   std::int64_t size() const { return end - begin; }
 };
 
-/// The contiguous share of `count` items that belongs to `rank` of `size`; shares differ by one at most.
+/// The contiguous share of `count` items that belongs to `rank` of `size`; shares differ by one at
+/// most.
 constexpr IndexRange local_range(int rank, std::int64_t count, int size) {
   const std::int64_t share = count / size;
   const std::int64_t rest = count % size;

@@ -19,7 +19,8 @@ class MpiSession {
   [[noreturn]] static void abort(int exit_code);
 };
 
-/// An owned communicator with checked, typed calls. Every member below rank() and size() is collective.
+/// An owned communicator with checked, typed calls. Every member below rank() and size() is
+/// collective.
 class Communicator {
  public:
   /// A duplicate of the world's communicator, so that messages never mix with a library's.
@@ -37,7 +38,8 @@ class Communicator {
   bool root() const { return rank() == 0; }
   MPI_Comm handle() const noexcept { return comm_; }
 
-  /// Element-wise sum over ranks with wrap-around at 2^64, in place: exact, hence independent of their number.
+  /// Element-wise sum over ranks with wrap-around at 2^64, in place: exact, hence independent of
+  /// their number.
   void sum(std::span<std::int64_t> values) const;
   /// The largest value over ranks.
   std::int64_t max(std::int64_t value) const;
@@ -47,7 +49,8 @@ class Communicator {
   void broadcast(std::span<double> values) const;
   void barrier() const;
 
-  /// Runs `work` on rank 0; an Error thrown there is thrown on every rank with the same message and code.
+  /// Runs `work` on rank 0; an Error thrown there is thrown on every rank with the same message and
+  /// code.
   template <class Work>
   void on_root(Work&& work) const;
 

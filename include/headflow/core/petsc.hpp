@@ -8,8 +8,8 @@
 
 namespace headflow {
 
-/// PETSc from its start to its end, inside MPI. `options` is a list like {"-flow_ts_adapt_type", "none"}; no
-/// file or environment variable is read.
+/// PETSc from its start to its end, inside MPI. `options` is a list like {"-flow_ts_adapt_type",
+/// "none"}; no file or environment variable is read.
 class PetscSession {
  public:
   explicit PetscSession(const std::vector<std::string>& options = {});

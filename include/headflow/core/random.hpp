@@ -9,9 +9,10 @@ namespace headflow {
 /// What a random number is drawn for: numbers of different purposes never meet.
 enum class Purpose : std::uint32_t { samples = 1, scrambling = 2, start = 3 };
 
-/// Addressed random numbers: a pure function of (seed, purpose, two sub-addresses, index, draw), so neither ranks nor
-/// restarts change them and no generator state exists. Philox4x32-10 (Salmon et al., SC11) from Random123,
-/// keyed with a 64-bit key which is itself the Philox image of the address.
+/// Addressed random numbers: a pure function of (seed, purpose, two sub-addresses, index, draw), so
+/// neither ranks nor restarts change them and no generator state exists. Philox4x32-10 (Salmon et
+/// al., SC11) from Random123, keyed with a 64-bit key which is itself the Philox image of the
+/// address.
 class RandomStream {
  public:
   RandomStream(std::uint64_t seed, Purpose purpose, std::uint32_t first = 0,
@@ -40,8 +41,9 @@ class RandomSequence {
   double uniform();
   /// N(0, 1) by inversion.
   double normal();
-  /// Gamma(shape, 1), density x^(shape-1) e^-x / Gamma(shape), shape >= 1/2 of any size. Marsaglia and Tsang, ACM
-  /// TOMS 26 (2000) 363, with the acceptance test written without cancellation, so that it stays exact at 1e12.
+  /// Gamma(shape, 1), density x^(shape-1) e^-x / Gamma(shape), shape >= 1/2 of any size. Marsaglia
+  /// and Tsang, ACM TOMS 26 (2000) 363, with the acceptance test written without cancellation, so
+  /// that it stays exact at 1e12.
   double gamma(double shape);
   /// Chi-square with `degrees` > 0 degrees of freedom: 2 Gamma(degrees/2).
   double chi_square(double degrees) { return 2 * gamma(degrees / 2); }

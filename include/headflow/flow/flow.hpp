@@ -44,7 +44,8 @@ struct FlowSummary {
   bool stopped_early = false;
 };
 
-/// What a flow hands out while it runs; all are called on every rank. `stages` comes before each record with what is known.
+/// What a flow hands out while it runs; all are called on every rank. `stages` comes before each
+/// record with what is known.
 struct FlowObserver {
   std::function<void(const FlowRecord&, const Stages&)> record;
   std::function<void(const FlowProgress&)> progress = [](const FlowProgress&) {};
@@ -52,9 +53,10 @@ struct FlowObserver {
 
 /// The gradient flow of the order parameters (Prop. III.2 in the form of theory.md section 5)
 ///   dK/dt = -dE/dK,  db/dt = -dE/db,  dv/dt = -dE/dv
-/// from `start` to options.end_time. E is sampled by `loss`, whose prior must be that of the signal seen through the
-/// spikes (Prior::transformed with S'). `mean_theta` tells whether there is a common direction to align with. Collective;
-/// the trajectory has the same bits on any number of ranks and for any output times.
+/// from `start` to options.end_time. E is sampled by `loss`, whose prior must be that of the signal
+/// seen through the spikes (Prior::transformed with S'). `mean_theta` tells whether there is a
+/// common direction to align with. Collective; the trajectory has the same bits on any number of
+/// ranks and for any output times.
 FlowSummary run_flow(PopulationLoss& loss, const Start& start, const Vector& mean_theta,
                      const FlowOptions& options, const FlowObserver& observer);
 

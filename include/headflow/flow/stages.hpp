@@ -8,12 +8,14 @@ namespace headflow {
 
 /// When the heads learn what, in units of t; NaN for what has not happened.
 struct Stages {
-  double alignment_time = 0;       ///< the common component reaches half its plateau
-  std::vector<double> split_time;  ///< for each feature: the spread of m_{.f} over heads passes the threshold
+  double alignment_time = 0;  ///< the common component reaches half its plateau
+  std::vector<double>
+      split_time;  ///< for each feature: the spread of m_{.f} over heads passes the threshold
 };
 
 /// Finds the stages of a run from its steps. With mbar = (1/H) sum_h m_h:
-/// - common component c = |mbar|; its plateau is its value when the first feature splits (at the last step when none
+/// - common component c = |mbar|; its plateau is its value when the first feature splits (at the
+/// last step when none
 ///   has); defined when E theta is not zero and c starts under half of the plateau;
 /// - spread of feature f: sqrt( (1/H) sum_h (m_hf - mbar_f)^2 ).
 /// Crossings are located inside the step by bisection on the stepper's dense output.
@@ -28,7 +30,8 @@ class StageFinder {
   Stages stages() const;
 
  private:
-  /// c at equally spaced times of one step: enough to locate a crossing of a level that is known only later.
+  /// c at equally spaced times of one step: enough to locate a crossing of a level that is known
+  /// only later.
   struct Piece {
     double t0, t1;
     double c[5];

@@ -8,24 +8,23 @@
 
 namespace headflow {
 
-/// An explicit PETSc TS for dy/dt = f(t, y), driven one accepted step at a time. It lives on this process alone; on
-/// several ranks every rank holds the same one and f does the communication. The step sequence knows nothing of output
-/// times: those are interpolated.
+/// An explicit PETSc TS for dy/dt = f(t, y), driven one accepted step at a time. It lives on this
+/// process alone; on several ranks every rank holds the same one and f does the communication. The
+/// step sequence knows nothing of output times: those are interpolated.
 class TimeStepper {
  public:
   using RightHandSide =
       std::function<void(double t, std::span<const double> y, std::span<double> f)>;
 
   struct Options {
-    std::string method = "5dp";  ///< a TSRKType, "euler" or "ssp"
-    double tolerance = 1e-6;     ///< relative and absolute, of the adaptive methods
-    double step = 0.1;           ///< first step of an adaptive method, step of the others
+    std::string method = "5dp";    ///< a TSRKType, "euler" or "ssp"
+    double tolerance = 1e-6;       ///< relative and absolute, of the adaptive methods
+    double step = 0.1;             ///< first step of an adaptive method, step of the others
     std::string prefix = "flow_";  ///< of PETSc options that override all this
   };
 
   /// Throws InputError when PETSc options with the prefix are left unused.
-  TimeStepper(const Options& options, RightHandSide f, std::span<const double> y0,
-              double end_time);
+  TimeStepper(const Options& options, RightHandSide f, std::span<const double> y0, double end_time);
   ~TimeStepper();
   TimeStepper(const TimeStepper&) = delete;
   TimeStepper& operator=(const TimeStepper&) = delete;
@@ -39,12 +38,13 @@ class TimeStepper {
   std::int64_t rejected_steps() const;
   /// The state at time().
   std::vector<double> state() const;
-  /// The state at previous_time() <= t <= time(), cheap, for locating events: the method's own dense output (4th order
-  /// for 5dp), a line for Euler, a cubic Hermite polynomial (which may cost one right-hand side, used again by the next
-  /// step) for the rest.
+  /// The state at previous_time() <= t <= time(), cheap, for locating events: the method's own
+  /// dense output (4th order for 5dp), a line for Euler, a cubic Hermite polynomial (which may cost
+  /// one right-hand side, used again by the next step) for the rest.
   std::vector<double> interpolate(double t);
-  /// The state at such a t to the method's own order: interpolate() for 5dp and Euler; for the rest one more step of the
-  /// same method from previous_time() to t, at the cost of its right-hand sides.
+  /// The state at such a t to the method's own order: interpolate() for 5dp and Euler; for the rest
+  /// one more step of the same method from previous_time() to t, at the cost of its right-hand
+  /// sides.
   std::vector<double> resolve(double t);
   /// Forget what is known of f, because f itself has changed (fresh samples).
   void invalidate();

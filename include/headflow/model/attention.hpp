@@ -6,12 +6,14 @@
 
 namespace headflow {
 
-// The activations. Each is one struct here, listed once in `Activations` below: that is all a new one needs.
+// The activations. Each is one struct here, listed once in `Activations` below: that is all a new
+// one needs.
 //
-// `forward` turns the fields chi_{h,l} of one sequence into normalised scores s_{h,l} (in place, s[h * L + l]) and the
-// head-averaged attention A_l; `backward` turns s, A and a_l = de/dA_l into g_{h,l} = de/dchi_{h,l} (in place) and
-// adds de/db_h and de/dv. Real is a number or a vector of lanes; L may be an integral constant. The largest
-// field is subtracted first, so any finite field is safe. Equations: theory.md, sections 2 and 3.
+// `forward` turns the fields chi_{h,l} of one sequence into normalised scores s_{h,l} (in place,
+// s[h * L + l]) and the head-averaged attention A_l; `backward` turns s, A and a_l = de/dA_l into
+// g_{h,l} = de/dchi_{h,l} (in place) and adds de/db_h and de/dv. Real is a number or a vector of
+// lanes; L may be an integral constant. The largest field is subtracted first, so any finite field
+// is safe. Equations: theory.md, sections 2 and 3.
 
 /// Which parameters besides K an activation trains.
 struct Trained {
@@ -50,7 +52,8 @@ struct Softmax {
                        const Offsets<Scalar>&, OffsetGradient<Real>);
 };
 
-/// sigma_{h,l} = v exp(chi_{h,l} + b_h) / (1 + sum_j exp(chi_{h,j} + b_h)): a head can switch itself off.
+/// sigma_{h,l} = v exp(chi_{h,l} + b_h) / (1 + sum_j exp(chi_{h,j} + b_h)): a head can switch
+/// itself off.
 struct SoftmaxOne {
   static constexpr std::string_view name = "softmax-1";
   static constexpr Trained trained{.b = true, .v = true};

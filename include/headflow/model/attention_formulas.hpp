@@ -1,5 +1,6 @@
 #pragma once
-// The bodies of the activations, apart from attention.hpp so that only kernels pay for compiling them.
+// The bodies of the activations, apart from attention.hpp so that only kernels pay for compiling
+// them.
 #include "headflow/core/lanes.hpp"
 #include "headflow/model/attention.hpp"
 
@@ -24,7 +25,8 @@ inline void normalise_each_head(Real* s, Tokens L, Heads H, const Scalar* b) {
 
 /// A_l = scale * sum_h s_{h,l}.
 template <class Real, class Scalar, class Tokens, class Heads>
-inline void average_heads(const Real* __restrict s, Real* __restrict A, Tokens L, Heads H, Scalar scale) {
+inline void average_heads(const Real* __restrict s, Real* __restrict A, Tokens L, Heads H,
+                          Scalar scale) {
   for (int l = 0; l < L; ++l) A[l] = s[l];
   for (int h = 1; h < H; ++h)
     for (int l = 0; l < L; ++l) A[l] += s[h * L + l];
@@ -32,15 +34,15 @@ inline void average_heads(const Real* __restrict s, Real* __restrict A, Tokens L
 }
 
 template <class Real, class Scalar, class Tokens, class Heads>
-inline void Softmax::forward(Real* __restrict s, Real* __restrict A, Tokens L, Heads H, const Offsets<Scalar>& offsets) {
+inline void Softmax::forward(Real* __restrict s, Real* __restrict A, Tokens L, Heads H,
+                             const Offsets<Scalar>& offsets) {
   normalise_each_head<false>(s, L, H, offsets.b);
   average_heads(s, A, L, H, Scalar(1) / Scalar(H));
 }
 
 template <class Real, class Scalar, class Tokens, class Heads>
-inline void Softmax::backward(Real* __restrict s, const Real*,
- const Real* __restrict a, Tokens L, Heads H,
-                              const Offsets<Scalar>&, OffsetGradient<Real>) {
+inline void Softmax::backward(Real* __restrict s, const Real*, const Real* __restrict a, Tokens L,
+                              Heads H, const Offsets<Scalar>&, OffsetGradient<Real>) {
   const Scalar scale = Scalar(1) / Scalar(H);
   for (int h = 0; h < H; ++h, s += L) {
     Real mean{};
@@ -57,9 +59,9 @@ inline void SoftmaxOne::forward(Real* __restrict s, Real* __restrict A, Tokens L
 }
 
 template <class Real, class Scalar, class Tokens, class Heads>
-inline void SoftmaxOne::backward(Real* __restrict s, const Real*,
- const Real* __restrict a, Tokens L, Heads H,
-                                 const Offsets<Scalar>& offsets, OffsetGradient<Real> gradient) {
+inline void SoftmaxOne::backward(Real* __restrict s, const Real*, const Real* __restrict a,
+                                 Tokens L, Heads H, const Offsets<Scalar>& offsets,
+                                 OffsetGradient<Real> gradient) {
   const Scalar scale = Scalar(1) / Scalar(H);
   const Scalar scaled_v = offsets.v / Scalar(H);
   for (int h = 0; h < H; ++h, s += L) {
@@ -90,7 +92,7 @@ inline void BayesSoftmax::forward(Real* __restrict s, Real* __restrict A, Tokens
 
 template <class Real, class Scalar, class Tokens, class Heads>
 inline void BayesSoftmax::backward(Real* __restrict s, const Real* __restrict A,
- const Real* __restrict a, Tokens L, Heads H,
+                                   const Real* __restrict a, Tokens L, Heads H,
                                    const Offsets<Scalar>&, OffsetGradient<Real> gradient) {
   Real mean{};
   for (int l = 0; l < L; ++l) mean += A[l] * a[l];

@@ -6,8 +6,9 @@
 
 namespace headflow {
 
-/// The attention's parameters in reduced coordinates: K = [m | u] (H x P), biases b (H) and scale v; also used for the
-/// gradient of a loss with respect to them. theory.md's reparameterized loss depends on K through m and r = u u'.
+/// The attention's parameters in reduced coordinates: K = [m | u] (H x P), biases b (H) and scale
+/// v; also used for the gradient of a loss with respect to them. theory.md's reparameterized loss
+/// depends on K through m and r = u u'.
 struct Parameters {
   Matrix K;
   Vector b;
@@ -23,9 +24,10 @@ struct Parameters {
   void unpack(Activation activation, std::span<const double> in);
 };
 
-/// The order parameters of a K whose first F columns are coordinates in an orthonormal basis of the span of the spikes.
-/// With the Gram matrix of the spikes k* k*' = S S' (Cholesky factor S, identity as D -> infinity):
-/// m = K[:, :F] S' (H x F, m_{hf} = k_h . k*_f), q = K K' (H x H), r = q - m m'.
+/// The order parameters of a K whose first F columns are coordinates in an orthonormal basis of the
+/// span of the spikes. With the Gram matrix of the spikes k* k*' = S S' (Cholesky factor S,
+/// identity as D -> infinity): m = K[:, :F] S' (H x F, m_{hf} = k_h . k*_f), q = K K' (H x H), r =
+/// q - m m'.
 struct OrderParameters {
   Matrix m, q, r;
 };
@@ -34,9 +36,10 @@ OrderParameters order_parameters(const Matrix& K, const Matrix& spike_factor);
 /// cos(k_h, k_g) = q_hg / sqrt(q_hh q_gg); zero where a head vanishes.
 Matrix cosine_similarity(const Matrix& q);
 
-/// The symmetric square root u of a positive semi-definite r, u u' = r. It commutes with every head permutation that
-/// leaves r as it is, which keeps the unspecialized manifold invariant. Eigenvalues that rounding made
-/// negative are taken as zero; throws InputError when one is below -1e-9 of the largest.
+/// The symmetric square root u of a positive semi-definite r, u u' = r. It commutes with every head
+/// permutation that leaves r as it is, which keeps the unspecialized manifold invariant.
+/// Eigenvalues that rounding made negative are taken as zero; throws InputError when one is below
+/// -1e-9 of the largest.
 Matrix symmetric_root(const Matrix& r);
 
 }  // namespace headflow

@@ -20,8 +20,8 @@ struct GaussianLaw {
   Matrix factor;
 };
 
-/// The law P_theta of the feature weights. Every named prior of the paper is one of two laws; a new one is a function
-/// below that builds a Prior.
+/// The law P_theta of the feature weights. Every named prior of the paper is one of two laws; a new
+/// one is a function below that builds a Prior.
 class Prior {
  public:
   using Law = std::variant<DiscreteLaw, GaussianLaw>;
@@ -33,9 +33,11 @@ class Prior {
   Vector mean() const;
   /// Gamma = E[theta theta'] (F x F).
   Matrix second_moment() const;
-  /// The law of A theta for an F x F matrix A; with A = S' it is the signal seen through finite-D spikes.
+  /// The law of A theta for an F x F matrix A; with A = S' it is the signal seen through finite-D
+  /// spikes.
   Prior transformed(const Matrix& A) const;
-  /// True when changing the sign of the features in `mask` (bit f for feature f) leaves the law as it is.
+  /// True when changing the sign of the features in `mask` (bit f for feature f) leaves the law as
+  /// it is.
   bool invariant_under_flips(unsigned mask) const;
   /// How many uniform coordinates a draw of theta uses: 1 (discrete) or F (Gaussian).
   int draw_dimension() const;
@@ -54,9 +56,11 @@ Prior flipping_spike(double nu_1, double nu_2);
 Prior canonical_spikes(int features, double nu);
 /// theta ~ N(0, diag(nu_1 .. nu_F)), linearly spaced.
 Prior anisotropic_gaussian(int features, double nu_1, double nu_F);
-/// Any atoms (N x F) and probabilities (N). Throws InputError unless these are non-negative and sum to one.
+/// Any atoms (N x F) and probabilities (N). Throws InputError unless these are non-negative and sum
+/// to one.
 Prior discrete_prior(const Matrix& atoms, const Vector& weights);
-/// N(mean, covariance). Throws InputError unless the covariance is symmetric positive semi-definite.
+/// N(mean, covariance). Throws InputError unless the covariance is symmetric positive
+/// semi-definite.
 Prior gaussian_prior(const Vector& mean, const Matrix& covariance);
 
 }  // namespace headflow

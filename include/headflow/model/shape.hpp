@@ -6,7 +6,8 @@ namespace headflow {
 using Matrix = Eigen::Matrix<double, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
 using Vector = Eigen::VectorXd;
 
-/// The sizes of the model: L tokens, H heads, F features. P = F + H coordinates carry everything a field depends on.
+/// The sizes of the model: L tokens, H heads, F features. P = F + H coordinates carry everything a
+/// field depends on.
 struct Shape {
   int tokens = 0;
   int heads = 0;

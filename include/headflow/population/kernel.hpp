@@ -9,8 +9,10 @@
 namespace headflow {
 
 /// Sum over a block of samples of the loss and its gradient, vectorised over samples:
-///   e = sum_l (delta_{l,1} - A_l)^2,  chi_l = K x_l,  de/dK = sum_l (de/dchi_l) x_l',  de/db, de/dv
-/// (theory.md, sections 3 and 4). All shapes; about 4 L H P + (15 to 20) L H fused multiply-adds a sample.
+///   e = sum_l (delta_{l,1} - A_l)^2,  chi_l = K x_l,  de/dK = sum_l (de/dchi_l) x_l',  de/db,
+///   de/dv
+/// (theory.md, sections 3 and 4). All shapes; about 4 L H P + (15 to 20) L H fused multiply-adds a
+/// sample.
 template <class Real>
 class Kernel {
  public:
@@ -21,8 +23,8 @@ class Kernel {
   static std::size_t result_size(const Shape& shape) {
     return static_cast<std::size_t>(shape.heads * (shape.coordinates() + 1) + 2);
   }
-  /// `x` as SampleGenerator::fill lays it out, `count` samples; `sums` (result_size) is overwritten. The lanes are
-  /// summed in double, always in the same order.
+  /// `x` as SampleGenerator::fill lays it out, `count` samples; `sums` (result_size) is
+  /// overwritten. The lanes are summed in double, always in the same order.
   void operator()(const Parameters& parameters, const Real* x, std::int64_t count,
                   std::span<double> sums);
 

@@ -29,14 +29,16 @@ struct PopulationCost {
   bool kept = true;                   ///< whether that fits in the budget
 };
 
-/// The reparameterized population loss E(m, r, b, v) of theory.md section 4 as a mean over samples, and its gradient
-/// dE/dK = E[ sum_l (de/dchi_l) x_l' ], dE/db, dE/dv.
+/// The reparameterized population loss E(m, r, b, v) of theory.md section 4 as a mean over samples,
+/// and its gradient dE/dK = E[ sum_l (de/dchi_l) x_l' ], dE/db, dE/dv.
 ///
-/// The samples are addressed by global index, partitioned over the ranks in blocks, and block sums are added exactly:
-/// every result has the same bits on any number of ranks, and whether samples are kept in memory or regenerated.
+/// The samples are addressed by global index, partitioned over the ranks in blocks, and block sums
+/// are added exactly: every result has the same bits on any number of ranks, and whether samples
+/// are kept in memory or regenerated.
 class PopulationLoss {
  public:
-  /// Draws this rank's samples if they are kept. Collective. Throws InputError (Sobol dimension, closed set).
+  /// Draws this rank's samples if they are kept. Collective. Throws InputError (Sobol dimension,
+  /// closed set).
   PopulationLoss(const Communicator& comm, const Shape& shape, Activation activation,
                  const Prior& prior, const Sampling& sampling);
   ~PopulationLoss();
@@ -44,8 +46,9 @@ class PopulationLoss {
 
   const Shape& shape() const;
   const Activation& activation() const;
-  /// Loss and gradient at `parameters`, the same on all ranks. Collective. A gradient with respect to what the
-  /// activation does not train is zero. Throws NumericalError when a sample's loss is not finite.
+  /// Loss and gradient at `parameters`, the same on all ranks. Collective. A gradient with respect
+  /// to what the activation does not train is zero. Throws NumericalError when a sample's loss is
+  /// not finite.
   LossGradient evaluate(const Parameters& parameters);
   /// The same with standard errors. Collective.
   LossStatistics statistics(const Parameters& parameters);

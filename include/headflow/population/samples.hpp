@@ -26,15 +26,18 @@ struct Sampling {
   std::int64_t samples_per_replicate() const { return samples / replicates; }
 };
 
-/// A block is this many consecutive samples of one replicate: the unit that is partitioned over ranks and summed.
+/// A block is this many consecutive samples of one replicate: the unit that is partitioned over
+/// ranks and summed.
 inline constexpr std::int64_t block_size = 1024;
 
-/// Draws samples x_l = (delta_{l,1} theta + z_l ; w_l) in R^P, l = 1..L, of theory.md section 4, addressed by
-/// (seed, epoch, replicate, index): the same whatever the rank that asks, and in whatever order.
+/// Draws samples x_l = (delta_{l,1} theta + z_l ; w_l) in R^P, l = 1..L, of theory.md section 4,
+/// addressed by (seed, epoch, replicate, index): the same whatever the rank that asks, and in
+/// whatever order.
 ///
-/// One sample uses a point of the unit cube with coordinates (theta's draw, then token by token z_l, w_l) and inverse
-/// normal CDFs: either pseudo-random (Philox) or a Sobol' point (Joe-Kuo direction numbers from Boost) under hashed
-/// nested-uniform (Owen) scrambling, a different scrambling for each replicate (Burley, JCGT 9(4), 2020).
+/// One sample uses a point of the unit cube with coordinates (theta's draw, then token by token
+/// z_l, w_l) and inverse normal CDFs: either pseudo-random (Philox) or a Sobol' point (Joe-Kuo
+/// direction numbers from Boost) under hashed nested-uniform (Owen) scrambling, a different
+/// scrambling for each replicate (Burley, JCGT 9(4), 2020).
 class SampleGenerator {
  public:
   SampleGenerator(const Shape& shape, const Prior& prior, const Sampling& sampling);
@@ -43,8 +46,8 @@ class SampleGenerator {
   int dimension() const { return prior_.draw_dimension() + shape_.tokens * shape_.coordinates(); }
   /// Another, independent set for each epoch.
   void set_epoch(std::uint64_t epoch);
-  /// Writes samples [first, first + count) of `replicate` to `x`, laid out as x[group][l * P + p][lane] in groups of
-  /// lane_count<Real> samples; lanes past the end are zero.
+  /// Writes samples [first, first + count) of `replicate` to `x`, laid out as x[group][l * P +
+  /// p][lane] in groups of lane_count<Real> samples; lanes past the end are zero.
   template <class Real>
   void fill(int replicate, std::int64_t first, std::int64_t count, Real* x) const;
 
@@ -53,7 +56,8 @@ class SampleGenerator {
 
  private:
   struct Scrambling {
-    std::vector<std::uint32_t> first, second;  // seeds of the two hash rounds, one for each dimension
+    std::vector<std::uint32_t> first,
+        second;  // seeds of the two hash rounds, one for each dimension
   };
   void uniforms(int replicate, std::int64_t index, std::vector<double>& u) const;
 

@@ -6,8 +6,9 @@
 
 namespace headflow {
 
-/// A transformation g of the samples x that leaves their law as it is: a permutation and sign changes of the P
-/// coordinates. The loss of the image set at K is the loss of the base set at K g, so images are never stored.
+/// A transformation g of the samples x that leaves their law as it is: a permutation and sign
+/// changes of the P coordinates. The loss of the image set at K is the loss of the base set at K g,
+/// so images are never stored.
 class SampleSymmetry {
  public:
   /// Shifts the H coordinates of w cyclically by `shift` and flips the features in `flips` (bit f).
@@ -19,12 +20,12 @@ class SampleSymmetry {
   Matrix pull_back(const Matrix& gradient) const;
 
  private:
-  std::vector<int> source_;    // column c of K g is column source_[c] of K ...
-  std::vector<double> sign_;   // ... times sign_[c]
+  std::vector<int> source_;   // column c of K g is column source_[c] of K ...
+  std::vector<double> sign_;  // ... times sign_[c]
 };
 
-/// The closed set of theory.md section 5: all cyclic head shifts times all sign flips under which the prior is
-/// invariant, the identity first. Throws InputError when there are more than 4096.
+/// The closed set of theory.md section 5: all cyclic head shifts times all sign flips under which
+/// the prior is invariant, the identity first. Throws InputError when there are more than 4096.
 std::vector<SampleSymmetry> closed_set(const Shape& shape, const Prior& prior);
 
 }  // namespace headflow

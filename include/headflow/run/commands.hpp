@@ -22,7 +22,8 @@ Command read_command_line(int argc, char** argv, bool root);
 
 /// `headflow run`: the computation, its file and its summary. Collective.
 void run(const Communicator& comm, const Command& command);
-/// `headflow check`: validates, prints the resolved input and the cost, computes nothing. Collective.
+/// `headflow check`: validates, prints the resolved input and the cost, computes nothing.
+/// Collective.
 void check(const Communicator& comm, const Command& command);
 /// `headflow info FILE`: what is in an output file.
 void info(const std::string& file);

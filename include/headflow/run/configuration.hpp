@@ -19,13 +19,13 @@ struct InputRequest {
 struct Configuration {
   Shape shape;
   Activation activation;
-  Prior prior;      ///< law of theta
+  Prior prior;  ///< law of theta
   Start start;
   std::string restarted_from;  ///< id of the run whose last state is the start, or empty
   Sampling sampling;
   FlowOptions flow;
-  std::string output;   ///< path of the output file
-  double output_every;  ///< seconds between its updates
+  std::string output;    ///< path of the output file
+  double output_every;   ///< seconds between its updates
   std::string resolved;  ///< every key with its value, as TOML
 
   /// The law of the signal as the heads see it, S' theta.
@@ -35,7 +35,9 @@ struct Configuration {
 /// Reads and checks the whole input; the file is read by rank 0. Collective. Throws InputError.
 Configuration read_configuration(const Communicator& comm, const InputRequest& request);
 
-/// Throws InputError when the output exists (unless `force`), is the input or no file, or its folder is not there or not writable. Collective.
-void require_writable_output(const Communicator& comm, const std::string& path, const std::string& input, bool force);
+/// Throws InputError when the output exists (unless `force`), is the input or no file, or its
+/// folder is not there or not writable. Collective.
+void require_writable_output(const Communicator& comm, const std::string& path,
+                             const std::string& input, bool force);
 
 }  // namespace headflow

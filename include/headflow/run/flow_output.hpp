@@ -9,11 +9,13 @@
 
 namespace headflow {
 
-/// The series of a flow in memory and their file. A series is small, so the whole file is written anew at each update
-/// and replaces the last one at once: a reader, or a kill at any time, always finds a complete file.
+/// The series of a flow in memory and their file. A series is small, so the whole file is written
+/// anew at each update and replaces the last one at once: a reader, or a kill at any time, always
+/// finds a complete file.
 class FlowOutput {
  public:
-  /// `every`: seconds between updates (never more than 2 % of the time goes into them). `spike_gram` is F x F.
+  /// `every`: seconds between updates (never more than 2 % of the time goes into them).
+  /// `spike_gram` is F x F.
   FlowOutput(const Communicator& comm, std::string path, double every, const Shape& shape,
              const Matrix& spike_gram, double split_threshold,
              std::map<std::string, std::string> attributes);

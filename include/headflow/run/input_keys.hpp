@@ -9,8 +9,9 @@
 
 namespace headflow {
 
-// The words of the input file. Each section is one struct, and each key is declared once, in visit_keys below, with
-// its range and its line of help: reading, checking, --help and the resolved input all walk through that declaration.
+// The words of the input file. Each section is one struct, and each key is declared once, in
+// visit_keys below, with its range and its line of help: reading, checking, --help and the resolved
+// input all walk through that declaration.
 
 struct ModelKeys {
   std::int64_t tokens = 0;
@@ -112,8 +113,9 @@ class KeyVisitor {
 /// Shows every section and key of `keys` to `visitor`.
 void visit_keys(InputKeys& keys, KeyVisitor& visitor);
 
-/// Reads TOML `text`, with `overrides` like "flow.end_time=50" on top. `name` is the file's name for messages. Throws
-/// InputError: syntax with line, unknown section or key with the nearest known one, wrong type, value out of range.
+/// Reads TOML `text`, with `overrides` like "flow.end_time=50" on top. `name` is the file's name
+/// for messages. Throws InputError: syntax with line, unknown section or key with the nearest known
+/// one, wrong type, value out of range.
 InputKeys read_keys(const std::string& text, const std::string& name,
                     const std::vector<std::string>& overrides);
 

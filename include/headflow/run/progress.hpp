@@ -4,7 +4,8 @@
 
 namespace headflow {
 
-/// Progress of a run on stderr, by one rank: on a terminal a bar that is redrawn, in a log a plain line every 30 s.
+/// Progress of a run on stderr, by one rank: on a terminal a bar that is redrawn, in a log a plain
+/// line every 30 s.
 class ProgressPrinter {
  public:
   /// Silent unless `active` (rank 0).

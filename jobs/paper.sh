@@ -1,0 +1,124 @@
+#!/bin/bash
+#SBATCH --job-name=headflow-paper
+#SBATCH --ntasks=8
+#SBATCH --time=00:30:00
+#SBATCH --output=%x-%j.log
+
+# One figure of arXiv:2603.03993: run its variants and draw them into FIGURE.png, in the working folder or $HEADFLOW_OUT.
+#   jobs/paper.sh FIGURE [RANKS]     by hand (2 ranks if not told)
+#   sbatch jobs/paper.sh FIGURE      with Slurm, from the top folder or from jobs/, on --ntasks ranks
+#   jobs/paper.sh list               which figures there are
+# What to see in each is said at the top of input/paper/FIGURE.toml. Files of an earlier run are replaced.
+# The program is $HEADFLOW, else build/release/headflow, else the headflow in PATH.
+set -euo pipefail
+
+figure=${1:-}
+ranks=${2:-${SLURM_NTASKS:-2}}
+
+# The machine: its modules, and how it starts MPI programs.
+# module load openmpi petsc hdf5
+launch=(mpirun -n "$ranks")
+
+list() {
+    cat <<'END'
+fig01   softmax, flipping spike, L = 10, H = 2, D = 10^4: loss, m, plane, r
+fig02   softmax, flipping spike: heads in the plane, H = 1 .. 8
+fig03   softmax, anisotropic and isotropic Gaussian, F = 2: heads in the plane, H = 2, 4, 8
+fig04   H = 8, F = 3: softmax against Bayes-softmax
+fig08   the same samples at every step against fresh ones
+fig15   softmax, flipping spike: m against t, H = 2, 4, 8
+fig16   softmax, H = 4, F = 2: four starts
+fig17   softmax, H = 8, F = 3: four starts
+fig18   softmax-1, H = 4, F = 2: four starts
+fig19   softmax-1, H = 8, F = 3: four starts
+fig20   Bayes-softmax, H = 8, F = 3 and, in fig20-H4.png, H = 4, F = 2: four starts each
+END
+}
+
+refuse() {
+    printf 'paper.sh: %s\n' "$1" >&2
+    exit 2
+}
+
+case $figure in
+    list) list; exit ;;
+    '') refuse "which figure? jobs/paper.sh FIGURE [RANKS], with
+$(list)" ;;
+    *) list | cut -d ' ' -f 1 | grep -qxF -e "$figure" || refuse "no figure '$figure'; there are
+$(list)" ;;
+esac
+[[ $# -le 2 && $ranks =~ ^[1-9][0-9]*$ ]] || refuse "usage: jobs/paper.sh FIGURE [RANKS], RANKS a whole number from 1"
+
+# Slurm runs a copy of this script from its own folder: then the repository is where the job was submitted.
+for root in "$(dirname "$(readlink -f "$0")")/.." "${SLURM_SUBMIT_DIR:-.}" "${SLURM_SUBMIT_DIR:-.}/.."; do
+    input=$root/input/paper/$figure.toml
+    [[ -f $input ]] && break
+done
+[[ -f $input ]] || refuse "no input/paper/$figure.toml beside jobs/ or where the job was submitted"
+
+headflow=$(command -v "${HEADFLOW:-$root/build/release/headflow}" || command -v "${HEADFLOW:-headflow}") ||
+    refuse "no program ${HEADFLOW:-headflow}: build it, or name it in \$HEADFLOW"
+plot=$(dirname "$headflow")/headflow-plot
+out=${HEADFLOW_OUT:-.}
+mkdir -p "$out"
+files=()
+
+# variant NAME [KEY=VALUE ...]: run the figure's input with these keys changed, into FIGURE-NAME.h5 (no NAME: FIGURE.h5).
+variant() {
+    local file=$out/$figure${1:+-$1}.h5 change changes=()
+    shift
+    for change; do changes+=(--set "$change"); done
+    printf '%s\n' "$file${*:+: $*}"
+    "${launch[@]}" "$headflow" run "$input" --force --output "$file" "${changes[@]}"
+    files+=("$file")
+}
+
+# draw PICTURE [OPTION ...]: draw the variants since the last picture.
+draw() {
+    "$plot" "${files[@]}" -o "$out/$1.png" "${@:2}"
+    files=()
+}
+
+case $figure in
+    fig01)
+        variant ''
+        draw fig01 --panels overview ;;
+    fig02)
+        for heads in 1 2 3 4 6 8; do variant "H$heads" "attention.heads=$heads"; done
+        draw fig02 --panels plane --title 'Flipping spike: heads align with direction 1, then split along direction 2' ;;
+    fig03)
+        for heads in 2 4 8; do variant "H$heads" "attention.heads=$heads"; done
+        variant H8-excursion attention.heads=8 start.seed=3
+        for heads in 4 8; do variant "equal-H$heads" "attention.heads=$heads" 'model.signal=[10]'; done
+        draw fig03 --panels plane --title 'Gaussian, signals (10, 3): H = 2, 4, 8, 8; last two panels: equal signals' ;;
+    fig04)
+        variant softmax
+        variant bayes-softmax attention.activation=bayes-softmax flow.end_time=4000
+        draw fig04 --panels m,space --log-time ;;
+    fig08)
+        for sampling in monte-carlo sobol; do
+            variant "$sampling-same" "population.sampling=$sampling"
+            variant "$sampling-fresh" "population.sampling=$sampling" population.resample=1
+        done
+        draw fig08 --panels m,loss --title 'Rows: Monte Carlo, the same samples and fresh ones; Sobol, the same and fresh' ;;
+    fig15)
+        for heads in 2 4 8; do variant "H$heads" "attention.heads=$heads"; done
+        draw fig15 --panels m --log-time ;;
+    fig16)
+        for seed in 1 2 3 4; do variant "seed$seed" "start.seed=$seed"; done
+        draw fig16 --panels m,plane --log-time ;;
+    fig17)
+        for seed in 1 2 3 4; do variant "seed$seed" "start.seed=$seed"; done
+        draw fig17 --panels m,space --log-time ;;
+    fig18)
+        for seed in 1 2 3 5; do variant "seed$seed" "start.seed=$seed"; done
+        draw fig18 --panels m,plane,b --log-time ;;
+    fig19)
+        for seed in 1 2 3 5; do variant "seed$seed" "start.seed=$seed"; done
+        draw fig19 --panels m,space,b --log-time ;;
+    fig20)
+        for seed in 2 4 5 7; do variant "seed$seed" "start.seed=$seed"; done
+        draw fig20 --panels m,space --log-time
+        for seed in 1 2 3 4; do variant "H4-seed$seed" "start.seed=$seed" model.features=2 attention.heads=4; done
+        draw fig20-H4 --panels m,plane --log-time ;;
+esac
