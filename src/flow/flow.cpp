@@ -31,8 +31,10 @@ class Flow {
       stepper_.step();
       const FlowProgress progress{std::min(stepper_.time(), options_.end_time), last_loss_,
                                   stepper_.steps()};
-      const bool settled = last_gradient_norm_ <
-                           options_.stop_gradient_norm;  // before outputs ask for more gradients
+      const auto& slope = stepper_.last_slope();
+      const bool settled =
+          Eigen::Map<const Vector>(slope.data(), static_cast<Eigen::Index>(slope.size())).norm() <
+          options_.stop_gradient_norm;
       const double end = progress.time;
       stages_.step(stepper_.previous_time(), end, [this](double t) {
         return order_parameters(unpacked(stepper_.interpolate(t)).K, start_.spike_factor).m;
@@ -69,12 +71,7 @@ class Flow {
                            "; the last good step ended at t = " + std::to_string(stepper_.time()));
     }
     value.gradient.pack(loss_.activation(), f);
-    double norm = 0;
-    for (double& slope : f) {
-      norm += slope * slope;
-      slope = -slope;
-    }
-    last_gradient_norm_ = std::sqrt(norm);
+    for (double& slope : f) slope = -slope;
     last_loss_ = value.loss;
     ++summary_.right_hand_sides;
   }
@@ -117,7 +114,6 @@ class Flow {
   FlowSummary summary_;
   std::size_t next_output_ = 0;
   double last_loss_ = 0;
-  double last_gradient_norm_ = INFINITY;
 };
 
 }  // namespace

@@ -59,6 +59,9 @@ class TimeStepper::Impl {
     // A method that reuses its last stage does not ask for f here again.
     start_f_ = known_.at(start_time_, start_y_) ? known_.f : std::vector<double>();
     one_step(ts_);
+    if (!(time() > start_time_))
+      throw NumericalError("the time step is too small to advance t = " +
+                           std::to_string(start_time_));
     petsc_check(TSMonitor(ts_, static_cast<PetscInt>(steps()), time(), y_.handle()), "TSMonitor");
   }
 
@@ -105,6 +108,7 @@ class TimeStepper::Impl {
 
   TS ts_ = nullptr;
   double start_time_ = 0;
+  std::vector<double> last_slope_;
 
  private:
   TS create(const Options& options, const PetscVector& y, double end_time) {
@@ -150,7 +154,7 @@ class TimeStepper::Impl {
                            TSConvergedReasons[reason] + ")");
   }
 
-  static PetscErrorCode call(TS, PetscReal t, Vec y, Vec f, void* self) {
+  static PetscErrorCode call(TS ts, PetscReal t, Vec y, Vec f, void* self) {
     auto& impl = *static_cast<Impl*>(self);
     try {
       const std::vector<double> state = read(y);
@@ -158,6 +162,7 @@ class TimeStepper::Impl {
       impl.evaluate(t, state, value);
       if (t == impl.start_time_ && state == impl.start_y_) impl.start_f_ = value;
       write(f, value);
+      if (ts == impl.ts_) impl.last_slope_ = std::move(value);
       return 0;
     } catch (...) {
       impl.error_ = std::current_exception();
@@ -247,6 +252,7 @@ double TimeStepper::previous_time() const { return impl_->start_time_; }
 std::vector<double> TimeStepper::state() const { return impl_->state(); }
 std::vector<double> TimeStepper::interpolate(double t) { return impl_->interpolate(t); }
 std::vector<double> TimeStepper::resolve(double t) { return impl_->resolve(t); }
+const std::vector<double>& TimeStepper::last_slope() const { return impl_->last_slope_; }
 void TimeStepper::invalidate() { impl_->invalidate(); }
 
 std::int64_t TimeStepper::steps() const { return impl_->steps(); }

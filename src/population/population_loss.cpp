@@ -1,6 +1,7 @@
 #include "headflow/population/population_loss.hpp"
 
 #include <cmath>
+#include <new>
 
 #include "headflow/core/error.hpp"
 #include "headflow/core/exact_sum.hpp"
@@ -100,12 +101,21 @@ class PopulationLoss::Impl {
         images_(sampling.symmetric ? closed_set(shape, prior)
                                    : std::vector{SampleSymmetry(shape, 0, 0)}) {
     const bool kept = cost(shape, prior, sampling, comm.size()).kept;
-    if (sampling.precision == Precision::single)
-      blocks_ =
-          std::make_unique<TypedBlocks<float>>(shape, activation, prior, sampling, range_, kept);
-    else
-      blocks_ =
-          std::make_unique<TypedBlocks<double>>(shape, activation, prior, sampling, range_, kept);
+    bool failed = false;
+    try {
+      if (sampling.precision == Precision::single)
+        blocks_ =
+            std::make_unique<TypedBlocks<float>>(shape, activation, prior, sampling, range_, kept);
+      else
+        blocks_ =
+            std::make_unique<TypedBlocks<double>>(shape, activation, prior, sampling, range_, kept);
+    } catch (const std::bad_alloc&) {
+      failed = true;
+    }
+    if (comm.max(failed ? 1 : 0) != 0)
+      throw InputError(
+          "not enough memory to keep the samples; lower population.memory (they are then "
+          "regenerated with the same bits), or use more nodes");
   }
 
   /// Sums over samples and images, one set for each replicate or (`groups` = 1) one for all;

@@ -1,5 +1,6 @@
 #include "headflow/population/symmetry.hpp"
 
+#include <cmath>
 #include <string>
 
 #include "headflow/core/error.hpp"
@@ -34,8 +35,21 @@ Matrix SampleSymmetry::pull_back(const Matrix& gradient) const {
 std::vector<SampleSymmetry> closed_set(const Shape& shape, const Prior& prior) {
   constexpr std::size_t most = 4096;
   std::vector<SampleSymmetry> set;
-  const unsigned masks = 1u << std::min(shape.features, 20);
-  for (unsigned flips = 0; flips < masks; ++flips) {
+  // Only features without a mean can be flipped; 2^12 of their subsets are already more than the
+  // limit allows.
+  const Vector mean = prior.mean();
+  std::vector<int> candidates;
+  for (int f = 0; f < shape.features; ++f)
+    if (std::abs(mean[f]) <= 1e-12 * (1 + mean.norm())) candidates.push_back(f);
+  if (candidates.size() > 12 || shape.features > 32)
+    throw InputError(
+        "population.symmetric: more than 12 features without a mean (or more than 32 features) "
+        "have too many sign "
+        "flips; use symmetric = false");
+  for (unsigned subset = 0; subset < 1u << candidates.size(); ++subset) {
+    unsigned flips = 0;
+    for (std::size_t i = 0; i < candidates.size(); ++i)
+      if (subset >> i & 1u) flips |= 1u << candidates[i];
     if (flips != 0 && !prior.invariant_under_flips(flips)) continue;
     for (int shift = 0; shift < shape.heads; ++shift) set.emplace_back(shape, shift, flips);
     if (set.size() > most)

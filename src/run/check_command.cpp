@@ -75,6 +75,7 @@ Pilot measure(const Configuration& configuration) {
 
 void check(const Communicator& comm, const Command& command) {
   const Configuration configuration = read_configuration(comm, command.request);
+  require_writable_output(comm, configuration.output, command.request.input, true);
   const PetscSession petsc(command.petsc_options);  // collective
   if (!comm.root()) return;
   fmt::print("{}\n", configuration.resolved);

@@ -18,7 +18,10 @@ std::vector<std::string> take_petsc_options(std::vector<std::string>& words) {
     }
     options.push_back(*word);
     word = words.erase(word);
-    if (word != words.end() && !word->starts_with("-")) {
+    const bool negative_number =
+        word != words.end() && word->size() > 1 && word->front() == '-' &&
+        std::string_view("0123456789.").find((*word)[1]) != std::string_view::npos;
+    if (word != words.end() && (negative_number || !word->starts_with("-"))) {
       options.push_back(*word);
       word = words.erase(word);
     }

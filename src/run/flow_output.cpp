@@ -41,7 +41,7 @@ FlowOutput::FlowOutput(const Communicator& comm, std::string path, double every,
     flow.variables.push_back({name, std::move(axes), {}, "1", long_name});
   };
   series("m", {"head", "feature"}, "overlap of head and spike, m = k . k*");
-  series("r", {"head", "head_b"}, "overlap of heads outside the spikes, r = q - m m'");
+  series("r", {"head", "head_b"}, "overlap of heads beyond the spikes, r = q - m m'");
   series("u", {"head", "head_b"}, "components of the heads outside the span of the spikes");
   series("q", {"head", "head_b"}, "overlap of heads, q = k . k'");
   series("b", {"head"}, "bias of the head");

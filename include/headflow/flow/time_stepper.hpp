@@ -46,6 +46,9 @@ class TimeStepper {
   /// one more step of the same method from previous_time() to t, at the cost of its right-hand
   /// sides.
   std::vector<double> resolve(double t);
+  /// f as the last stage of the last step had it; what interpolate() and resolve() ask for leaves
+  /// no trace here.
+  const std::vector<double>& last_slope() const;
   /// Forget what is known of f, because f itself has changed (fresh samples).
   void invalidate();
 
