@@ -50,8 +50,10 @@ BENCHMARK(plain_sum);
 
 void draw_samples(benchmark::State& state, SamplingMethod method) {
   const Shape shape{4, 2, 2};
-  const SampleGenerator generator(shape, flipping_spike(2, 2), {.samples = 1 << 20, .method = method, .replicates = 1});
-  AlignedVector<double> x(static_cast<std::size_t>(block_size * shape.tokens * shape.coordinates()));
+  const SampleGenerator generator(shape, flipping_spike(2, 2),
+                                  {.samples = 1 << 20, .method = method, .replicates = 1});
+  AlignedVector<double> x(
+      static_cast<std::size_t>(block_size * shape.tokens * shape.coordinates()));
   std::int64_t first = 0;
   for (auto _ : state) {
     generator.fill(0, first, block_size, x.data());
@@ -67,7 +69,8 @@ BENCHMARK_CAPTURE(draw_samples, monte_carlo, SamplingMethod::monte_carlo);
 void write_output(benchmark::State& state) {
   const Shape shape{4, 2, 2};
   const Communicator comm = Communicator::self();
-  const auto path = std::filesystem::temp_directory_path() / ("bench_core." + std::to_string(getpid()) + ".h5");
+  const auto path =
+      std::filesystem::temp_directory_path() / ("bench_core." + std::to_string(getpid()) + ".h5");
   FlowOutput output(comm, path, 1e9, shape, Matrix::Identity(2, 2), 0.3, {{"title", "benchmark"}});
   const Parameters parameters = Parameters::zero(shape);
   const FlowRecord record{.parameters = parameters,

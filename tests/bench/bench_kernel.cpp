@@ -1,4 +1,5 @@
-// The loss-and-gradient kernel on one block of samples, which stays in cache, and the peak of the core it runs on.
+// The loss-and-gradient kernel on one block of samples, which stays in cache, and the peak of the
+// core it runs on.
 #include <benchmark/benchmark.h>
 
 #include <string>
@@ -20,7 +21,8 @@ Prior prior_for(int features) {
 
 template <class Real>
 void loss_and_gradient(benchmark::State& state, const Shape& shape, const Activation& activation) {
-  const SampleGenerator generator(shape, prior_for(shape.features), {.samples = block_size, .replicates = 1});
+  const SampleGenerator generator(shape, prior_for(shape.features),
+                                  {.samples = block_size, .replicates = 1});
   AlignedVector<Real> x(static_cast<std::size_t>(block_size * shape.tokens * shape.coordinates()));
   generator.fill(0, 0, block_size, x.data());
   const Parameters parameters = noisy_start(shape, 0.5, 1.0, 1).parameters;
@@ -36,7 +38,8 @@ void loss_and_gradient(benchmark::State& state, const Shape& shape, const Activa
   state.counters["seconds_per_sample"] =
       Counter(samples, Counter::kIsIterationInvariantRate | Counter::kInvert);
   if (sizeof(Real) == sizeof(double) && std::holds_alternative<Softmax>(activation))
-    state.counters["flops"] = Counter(samples * flops_per_sample(shape), Counter::kIsIterationInvariantRate);
+    state.counters["flops"] =
+        Counter(samples * flops_per_sample(shape), Counter::kIsIterationInvariantRate);
 }
 
 template <class Real>
@@ -49,15 +52,16 @@ void fma_peak(benchmark::State& state) {
     auto sum = multiply_adds<Real>(rounds, factor, term);
     benchmark::DoNotOptimize(sum);
   }
-  state.counters["flops"] =
-      benchmark::Counter(multiply_add_flops<Real>(rounds), benchmark::Counter::kIsIterationInvariantRate);
+  state.counters["flops"] = benchmark::Counter(multiply_add_flops<Real>(rounds),
+                                               benchmark::Counter::kIsIterationInvariantRate);
 }
 
 template <class Real>
-void register_kernel(const Shape& shape, const Activation& activation, const std::string& precision) {
-  const std::string name = "kernel/" + std::string(name_of(activation)) + "/" + std::to_string(shape.tokens) +
-                           "," + std::to_string(shape.heads) + "," + std::to_string(shape.features) + "/" +
-                           precision;
+void register_kernel(const Shape& shape, const Activation& activation,
+                     const std::string& precision) {
+  const std::string name = "kernel/" + std::string(name_of(activation)) + "/" +
+                           std::to_string(shape.tokens) + "," + std::to_string(shape.heads) + "," +
+                           std::to_string(shape.features) + "/" + precision;
   benchmark::RegisterBenchmark(name.c_str(), [=](benchmark::State& state) {
     loss_and_gradient<Real>(state, shape, activation);
   });
@@ -68,7 +72,8 @@ void register_kernel(const Shape& shape, const Activation& activation, const std
 int main(int argc, char** argv) {
   benchmark::RegisterBenchmark("fma_peak/double", fma_peak<double>);
   benchmark::RegisterBenchmark("fma_peak/single", fma_peak<float>);
-  for (const Shape& shape : {Shape{4, 2, 2}, Shape{10, 2, 2}, Shape{5, 4, 2}, Shape{5, 8, 3}, Shape{5, 16, 4}}) {
+  for (const Shape& shape :
+       {Shape{4, 2, 2}, Shape{10, 2, 2}, Shape{5, 4, 2}, Shape{5, 8, 3}, Shape{5, 16, 4}}) {
     register_kernel<double>(shape, Softmax{}, "double");
     register_kernel<float>(shape, Softmax{}, "single");
   }

@@ -1,5 +1,5 @@
-// The population loss on any number of ranks: what one right-hand side of the flow costs, and its memory.
-// usage: mpirun -n RANKS bench_ranks SAMPLES TOKENS HEADS FEATURES
+// The population loss on any number of ranks: what one right-hand side of the flow costs, and its
+// memory. usage: mpirun -n RANKS bench_ranks SAMPLES TOKENS HEADS FEATURES
 #include <fmt/format.h>
 #include <sys/resource.h>
 
@@ -48,7 +48,8 @@ int main(int argc, char** argv) {
   const Parameters parameters = noisy_start(shape, 0.5, 1.0, 1).parameters;
   std::unique_ptr<PopulationLoss> loss;
   const double drawing = seconds_of(comm, [&] {
-    loss = std::make_unique<PopulationLoss>(comm, shape, Softmax{}, canonical_spikes(shape.features, 2.0), sampling);
+    loss = std::make_unique<PopulationLoss>(comm, shape, Softmax{},
+                                            canonical_spikes(shape.features, 2.0), sampling);
   });
 
   constexpr int batches = 10;
@@ -60,7 +61,8 @@ int main(int argc, char** argv) {
                     }));
   const double memory = peak_gib(comm);
   if (comm.root())
-    fmt::print(R"({{"ranks": {}, "seconds_to_draw": {:.4g}, "seconds_per_right_hand_side": {:.4g}, "peak_gib": {:.4g}}})"
-               "\n",
-               comm.size(), drawing, best / evaluations, memory);
+    fmt::print(
+        R"({{"ranks": {}, "seconds_to_draw": {:.4g}, "seconds_per_right_hand_side": {:.4g}, "peak_gib": {:.4g}}})"
+        "\n",
+        comm.size(), drawing, best / evaluations, memory);
 }

@@ -11,9 +11,9 @@ constexpr double multiply_add_flops(std::int64_t rounds) {
   return 2.0 * 12 * lane_count<Real> * static_cast<double>(rounds);
 }
 
-/// The most that one core can do: 12 independent chains of fused multiply-adds that stay in registers, more than
-/// latency times throughput (4 x 2 on the processors of today), fewer than the 16 registers of AVX2. The chains are
-/// written out, because compilers may keep an array in memory.
+/// The most that one core can do: 12 independent chains of fused multiply-adds that stay in
+/// registers, more than latency times throughput (4 x 2 on the processors of today), fewer than the
+/// 16 registers of AVX2. The chains are written out, because compilers may keep an array in memory.
 template <class Real>
 Lanes<Real> multiply_adds(std::int64_t rounds, Real factor, Real term) {
   const Lanes<Real> f = broadcast(factor);

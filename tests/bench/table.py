@@ -1,0 +1,124 @@
+#!/usr/bin/python3
+"""Runs all benchmarks and prints one Markdown table of ratios: usage: tests/bench/table.py [BUILD_FOLDER]
+
+Ours and the peer's are measured in turn, several rounds, the best of each counts: the machine may be shared. PyTorch
+(python3-torch; cmake/setup.sh --with-benchmarks) is optional: without it its rows are left out.
+"""
+import importlib.util
+import json
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+BUILD = Path(sys.argv[1] if len(sys.argv) > 1 else HERE.parent.parent / "build/release").resolve()
+BENCH = BUILD / "tests/bench"
+ROUNDS = 3
+TORCH_TARGETS = [("softmax", 4, 2, 2, 30), ("softmax", 10, 2, 2, 25), ("softmax", 5, 4, 2, 12), ("softmax", 5, 8, 3, 12),
+                 ("softmax", 5, 16, 4, 12), ("softmax-1", 4, 2, 2, 25), ("bayes-softmax", 4, 2, 2, 25)]
+os.environ.update(OMPI_ALLOW_RUN_AS_ROOT="1", OMPI_ALLOW_RUN_AS_ROOT_CONFIRM="1", OMPI_MCA_rmaps_base_oversubscribe="1")
+
+
+def output_of(*words: object) -> str:
+    """Standard output of a command that must succeed."""
+    return subprocess.run([str(word) for word in words], check=True, capture_output=True, text=True).stdout
+
+
+def row(quantity: str, ours: str, peer: str = "", ratio: float | None = None, target: float | None = None) -> None:
+    """One line of the table; a ratio is met when it reaches its target."""
+    shown = f"{ratio:.2f}" if ratio is not None else ""
+    met = "" if target is None or ratio is None else "yes" if ratio >= target else "no"
+    print(f"| {quantity} | {ours} | {peer} | {shown} | {target or ''} | {met} |", flush=True)
+
+
+def benchmarks(program: str, pattern: str) -> dict[str, dict]:
+    """Google Benchmark's results by name."""
+    text = output_of(BENCH / program, f"--benchmark_filter={pattern}", "--benchmark_format=json", "--benchmark_min_time=0.1")
+    return {result["name"]: result for result in json.loads(text)["benchmarks"]}
+
+
+def kernel_rows() -> None:
+    """The kernel against PyTorch, against single precision and against the peak of the core."""
+    has_torch = importlib.util.find_spec("torch") is not None
+    nanoseconds, torch_nanoseconds, flops = {}, {}, {}
+    for _ in range(ROUNDS):
+        for name, result in benchmarks("bench_kernel", ".").items():
+            if "seconds_per_sample" in result:
+                nanoseconds[name] = min(nanoseconds.get(name, 1e9), 1e9 * result["seconds_per_sample"])
+            if "flops" in result:
+                flops[name] = max(flops.get(name, 0), result["flops"])
+        for activation, L, H, F, _ in TORCH_TARGETS if has_torch else []:
+            time_taken = float(output_of(sys.executable, HERE / "torch_population.py", "--activation", activation, "--tokens", L,
+                                         "--heads", H, "--features", F))
+            key = activation, L, H, F
+            torch_nanoseconds[key] = min(torch_nanoseconds.get(key, 1e9), time_taken)
+    for activation, L, H, F, target in TORCH_TARGETS:
+        ours = nanoseconds[f"kernel/{activation}/{L},{H},{F}/double"]
+        name = f"loss and gradient, {activation}, (L,H,F) = ({L},{H},{F}), PyTorch"
+        if has_torch:
+            peer = torch_nanoseconds[activation, L, H, F]
+            row(name, f"{ours:.2f} ns/sample", f"{peer:.1f} ns/sample", peer / ours, target)
+        else:
+            row(name, f"{ours:.2f} ns/sample", "no python3-torch")
+    for _, L, H, F, _ in TORCH_TARGETS[:5]:
+        single, double = (nanoseconds[f"kernel/softmax/{L},{H},{F}/{p}"] for p in ("single", "double"))
+        row(f"single against double precision, ({L},{H},{F})", f"{single:.2f} ns/sample", f"{double:.2f} ns/sample",
+            double / single, 1.6)
+    reached, peak = flops["kernel/softmax/5,8,3/double"], flops["fma_peak/double"]
+    row("share of the multiply-add peak, (5,8,3)", f"{reached / 1e9:.1f} GFlop/s", f"{peak / 1e9:.1f} GFlop/s", reached / peak, 0.4)
+
+
+def rank_rows() -> None:
+    """Two ranks against one, and ten million samples."""
+    best = {1: 1e9, 2: 1e9}
+    for _ in range(ROUNDS):
+        for ranks in best:
+            result = json.loads(output_of("mpirun", "-n", ranks, BENCH / "bench_ranks", 10**6, 4, 2, 2))
+            best[ranks] = min(best[ranks], result["seconds_per_right_hand_side"])
+    row("two ranks against one, 10^6 samples, (4,2,2)", f"{1e3 * best[2]:.2f} ms", f"{1e3 * best[1]:.2f} ms", best[1] / best[2], 1.8)
+    large = json.loads(output_of("mpirun", "-n", 2, BENCH / "bench_ranks", 10**7, 10, 2, 2))
+    row("10^7 samples, (10,2,2), 2 ranks: peak memory, limit 8 GiB", f"{large['peak_gib']:.2f} GiB", "8 GiB", 8 / large["peak_gib"], 1)
+    row("the same: one right-hand side, drawing all samples",
+        f"{1e3 * large['seconds_per_right_hand_side']:.0f} ms, {large['seconds_to_draw']:.1f} s")
+
+
+def flow_rows() -> None:
+    """The quickstart's flow, adaptive and Euler, on one rank."""
+    taken = {}
+    with tempfile.TemporaryDirectory() as folder:
+        for method, step in ("5dp", "0.1"), ("euler", "0.1"):
+            begin = time.perf_counter()
+            text = output_of(BUILD / "headflow", "run", HERE.parent.parent / "input/quickstart.toml", "--output",
+                             f"{folder}/{method}.h5", "--set", f"flow.method={method}", "--set", f"flow.step={step}")
+            taken[method] = time.perf_counter() - begin, int(re.search(r"(\d+) right-hand sides", text)[1])
+    row("flow to t = 300, 65536 samples, one rank: right-hand sides, Euler step 0.1", f"{taken['5dp'][1]}", f"{taken['euler'][1]}",
+        taken["euler"][1] / taken["5dp"][1], 10)
+    row("the same: wall time with start-up and 301 outputs", f"{taken['5dp'][0]:.2f} s", f"{taken['euler'][0]:.2f} s",
+        taken["euler"][0] / taken["5dp"][0])
+
+
+def core_rows() -> None:
+    """Pieces: exact sums, drawing samples, writing the output."""
+    results = benchmarks("bench_core", ".")
+    for name, result in results.items():
+        for counter, value in result.items():
+            if counter.startswith("seconds_per_"):
+                row(name.split("/")[0], f"{1e9 * value:.2f} ns/{counter.removeprefix('seconds_per_')}")
+    output = results["write_output/real_time"]
+    row("one update of the output file", f"{output['real_time']:.1f} {output['time_unit']}")
+
+
+def main() -> None:
+    print("| quantity | headflow | peer or limit | ratio | target | met |\n|---|---|---|---|---|---|", flush=True)
+    kernel_rows()
+    rank_rows()
+    flow_rows()
+    core_rows()
+
+
+if __name__ == "__main__":
+    main()
