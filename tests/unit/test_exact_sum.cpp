@@ -32,6 +32,7 @@ TEST(ExactSums, keepsWhatAPlainSumLoses) {
   EXPECT_EQ(sum_of({0x1p60, 1.0, -0x1p60}), 1.0);
   EXPECT_EQ(sum_of({1e16, 1.0, -1e16, 1e-16}), 1.0 + 1e-16);
   EXPECT_EQ(sum_of({-0x1p-60, -3.0}), -3.0);
+  EXPECT_EQ(sum_of({0x1p-120, 1.0, -1.0}), 0x1p-120);  // down to the last piece
 }
 
 TEST(ExactSums, doesNotDependOnTheOrder) {
