@@ -13,8 +13,8 @@ namespace headflow {
 
 struct FlowOptions {
   double end_time = 200;
-  TimeStepper::Options stepper;
-  std::vector<double> output_times;  ///< increasing, within [0, end_time]
+  TimeStepper::Options stepper{};
+  std::vector<double> output_times{};  ///< increasing, within [0, end_time]
   double split_threshold = 0.3;
   double stop_gradient_norm = 0;  ///< end the run when |dE/d(K,b,v)| falls under it; 0: never
   std::int64_t resample = 0;      ///< fresh samples every so many steps; 0: the same at every step
