@@ -17,6 +17,15 @@ std::int64_t blocks_per_replicate(const Sampling& sampling) {
 
 double square(double x) { return x * x; }
 
+/// Samples in the largest block, filled up to whole groups of lanes, so that every block starts
+/// aligned.
+template <class Real>
+std::size_t padded_block(const Sampling& sampling) {
+  constexpr std::int64_t lanes = lane_count<Real>;
+  const std::int64_t count = std::min(block_size, sampling.samples_per_replicate());
+  return static_cast<std::size_t>((count + lanes - 1) / lanes * lanes);
+}
+
 /// This rank's blocks: handed out from memory, or regenerated into one block of scratch, with the
 /// same bits.
 class SampleBlocks {
@@ -39,9 +48,8 @@ class TypedBlocks : public SampleBlocks {
         sampling_(sampling),
         range_(range),
         kept_(kept),
-        block_length_(static_cast<std::size_t>(
-            std::min(block_size, sampling.samples_per_replicate() + lane_count<Real> - 1) *
-            shape.tokens * shape.coordinates())) {
+        block_length_(padded_block<Real>(sampling) *
+                      static_cast<std::size_t>(shape.tokens * shape.coordinates())) {
     memory_.resize(block_length_ * static_cast<std::size_t>(kept_ ? range_.size() : 1));
     if (kept_) fill_all();
   }

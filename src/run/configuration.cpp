@@ -74,10 +74,11 @@ EarlierRun start_from_file(const Communicator& comm, const std::string& path, co
       if (all.shape.size() != 3 || all.shape[0] < 1 ||
           all.shape[1] != static_cast<std::size_t>(H) ||
           all.shape[2] != static_cast<std::size_t>(F))
-        throw InputError(fmt::format(
-            "its flow/m has the shape {0} (time x heads x features), but heads x features is {1} x {2}: "
-            "heads = {1}, features = {2}",
-            fmt::join(all.shape, " x "), H, F));
+        throw InputError(
+            fmt::format("its flow/m has the shape {0} (time x heads x features), but heads x "
+                        "features is {1} x {2}: "
+                        "heads = {1}, features = {2}",
+                        fmt::join(all.shape, " x "), H, F));
       const auto last = [&](const char* name, std::span<double> out) {
         const Numbers numbers = file.numbers(std::string("flow/") + name);
         if (numbers.data.size() < out.size())

@@ -349,6 +349,17 @@ TEST(DistributedPopulationLoss, hasTheBitsOfOneProcessHoweverSamplesAreKept) {
       }
 }
 
+// Replicates that are no whole number of lane groups: every block must still start aligned, and
+// padding must not count.
+TEST(DistributedPopulationLoss, takesAnyNumberOfSamples) {
+  const Shape shape{2, 1, 2};
+  for (const std::int64_t per_replicate : {1, 3, 37, 1025}) {
+    PopulationLoss loss(world(), shape, Softmax{}, flipping_spike(2, 2),
+                        sobol(5 * per_replicate, 5));
+    EXPECT_NEAR(loss.evaluate(Parameters::zero(shape)).loss, 0.5, 1e-14) << per_replicate;
+  }
+}
+
 TEST(DistributedPopulationLoss, resamplesAlikeKeptOrNot) {
   const Shape shape{4, 2, 2};
   Sampling sampling = sobol(8192);
