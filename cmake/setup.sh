@@ -21,7 +21,7 @@ EOF
 packages=(
   g++ make cmake ninja-build pkg-config git ca-certificates
   libopenmpi-dev openmpi-bin petsc-dev libhdf5-openmpi-dev
-  libeigen3-dev libboost-dev librandom123-dev libtomlplusplus-dev libcli11-dev libspdlog-dev libfmt-dev
+  libeigen3-dev libboost-dev librandom123-dev libtomlplusplus-dev libcli11-dev libfmt-dev
   libgtest-dev libbenchmark-dev
   python3 python3-numpy python3-matplotlib python3-h5py python3-xarray python3-h5netcdf python3-netcdf4
   netcdf-bin
@@ -29,7 +29,7 @@ packages=(
 # The same for machines without apt: solver and tests cannot be built without these headers,
 # plots and file checks use these Python modules.
 headers=(
-  boost/version.hpp Random123/philox.h toml++/toml.h CLI/CLI.hpp spdlog/spdlog.h fmt/format.h
+  boost/version.hpp Random123/philox.h toml++/toml.h CLI/CLI.hpp fmt/format.h
   gtest/gtest.h benchmark/benchmark.h
 )
 modules=(numpy matplotlib h5py xarray h5netcdf netCDF4)
@@ -127,7 +127,7 @@ Load them, with the names your cluster uses ("module avail"), for example
   module load gcc openmpi petsc hdf5-mpi eigen boost cmake ninja python
 or build what it lacks with Spack (a package name per item; "spack load" takes the same list):
   spack install gcc cmake ninja pkgconf openmpi petsc hdf5+mpi eigen boost random123 tomlplusplus cli11 \
-    spdlog fmt googletest benchmark python py-numpy py-matplotlib py-h5py py-xarray py-h5netcdf py-netcdf4
+    fmt googletest benchmark python py-numpy py-matplotlib py-h5py py-xarray py-h5netcdf py-netcdf4
 EOF
   if [[ -n ${PETSC_DIR:-} ]] && ! has_petsc &>/dev/null; then
     echo "PETSC_DIR is set: pkg-config may only need to be told where to look:" >&2
