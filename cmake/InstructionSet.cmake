@@ -14,3 +14,6 @@ set_source_files_properties(${CMAKE_CURRENT_SOURCE_DIR}/src/core/cpu_check.cpp P
 # The kernels are vectorised by hand over samples; the compiler's own attempts inside cost 5 %.
 set_source_files_properties(${CMAKE_CURRENT_SOURCE_DIR}/src/population/kernel.cpp PROPERTIES COMPILE_OPTIONS
                             -fno-tree-vectorize)
+# errno after sqrt would keep the compiler from vectorising it.
+set_source_files_properties(${CMAKE_CURRENT_SOURCE_DIR}/src/core/float_normals.cpp PROPERTIES COMPILE_OPTIONS
+                            -fno-math-errno)

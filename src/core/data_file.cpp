@@ -97,10 +97,30 @@ void write_texts(const std::string& path, const DataFile& content) {
   for (const auto& [name, value] : content.provenance) write_text(provenance, name, value);
 }
 
-/// Creates a dataset over `axes` on every rank and writes its numbers on the root alone.
+/// Writes this rank's part of a dataset; collective.
+void write_slab(hid_t dataset, const std::string& name, const Slab& slab,
+                const std::vector<double>& data) {
+  const Space file(H5Dget_space(dataset), name);
+  const std::vector<hsize_t> offset(slab.offset.begin(), slab.offset.end());
+  const std::vector<hsize_t> count(slab.count.begin(), slab.count.end());
+  const Space memory(H5Screate_simple(static_cast<int>(count.size()), count.data(), nullptr), name);
+  if (data.empty()) {
+    check(H5Sselect_none(file), name);
+    check(H5Sselect_none(memory), name);
+  } else {
+    check(H5Sselect_hyperslab(file, H5S_SELECT_SET, offset.data(), nullptr, count.data(), nullptr),
+          name);
+  }
+  const Properties transfer(H5Pcreate(H5P_DATASET_XFER), name);
+  check(H5Pset_dxpl_mpio(transfer, H5FD_MPIO_COLLECTIVE), name);
+  check(H5Dwrite(dataset, H5T_NATIVE_DOUBLE, memory, file, transfer, data.data()), name);
+}
+
+/// Creates a dataset over `axes` on every rank and writes its numbers on the root alone, or
+/// together when it has a slab.
 Dataset write_numbers(hid_t group, const std::string& name,
                       const std::vector<const Dimension*>& axes, const std::vector<double>& data,
-                      bool whole, bool root) {
+                      bool whole, bool root, const std::optional<Slab>& slab = {}) {
   std::vector<hsize_t> extent;
   std::vector<hsize_t> most;
   std::vector<hsize_t> chunk;
@@ -122,7 +142,9 @@ Dataset write_numbers(hid_t group, const std::string& name,
   const hid_t type = whole ? H5T_STD_I32LE : H5T_IEEE_F64LE;
   Dataset dataset(
       H5Dcreate2(group, name.c_str(), type, space, H5P_DEFAULT, properties, H5P_DEFAULT), name);
-  if (root && !data.empty())
+  if (slab)
+    write_slab(dataset, name, *slab, data);
+  else if (root && !data.empty())
     check(H5Dwrite(dataset, H5T_NATIVE_DOUBLE, H5S_ALL, H5S_ALL, H5P_DEFAULT, data.data()), name);
   return dataset;
 }
@@ -146,7 +168,8 @@ void write_group(hid_t file, const DataGroup& content, bool root) {
       axes.push_back(&*found);
       numbers.push_back(static_cast<std::size_t>(found - content.dimensions.begin()));
     }
-    const Dataset dataset = write_numbers(group, variable.name, axes, variable.data, false, root);
+    const Dataset dataset =
+        write_numbers(group, variable.name, axes, variable.data, false, root, variable.slab);
     for (std::size_t i = 0; i < numbers.size(); ++i)
       check(H5DSattach_scale(dataset, scales[numbers[i]], static_cast<unsigned>(i)), variable.name);
     write_attribute(dataset, "units", variable.units);

@@ -1,5 +1,6 @@
 #include "headflow/core/mpi.hpp"
 
+#include <algorithm>
 #include <utility>
 
 #include "headflow/core/error.hpp"
@@ -13,6 +14,16 @@ void check(int code, const char* call) {
   int length = 0;
   MPI_Error_string(code, text, &length);
   throw NumericalError(std::string(call) + " failed: " + std::string(text, length));
+}
+
+template <class T>
+void sum_in_place(std::span<T> values, MPI_Datatype type, MPI_Comm comm) {
+  constexpr std::size_t most = std::size_t{1} << 28;  // MPI counts in int
+  for (std::size_t first = 0; first < values.size(); first += most)
+    check(
+        MPI_Allreduce(MPI_IN_PLACE, values.data() + first,
+                      static_cast<int>(std::min(most, values.size() - first)), type, MPI_SUM, comm),
+        "MPI_Allreduce");
 }
 
 }  // namespace
@@ -35,6 +46,12 @@ Communicator Communicator::world() {
 Communicator Communicator::self() {
   MPI_Comm comm = MPI_COMM_NULL;
   check(MPI_Comm_dup(MPI_COMM_SELF, &comm), "MPI_Comm_dup");
+  return Communicator(comm);
+}
+
+Communicator Communicator::split(int group) const {
+  MPI_Comm comm = MPI_COMM_NULL;
+  check(MPI_Comm_split(comm_, group, rank(), &comm), "MPI_Comm_split");
   return Communicator(comm);
 }
 
@@ -64,21 +81,21 @@ int Communicator::size() const {
 
 void Communicator::sum(std::span<std::int64_t> values) const {
   // Unsigned, because hashes ride along and may wrap around.
-  check(MPI_Allreduce(MPI_IN_PLACE, values.data(), static_cast<int>(values.size()), MPI_UINT64_T,
-                      MPI_SUM, comm_),
-        "MPI_Allreduce");
+  sum_in_place(values, MPI_UINT64_T, comm_);
 }
+
+void Communicator::sum(std::span<float> values) const { sum_in_place(values, MPI_FLOAT, comm_); }
 
 std::int64_t Communicator::max(std::int64_t value) const {
   check(MPI_Allreduce(MPI_IN_PLACE, &value, 1, MPI_INT64_T, MPI_MAX, comm_), "MPI_Allreduce");
   return value;
 }
 
-std::string Communicator::broadcast(std::string text) const {
+std::string Communicator::broadcast(std::string text, int from) const {
   std::uint64_t size = text.size();
-  check(MPI_Bcast(&size, 1, MPI_UINT64_T, 0, comm_), "MPI_Bcast");
+  check(MPI_Bcast(&size, 1, MPI_UINT64_T, from, comm_), "MPI_Bcast");
   text.resize(size);
-  check(MPI_Bcast(text.data(), static_cast<int>(size), MPI_CHAR, 0, comm_), "MPI_Bcast");
+  check(MPI_Bcast(text.data(), static_cast<int>(size), MPI_CHAR, from, comm_), "MPI_Bcast");
   return text;
 }
 

@@ -50,8 +50,11 @@ class Flow {
   }
 
  private:
-  std::vector<double> packed(const Parameters& parameters) const {
+  // The state is K = [m | u], b, v, or with noise [m | r], b, v.
+  std::vector<double> packed(Parameters parameters) const {
     std::vector<double> y(parameters.trained_size(loss_.activation()));
+    auto u = parameters.K.rightCols(parameters.K.rows());
+    if (options_.kappa > 0) u = (u * u.transpose()).eval();
     parameters.pack(loss_.activation(), y);
     return y;
   }
@@ -59,16 +62,25 @@ class Flow {
   Parameters unpacked(std::span<const double> y) const {
     Parameters parameters = start_.parameters;
     parameters.unpack(loss_.activation(), y);
+    auto u = parameters.K.rightCols(parameters.K.rows());
+    if (options_.kappa > 0) u = symmetric_root(u);
     return parameters;
   }
 
   void right_hand_side(double t, std::span<const double> y, std::span<double> f) {
     LossGradient value;
+    const Parameters parameters = unpacked(y);
     try {
-      value = loss_.evaluate(unpacked(y));
+      value = loss_.evaluate(parameters);
     } catch (const NumericalError& error) {
       throw NumericalError(std::string(error.what()) + " at t = " + std::to_string(t) +
                            "; the last good step ended at t = " + std::to_string(stepper_.time()));
+    }
+    if (options_.kappa > 0) {
+      const auto heads = parameters.K.rows();
+      auto slope = value.gradient.K.rightCols(heads);
+      const Matrix half = slope * parameters.K.rightCols(heads).transpose();
+      slope = half + half.transpose() - options_.kappa * value.noise;
     }
     value.gradient.pack(loss_.activation(), f);
     for (double& slope : f) slope = -slope;
@@ -85,13 +97,9 @@ class Flow {
   }
 
   void write_record(double t) {
-    FlowRecord record;
-    record.time = t;
-    record.step_size = stepper_.step_size();
-    record.parameters = t == 0 ? start_.parameters : unpacked(stepper_.resolve(t));
-    record.order = order_parameters(record.parameters.K, start_.spike_factor);
-    record.loss = loss_.statistics(record.parameters);
-    observer_.record(record, stages_.stages());
+    const Parameters parameters = t == 0 ? start_.parameters : unpacked(stepper_.resolve(t));
+    observer_.record({loss_.state(parameters, start_.spike_factor), t, stepper_.step_size()},
+                     stages_.stages());
   }
 
   void write_records_until(double t) {

@@ -2,9 +2,6 @@
 
 #include <Eigen/Eigenvalues>
 #include <cmath>
-#include <string>
-
-#include "headflow/core/error.hpp"
 
 namespace headflow {
 
@@ -53,11 +50,6 @@ Matrix cosine_similarity(const Matrix& q) {
 
 Matrix symmetric_root(const Matrix& r) {
   const Eigen::SelfAdjointEigenSolver<Eigen::MatrixXd> solver(0.5 * (r + r.transpose()));
-  const double largest = solver.eigenvalues().cwiseAbs().maxCoeff();
-  const double smallest = solver.eigenvalues().minCoeff();
-  if (smallest < -1e-9 * largest)
-    throw InputError("start.r must be positive semi-definite, but has the eigenvalue " +
-                     std::to_string(smallest));
   const Vector root = solver.eigenvalues().cwiseMax(0).cwiseSqrt();
   return solver.eigenvectors() * root.asDiagonal() * solver.eigenvectors().transpose();
 }

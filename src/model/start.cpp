@@ -1,6 +1,7 @@
 #include "headflow/model/start.hpp"
 
 #include <Eigen/Cholesky>
+#include <Eigen/Eigenvalues>
 #include <cmath>
 #include <string>
 
@@ -70,6 +71,11 @@ Start noisy_start(const Shape& shape, double noise, double eta, std::uint64_t se
 }
 
 Start explicit_start(const Matrix& m, const Matrix& r, const Vector& b, double v) {
+  const Eigen::SelfAdjointEigenSolver<Eigen::MatrixXd> solver(r, Eigen::EigenvaluesOnly);
+  const double smallest = solver.eigenvalues().minCoeff();
+  if (smallest < -1e-9 * solver.eigenvalues().cwiseAbs().maxCoeff())
+    throw InputError("start.r must be positive semi-definite, but has the eigenvalue " +
+                     std::to_string(smallest));
   Start start{parameters_of(m, symmetric_root(r)), Matrix::Identity(m.cols(), m.cols())};
   start.parameters.b = b;
   start.parameters.v = v;

@@ -51,6 +51,17 @@ template <int TH, int TL, class Real, class Coordinates>
   }
 }
 
+/// N_{hh'} += sum_l g_{hl} g_{h'l}, h' <= h.
+template <class V>
+void add_second_moments(const V* g, int L, int H, V* N) {
+  for (int h = 0; h < H; ++h)
+    for (int other = 0; other <= h; ++other, ++N) {
+      V sum = g[h * L] * g[other * L];
+      for (int l = 1; l < L; ++l) sum += g[h * L + l] * g[other * L + l];
+      *N += sum;
+    }
+}
+
 template <int N>
 using Count = std::integral_constant<int, N>;
 
@@ -109,14 +120,15 @@ Lanes<Real> lane_weights(std::int64_t left) {
 }  // namespace
 
 template <class Real>
-Kernel<Real>::Kernel(const Shape& shape, Activation activation)
+Kernel<Real>::Kernel(const Shape& shape, Activation activation, bool noise)
     : shape_(shape),
       activation_(activation),
+      noise_(noise),
       K_(static_cast<std::size_t>(shape.heads * shape.coordinates())),
       b_(static_cast<std::size_t>(shape.heads)),
       fields_(static_cast<std::size_t>(shape.heads * shape.tokens)),
       tokens_(static_cast<std::size_t>(2 * shape.tokens)),
-      sums_(result_size(shape)) {}
+      sums_(result_size(shape, noise)) {}
 
 template <class Real>
 template <class Formulas, class Tokens, class Heads, class Coordinates>
@@ -149,6 +161,7 @@ void Kernel<Real>::run(Tokens tokens, Heads H, Coordinates P, const Real* x, std
     for_tiles(H, tokens, [&](auto heads, auto width, int h, int l) [[gnu::always_inline]] {
       gradient_tile<heads(), width(), Real>(chi + h * L + l, group + l * P, P, G + h * P, L);
     });
+    if (noise_) add_second_moments(chi, L, H, G + H * P + H + 1);
   }
   sums_[0] = loss;
 }

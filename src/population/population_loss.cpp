@@ -42,9 +42,9 @@ template <class Real>
 class TypedBlocks : public SampleBlocks {
  public:
   TypedBlocks(const Shape& shape, Activation activation, const Prior& prior,
-              const Sampling& sampling, IndexRange range, bool kept)
+              const Sampling& sampling, IndexRange range, bool kept, bool noise)
       : generator_(shape, prior, sampling),
-        kernel_(shape, activation),
+        kernel_(shape, activation, noise),
         sampling_(sampling),
         range_(range),
         kept_(kept),
@@ -99,9 +99,11 @@ class TypedBlocks : public SampleBlocks {
 class PopulationLoss::Impl {
  public:
   Impl(const Communicator& comm, const Shape& shape, Activation activation, const Prior& prior,
-       const Sampling& sampling)
+       const Sampling& sampling, bool noise)
       : comm_(comm),
         shape_(shape),
+        noise_(noise),
+        result_size_(Kernel<double>::result_size(shape, noise)),
         activation_(activation),
         sampling_(sampling),
         range_(local_range(comm.rank(), blocks_per_replicate(sampling) * sampling.replicates,
@@ -112,11 +114,11 @@ class PopulationLoss::Impl {
     bool failed = false;
     try {
       if (sampling.precision == Precision::single)
-        blocks_ =
-            std::make_unique<TypedBlocks<float>>(shape, activation, prior, sampling, range_, kept);
+        blocks_ = std::make_unique<TypedBlocks<float>>(shape, activation, prior, sampling, range_,
+                                                       kept, noise);
       else
-        blocks_ =
-            std::make_unique<TypedBlocks<double>>(shape, activation, prior, sampling, range_, kept);
+        blocks_ = std::make_unique<TypedBlocks<double>>(shape, activation, prior, sampling, range_,
+                                                        kept, noise);
     } catch (const std::bad_alloc&) {
       failed = true;
     }
@@ -129,7 +131,7 @@ class PopulationLoss::Impl {
   /// Sums over samples and images, one set for each replicate or (`groups` = 1) one for all;
   /// collective.
   ExactSums sums(const Parameters& parameters, int groups) {
-    const std::size_t size = Kernel<double>::result_size(shape_);
+    const std::size_t size = result_size_;
     ExactSums total(size * static_cast<std::size_t>(groups));
     std::vector<Parameters> images;
     for (const auto& g : images_)
@@ -152,20 +154,27 @@ class PopulationLoss::Impl {
                     double samples) const {
     const double scale = 1 / (samples * static_cast<double>(images_.size()));
     const Trained trained = trained_by(activation_);
-    const std::size_t stride = Kernel<double>::result_size(shape_);
     std::size_t next = offset;
-    const auto value = [&] { return sums.value(next++, stride, groups) * scale; };
-    LossGradient result{value(), Parameters::zero(shape_)};
+    const auto value = [&] { return sums.value(next++, result_size_, groups) * scale; };
+    LossGradient result{value(), Parameters::zero(shape_), {}};
     Parameters& gradient = result.gradient;
     for (Eigen::Index i = 0; i < gradient.K.size(); ++i) gradient.K.data()[i] = value();
     if (trained.b)
       for (double& b : gradient.b) b = value();
     if (trained.v) gradient.v = value();
+    if (noise_) {
+      next = offset + Kernel<double>::result_size(shape_);
+      result.noise.resize(shape_.heads, shape_.heads);
+      for (int h = 0; h < shape_.heads; ++h)
+        for (int g = 0; g <= h; ++g) result.noise(h, g) = result.noise(g, h) = value();
+    }
     return result;
   }
 
   const Communicator& comm_;
   Shape shape_;
+  bool noise_;
+  std::size_t result_size_;
   Activation activation_;
   Sampling sampling_;
   IndexRange range_;
@@ -191,8 +200,8 @@ class PopulationLoss::Impl {
 };
 
 PopulationLoss::PopulationLoss(const Communicator& comm, const Shape& shape, Activation activation,
-                               const Prior& prior, const Sampling& sampling)
-    : impl_(std::make_unique<Impl>(comm, shape, activation, prior, sampling)) {}
+                               const Prior& prior, const Sampling& sampling, bool noise)
+    : impl_(std::make_unique<Impl>(comm, shape, activation, prior, sampling, noise)) {}
 
 PopulationLoss::~PopulationLoss() = default;
 PopulationLoss::PopulationLoss(PopulationLoss&&) noexcept = default;
@@ -208,7 +217,7 @@ LossGradient PopulationLoss::evaluate(const Parameters& parameters) {
 LossStatistics PopulationLoss::statistics(const Parameters& parameters) {
   const int replicates = impl_->sampling_.replicates;
   const ExactSums sums = impl_->sums(parameters, replicates);
-  const std::size_t size = Kernel<double>::result_size(impl_->shape_);
+  const std::size_t size = impl_->result_size_;
   const auto per_replicate = static_cast<double>(impl_->sampling_.samples_per_replicate());
 
   std::vector<LossGradient> each;
@@ -235,6 +244,10 @@ LossStatistics PopulationLoss::statistics(const Parameters& parameters) {
   result.loss_stderr = std::sqrt(loss_spread / pairs);
   result.gradient_norm_stderr = std::sqrt(norm_spread / pairs);
   return result;
+}
+
+State PopulationLoss::state(const Parameters& parameters, const Matrix& spike_factor) {
+  return {parameters, order_parameters(parameters.K, spike_factor), statistics(parameters)};
 }
 
 void PopulationLoss::resample(std::uint64_t epoch) { impl_->blocks_->resample(epoch); }

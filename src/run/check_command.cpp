@@ -45,7 +45,8 @@ Pilot measure(const Configuration& configuration) {
   const double evaluated = seconds_of([&] { loss->evaluate(configuration.start.parameters); });
   pilot.seconds_per_sample = evaluated / static_cast<double>(sampling.samples);
 
-  FlowOptions options = configuration.flow;
+  FlowOptions options = *configuration.flow;
+  options.kappa = 0;  // which changes the cost little
   options.output_times.clear();
   const auto begin = std::chrono::steady_clock::now();
   double reached = 0;
@@ -65,20 +66,13 @@ Pilot measure(const Configuration& configuration) {
     pilot.right_hand_sides = static_cast<double>(summary.right_hand_sides);
   } catch (const CutShort&) {
     pilot.extrapolated = true;
-    const double stages = configuration.flow.stepper.method == "euler" ? 1 : 6;
+    const double stages = options.stepper.method == "euler" ? 1 : 6;
     pilot.right_hand_sides = stages * static_cast<double>(steps) * options.end_time / reached;
   }
   return pilot;
 }
 
-}  // namespace
-
-void check(const Communicator& comm, const Command& command) {
-  const Configuration configuration = read_configuration(comm, command.request);
-  require_writable_output(comm, configuration.output, command.request.input, true);
-  const PetscSession petsc(command.petsc_options);  // collective
-  if (!comm.root()) return;
-  fmt::print("{}\n", configuration.resolved);
+void print_flow_cost(const Communicator& comm, const Configuration& configuration) {
   const PopulationCost cost = PopulationLoss::cost(configuration.shape, configuration.signal(),
                                                    configuration.sampling, comm.size());
   const Pilot pilot = measure(configuration);
@@ -87,7 +81,7 @@ void check(const Communicator& comm, const Command& command) {
   const double rhs = samples * static_cast<double>(cost.images) * pilot.seconds_per_sample +
                      (cost.kept ? 0 : generate);
   const double evaluations =
-      pilot.right_hand_sides + static_cast<double>(configuration.flow.output_times.size());
+      pilot.right_hand_sides + static_cast<double>(configuration.flow->output_times.size());
   fmt::print("# ranks                      {}\n", comm.size());
   fmt::print("# samples per rank           {}{}\n", cost.samples_per_rank,
              cost.images > 1 ? fmt::format(", each with {} images", cost.images) : "");
@@ -98,10 +92,62 @@ void check(const Communicator& comm, const Command& command) {
              1e9 * pilot.seconds_per_sample);
   fmt::print("# right-hand sides           about {:.0f}{}, and {} outputs\n",
              pilot.right_hand_sides, pilot.extrapolated ? " (extrapolated)" : "",
-             configuration.flow.output_times.size());
-  fmt::print("# the whole run              about {} (h:mm:ss)\n",
+             configuration.flow->output_times.size());
+  fmt::print("# the whole flow             about {} (h:mm:ss)\n",
              clock_text(evaluations * rhs + generate));
-  fmt::print("# output                     {}\n", configuration.output);
+}
+
+/// Seconds for one sequence of SGD on one rank, by a few steps with a small batch.
+double seconds_per_sequence(const SgdConfiguration& sgd, const Start& start) {
+  const Communicator self = Communicator::self();
+  SgdProblem problem = sgd.problem;
+  problem.batch = std::min<std::int64_t>(problem.batch, 4);
+  problem.learning_rate = 1e-12;
+  DirectSgd pilot(self, problem, start, sgd.options.start_seed);
+  SgdReplica replica = pilot.replica(0);
+  pilot.step(replica);
+  std::int64_t steps = 0;
+  const auto begin = std::chrono::steady_clock::now();
+  double seconds = 0;
+  for (; seconds < 0.2; ++steps) {
+    pilot.step(replica);
+    seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+  }
+  return seconds / static_cast<double>(steps * problem.batch);
+}
+
+void print_sgd_cost(const Communicator& comm, const Configuration& configuration) {
+  const auto& [problem, options] = *configuration.sgd;
+  const int groups = replica_groups(comm.size(), options.replicas, problem.batch);
+  const std::int64_t replicas = local_range(0, options.replicas, groups).size();
+  const std::int64_t sequences =
+      local_range(0, problem.batch, std::max(1, comm.size() / groups)).size();
+  const double each = seconds_per_sequence(*configuration.sgd, configuration.start);
+  const auto steps = static_cast<double>(options.output_steps.back());
+  fmt::print("# sgd                        {} steps, t = {:g}, kappa = {:.3g}\n", steps,
+             problem.time(options.output_steps.back()), problem.kappa());
+  fmt::print("# ranks                      {} in {} group{}; a group has up to {} replica{}\n",
+             comm.size(), groups, groups > 1 ? "s" : "", replicas, replicas > 1 ? "s" : "");
+  fmt::print(
+      "# memory per rank            {:.3g} GiB of vectors, and about 0.1 GiB for the program\n",
+      DirectSgd::memory_gib(problem, replicas));
+  fmt::print("# one sequence               {:.2f} us\n", 1e6 * each);
+  fmt::print("# the whole SGD              about {} (h:mm:ss)\n",
+             clock_text(each * steps * static_cast<double>(sequences * replicas)));
+}
+
+}  // namespace
+
+void check(const Communicator& comm, const Command& command) {
+  const Configuration configuration = read_configuration(comm, command.request);
+  for (const auto& file : configuration.files())
+    require_writable_output(comm, file, command.request.input, true);
+  const PetscSession petsc(command.petsc_options);  // collective
+  if (!comm.root()) return;
+  fmt::print("{}\n", configuration.resolved);
+  if (configuration.flow) print_flow_cost(comm, configuration);
+  if (configuration.sgd) print_sgd_cost(comm, configuration);
+  fmt::print("# output                     {}\n", fmt::join(configuration.files(), ", "));
 }
 
 }  // namespace headflow

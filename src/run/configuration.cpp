@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cmath>
 #include <filesystem>
 #include <fstream>
@@ -139,31 +140,133 @@ Sampling sampling_of(const PopulationKeys& keys) {
           .memory_gib = keys.memory};
 }
 
-FlowOptions flow_of(const FlowKeys& keys, std::int64_t resample) {
+/// Throws unless `times` increase and stay within [0, end].
+void require_times(const char* key, const std::vector<double>& times, double end) {
+  for (std::size_t i = 0; i < times.size(); ++i)
+    if (times[i] > end || (i > 0 && times[i] <= times[i - 1]))
+      throw InputError(fmt::format("{} must increase and stay within end_time = {}, found {}", key,
+                                   end, times[i]));
+}
+
+/// The output times of [flow] or [sgd].
+template <class Keys>
+std::vector<double> output_times_of(const char* key, const Keys& keys, double end) {
+  const auto count = static_cast<int>(keys.outputs);
+  auto times = keys.output_times          ? *keys.output_times
+               : keys.spacing == "linear" ? linear_times(end, count)
+                                          : logarithmic_times(end, count);
+  if (times.empty()) throw InputError(fmt::format("{} must not be empty", key));
+  require_times(key, times, end);
+  return times;
+}
+
+/// kappa of [flow].
+double kappa_of(const FlowKeys& keys, const std::optional<SgdConfiguration>& sgd) {
+  if (const auto* kappa = std::get_if<double>(&keys.learning_rate_noise)) return *kappa;
+  if (!sgd) throw InputError("flow.learning_rate_noise = \"from-sgd\" needs a section [sgd]");
+  return sgd->problem.kappa();
+}
+
+FlowOptions flow_of(const FlowKeys& keys, std::int64_t resample,
+                    const std::optional<SgdConfiguration>& sgd) {
   if (resample > 0 && keys.method != "euler")
     throw InputError(
         fmt::format("population.resample = {} needs flow.method = \"euler\", found \"{}\" (an "
                     "adaptive step cannot tell fresh samples from an error)",
                     resample, keys.method));
+  const double end = *keys.end_time;
   FlowOptions flow{
-      .end_time = keys.end_time,
+      .end_time = end,
       .stepper = {.method = keys.method, .tolerance = keys.tolerance, .step = keys.step},
-      .output_times = {},
+      .output_times = output_times_of("flow.output_times", keys, end),
       .split_threshold = keys.split_threshold,
       .stop_gradient_norm = keys.stop_gradient_norm,
-      .resample = resample};
-  const auto count = static_cast<int>(keys.outputs);
-  flow.output_times = keys.output_times          ? *keys.output_times
-                      : keys.spacing == "linear" ? linear_times(keys.end_time, count)
-                                                 : logarithmic_times(keys.end_time, count);
-  if (flow.output_times.empty()) throw InputError("flow.output_times must not be empty");
-  for (std::size_t i = 0; i < flow.output_times.size(); ++i)
-    if (flow.output_times[i] > keys.end_time ||
-        (i > 0 && flow.output_times[i] <= flow.output_times[i - 1]))
-      throw InputError(
-          fmt::format("flow.output_times must increase and stay within end_time = {}, found {}",
-                      keys.end_time, flow.output_times[i]));
+      .resample = resample,
+      .kappa = kappa_of(keys, sgd)};
+  if (!sgd) return flow;
+  // Also where SGD has its outputs, so that the two can be compared.
+  for (const std::int64_t step : sgd->options.output_steps) {
+    const double t = sgd->problem.time(step);
+    if (t <= end) flow.output_times.push_back(t);
+  }
+  std::sort(flow.output_times.begin(), flow.output_times.end());
+  flow.output_times.erase(std::unique(flow.output_times.begin(), flow.output_times.end()),
+                          flow.output_times.end());
   return flow;
+}
+
+/// Steps of SGD from the keys, and their end time, which the flow shares if it has none of its own.
+void resolve_end_times(FlowKeys& flow, SgdKeys& sgd) {
+  if (sgd.given) {
+    if (sgd.end_time && sgd.steps)
+      throw InputError(fmt::format("[sgd] must have one of end_time and steps, found {} and {}",
+                                   *sgd.end_time, *sgd.steps));
+    if (!sgd.end_time && !sgd.steps) sgd.end_time = flow.end_time;
+    if (!sgd.end_time && !sgd.steps)
+      throw InputError("sgd.end_time is missing (t at which SGD ends; or sgd.steps)");
+    if (!sgd.steps) {
+      const double steps = std::round(*sgd.end_time / sgd.learning_rate);
+      if (steps < 1 || steps > 9e15)
+        throw InputError(
+            fmt::format("sgd.end_time = {} is {:.3g} steps of sgd.learning_rate = {}; it must be 1 "
+                        "to 9e15 steps",
+                        *sgd.end_time, *sgd.end_time / sgd.learning_rate, sgd.learning_rate));
+      sgd.steps = static_cast<std::int64_t>(steps);
+    }
+    if (!sgd.end_time) sgd.end_time = sgd.learning_rate * static_cast<double>(*sgd.steps);
+  }
+  if (!flow.end_time) flow.end_time = sgd.end_time.value_or(200);
+}
+
+/// Every key, as an input that can be read again.
+std::string resolved(InputKeys keys) {
+  if (keys.sgd.steps) keys.sgd.end_time.reset();
+  return to_toml(keys);
+}
+
+/// Whole steps nearest to the times, each once.
+std::vector<std::int64_t> steps_of(const std::vector<double>& times, const SgdKeys& keys) {
+  std::vector<std::int64_t> steps;
+  for (const double t : times) {
+    const auto step = std::min<std::int64_t>(*keys.steps, std::llround(t / keys.learning_rate));
+    if (steps.empty() || step > steps.back()) steps.push_back(step);
+  }
+  return steps;
+}
+
+std::optional<SgdConfiguration> sgd_of(const SgdKeys& keys, const Shape& shape,
+                                       const Activation& activation, const Prior& prior,
+                                       std::int64_t start_seed) {
+  if (!keys.given) return std::nullopt;
+  const int least = shape.coordinates() + shape.tokens;
+  if (keys.dimension < least)
+    throw InputError(
+        fmt::format("sgd.dimension must be at least features + heads + tokens = {}, found {}",
+                    least, keys.dimension));
+  SgdConfiguration sgd{
+      .problem = {.shape = shape,
+                  .activation = activation,
+                  .prior = prior,
+                  .dimension = keys.dimension,
+                  .batch = keys.batch,
+                  .learning_rate = keys.learning_rate,
+                  .reduction = keys.reduction == "exact" ? Reduction::exact : Reduction::fast,
+                  .seed = static_cast<std::uint64_t>(keys.seed)},
+      .options = {.replicas = keys.replicas, .start_seed = static_cast<std::uint64_t>(start_seed)}};
+  auto& options = sgd.options;
+  options.output_steps = steps_of(output_times_of("sgd.output_times", keys, *keys.end_time), keys);
+  const std::vector<double> weights_times = keys.weights_times.value_or(std::vector<double>{});
+  require_times("sgd.weights_times", weights_times, *keys.end_time);
+  options.weight_steps = steps_of(weights_times, keys);
+  if (keys.save_weights) options.weight_steps.push_back(*keys.steps);
+  auto& outputs = options.output_steps;
+  outputs.push_back(*keys.steps);
+  outputs.insert(outputs.end(), options.weight_steps.begin(), options.weight_steps.end());
+  for (auto* steps : {&outputs, &options.weight_steps}) {
+    std::sort(steps->begin(), steps->end());
+    steps->erase(std::unique(steps->begin(), steps->end()), steps->end());
+  }
+  return sgd;
 }
 
 /// A sample block must fit in the budget, or nothing can be computed.
@@ -179,6 +282,18 @@ void require_memory(const Configuration& configuration) {
 
 }  // namespace
 
+std::string Configuration::weights_file(std::int64_t step) const {
+  const fs::path path(output);
+  return (path.parent_path() / path.stem()).string() + fmt::format(".weights-{}.h5", step);
+}
+
+std::vector<std::string> Configuration::files() const {
+  std::vector<std::string> files = {output};
+  if (sgd)
+    for (const std::int64_t step : sgd->options.weight_steps) files.push_back(weights_file(step));
+  return files;
+}
+
 Configuration read_configuration(const Communicator& comm, const InputRequest& request) {
   const std::string text = read_text(comm, request.input);
   InputKeys keys = read_keys(text, request.input, request.overrides);
@@ -188,8 +303,18 @@ Configuration read_configuration(const Communicator& comm, const InputRequest& r
                     features};
   if (!request.output.empty()) keys.output.file = request.output;
   if (!keys.output.file) keys.output.file = fs::path(request.input).stem().string() + ".h5";
-  if (!keys.start.dimension && !keys.start.m && !keys.start.file && !keys.start.noise)
-    keys.start.noise = 0.01;
+  if (!keys.start.dimension && !keys.start.m && !keys.start.file && !keys.start.noise) {
+    if (keys.sgd.given)
+      keys.start.dimension = static_cast<double>(keys.sgd.dimension);
+    else
+      keys.start.noise = 0.01;
+  }
+  if (keys.sgd.given && keys.start.dimension &&
+      *keys.start.dimension != static_cast<double>(keys.sgd.dimension))
+    throw InputError(fmt::format("start.dimension = {} but sgd.dimension = {}; leave out the first",
+                                 *keys.start.dimension, keys.sgd.dimension));
+  keys.flow.given = keys.flow.given || !keys.sgd.given;
+  resolve_end_times(keys.flow, keys.sgd);
   EarlierRun earlier = start_of(comm, keys.start, shape);
   Configuration configuration{.shape = shape,
                               .activation = activation_named(keys.attention.activation),
@@ -197,10 +322,15 @@ Configuration read_configuration(const Communicator& comm, const InputRequest& r
                               .start = std::move(earlier.start),
                               .restarted_from = std::move(earlier.run_id),
                               .sampling = sampling_of(keys.population),
-                              .flow = flow_of(keys.flow, keys.population.resample),
+                              .flow = {},
+                              .sgd = {},
                               .output = *keys.output.file,
                               .output_every = keys.output.every,
-                              .resolved = to_toml(keys)};
+                              .resolved = resolved(keys)};
+  configuration.sgd =
+      sgd_of(keys.sgd, shape, configuration.activation, configuration.prior, keys.start.seed);
+  if (keys.flow.given)
+    configuration.flow = flow_of(keys.flow, keys.population.resample, configuration.sgd);
   require_memory(configuration);
   PopulationLoss::cost(shape, configuration.signal(), configuration.sampling, comm.size());
   SampleGenerator(shape, configuration.prior, configuration.sampling);

@@ -81,8 +81,11 @@ void visit(PopulationKeys& keys, KeyVisitor& visitor) {
 }
 
 void visit(FlowKeys& keys, KeyVisitor& visitor) {
-  visitor.section("flow", "the order-parameter flow");
-  visitor.key({"end_time", "t at which the flow ends"}, keys.end_time, positive);
+  visitor.section("flow",
+                  "the order-parameter flow; runs also without this section if there is no [sgd]",
+                  &keys.given);
+  visitor.key({"end_time", "t at which the flow ends; default that of [sgd], else 200"},
+              keys.end_time, positive);
   visitor.key({"method", "explicit PETSc time stepper: 5dp adaptive, euler with a fixed step, .."},
               keys.method, TimeStepper::methods());
   visitor.key({"tolerance", "relative and absolute, of adaptive methods"}, keys.tolerance,
@@ -94,10 +97,46 @@ void visit(FlowKeys& keys, KeyVisitor& visitor) {
               {"linear", "log"});
   visitor.key({"output_times", "explicit, increasing; replaces outputs and spacing"},
               keys.output_times, at_least_zero);
+  visitor.key({"learning_rate_noise",
+               "kappa = learning rate * D / batch of SGD, whose noise drives r; 0: the limit of "
+               "many samples; \"from-sgd\": that of [sgd]"},
+              keys.learning_rate_noise, at_least_zero, {"from-sgd"});
   visitor.key({"split_threshold", "spread of m_{.f} over heads at which feature f counts as split"},
               keys.split_threshold, positive);
   visitor.key({"stop_gradient_norm", "end when the gradient norm falls under it; 0: never"},
               keys.stop_gradient_norm, at_least_zero);
+}
+
+void visit(SgdKeys& keys, KeyVisitor& visitor) {
+  visitor.section("sgd", "stochastic gradient descent on fresh sequences in D dimensions",
+                  &keys.given);
+  visitor.key({"dimension", "D, at least F + H + L", true}, keys.dimension,
+              {.least = 1, .most = 1e9});
+  visitor.key({"batch", "B, sequences in a step", true}, keys.batch, {.least = 1, .most = 4e9});
+  visitor.key({"learning_rate", "of k, b and v; time is t = learning rate * steps", true},
+              keys.learning_rate, positive);
+  visitor.key({"end_time", "t at which SGD ends; or steps; default that of [flow]"}, keys.end_time,
+              positive);
+  visitor.key({"steps", "number of steps, instead of end_time"}, keys.steps,
+              {.least = 1, .most = 9e15});
+  visitor.key({"replicas", "independent runs from the same start, on other sequences"},
+              keys.replicas, {.least = 1, .most = 1e6});
+  visitor.key({"reduction",
+               "sum of the gradients over ranks: exact (same bits on any number) or fast (half the "
+               "traffic, rounded)"},
+              keys.reduction, {"exact", "fast"});
+  visitor.key({"outputs", "number of output times after t = 0, each rounded to a whole step"},
+              keys.outputs, {.least = 1, .most = 1000000});
+  visitor.key({"spacing", "of the output times; log: from end_time / 10^4"}, keys.spacing,
+              {"linear", "log"});
+  visitor.key({"output_times", "explicit, increasing; replaces outputs and spacing"},
+              keys.output_times, at_least_zero);
+  visitor.key({"seed", "of the sequences"}, keys.seed, seeds);
+  visitor.key(
+      {"save_weights", "write all weights and the spikes at the end, to FILE.weights-STEP.h5"},
+      keys.save_weights);
+  visitor.key({"weights_times", "times at which to write them as well"}, keys.weights_times,
+              at_least_zero);
 }
 
 void visit(OutputKeys& keys, KeyVisitor& visitor) {
@@ -116,6 +155,7 @@ void visit_keys(InputKeys& keys, KeyVisitor& visitor) {
   visit(keys.start, visitor);
   visit(keys.population, visitor);
   visit(keys.flow, visitor);
+  visit(keys.sgd, visitor);
   visit(keys.output, visitor);
 }
 

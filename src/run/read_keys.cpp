@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <algorithm>
 #include <cmath>
+#include <cstdlib>
 #include <numeric>
 #include <set>
 
@@ -60,13 +61,15 @@ class Reader : public KeyVisitor {
  public:
   Reader(const toml::table& table, std::string name) : table_(table), name_(std::move(name)) {}
 
-  void section(const char* name, const char*) override {
+  void section(const char* name, const char*, bool* given) override {
     section_ = name;
     known_sections_.push_back(name);
     const toml::node* node = table_.get(name);
     if (node != nullptr && !node->is_table())
       fail(*node, fmt::format("{} must be a section: write [{}] on a line of its own", name, name));
     current_ = node == nullptr ? nullptr : node->as_table();
+    absent_ = given != nullptr && node == nullptr;
+    if (given != nullptr) *given = node != nullptr;
   }
 
   void key(const Key& key, bool& value) override {
@@ -76,12 +79,21 @@ class Reader : public KeyVisitor {
     }
   }
   void key(const Key& key, std::int64_t& value, const Range& range) override {
-    if (const auto* node = find(key)) {
-      const auto number = whole(*node);
-      if (!number || !inside(range, static_cast<double>(*number)))
-        wrong(key, *node, "a whole number " + describe(range));
-      value = *number;
-    }
+    if (const auto* node = find(key)) value = whole_number(key, *node, range);
+  }
+  void key(const Key& key, std::optional<std::int64_t>& value, const Range& range) override {
+    if (const auto* node = find(key)) value = whole_number(key, *node, range);
+  }
+  void key(const Key& key, NumberOrWord& value, const Range& range, const Choices& words) override {
+    const auto* node = find(key);
+    if (node == nullptr) return;
+    const auto word = node->value_or(std::string());
+    if (node->is_number() && inside(range, *node->value<double>()))
+      value = *node->value<double>();
+    else if (std::find(words.begin(), words.end(), word) != words.end())
+      value = word;
+    else
+      wrong(key, *node, fmt::format("a number, {}, or {}", describe(range), list(words)));
   }
   void key(const Key& key, double& value, const Range& range) override {
     if (const auto* node = find(key)) value = number(key, *node, range);
@@ -152,7 +164,7 @@ class Reader : public KeyVisitor {
   const toml::node* find(const Key& key) {
     known_keys_[section_].push_back(key.name);
     const toml::node* node = current_ == nullptr ? nullptr : current_->get(key.name);
-    if (node == nullptr && key.required && missing_.empty())
+    if (node == nullptr && key.required && !absent_ && missing_.empty())
       missing_ = fmt::format("{}.{} is missing ({})", section_, key.name, key.help);
     return node;
   }
@@ -177,6 +189,13 @@ class Reader : public KeyVisitor {
     return static_cast<std::int64_t>(x);
   }
 
+  std::int64_t whole_number(const Key& key, const toml::node& node, const Range& range) const {
+    const auto number = whole(node);
+    if (!number || !inside(range, static_cast<double>(*number)))
+      wrong(key, node, "a whole number " + describe(range));
+    return *number;
+  }
+
   double number(const Key& key, const toml::node& node, const Range& range) const {
     if (!node.is_number()) wrong(key, node, "a number, " + describe(range));
     const double x = *node.value<double>();
@@ -197,6 +216,7 @@ class Reader : public KeyVisitor {
   std::string section_;
   std::string missing_;
   const toml::table* current_ = nullptr;
+  bool absent_ = false;  // a section that may be left out, and is
   std::vector<std::string> known_sections_;
   std::map<std::string, std::vector<std::string>> known_keys_;
 };
@@ -210,7 +230,8 @@ toml::table parse(const std::string& text, const std::string& name) {
   }
 }
 
-/// "section.key=value" into the table; a value that is no TOML counts as a text.
+/// "section.key=value" into the table; a value that is no TOML counts as a number (.5, 1.) or a
+/// text.
 void override_key(toml::table& table, const std::string& setting) {
   const std::size_t equals = setting.find('=');
   const std::size_t dot = setting.find('.');
@@ -223,7 +244,12 @@ void override_key(toml::table& table, const std::string& setting) {
   try {
     parsed = toml::parse("value = " + value);
   } catch (const toml::parse_error&) {
-    parsed.insert("value", value);
+    char* end = nullptr;
+    const double number = std::strtod(value.c_str(), &end);
+    if (!value.empty() && *end == '\0')
+      parsed.insert("value", number);
+    else
+      parsed.insert("value", value);
   }
   if (!table.contains(section)) table.insert(section, toml::table{});
   auto* target = table[section].as_table();
@@ -238,7 +264,9 @@ class Printer : public KeyVisitor {
   explicit Printer(bool reference) : reference_(reference) {}
   std::string text() const { return text_; }
 
-  void section(const char* name, const char* help) override {
+  void section(const char* name, const char* help, bool* given) override {
+    hidden_ = !reference_ && given != nullptr && !*given;
+    if (hidden_) return;
     text_ += reference_ ? fmt::format("[{}]  {}\n", name, help) : fmt::format("[{}]\n", name);
   }
   void key(const Key& key, bool& value) override {
@@ -247,8 +275,16 @@ class Printer : public KeyVisitor {
   void key(const Key& key, std::int64_t& value, const Range& range) override {
     line(key, fmt::format("{}", value), "whole number " + describe(range));
   }
+  void key(const Key& key, std::optional<std::int64_t>& value, const Range& range) override {
+    line(key, value ? std::to_string(*value) : "", "whole number " + describe(range));
+  }
   void key(const Key& key, double& value, const Range& range) override {
     line(key, show(value), describe(range));
+  }
+  void key(const Key& key, NumberOrWord& value, const Range& range, const Choices& words) override {
+    const auto* number = std::get_if<double>(&value);
+    line(key, number ? show(*number) : fmt::format("\"{}\"", std::get<std::string>(value)),
+         fmt::format("{}, or {}", describe(range), list(words)));
   }
   void key(const Key& key, std::optional<double>& value, const Range& range) override {
     line(key, value ? show(*value) : "", describe(range));
@@ -284,6 +320,7 @@ class Printer : public KeyVisitor {
     return fmt::format("[{}]", fmt::join(texts, ", "));
   }
   void line(const Key& key, const std::string& value, const std::string& allowed) {
+    if (hidden_) return;
     if (reference_)
       text_ += fmt::format("  {:<19} {} ({}{})\n", key.name, key.help, allowed,
                            key.required    ? "; required"
@@ -294,6 +331,7 @@ class Printer : public KeyVisitor {
   }
 
   bool reference_;
+  bool hidden_ = false;
   std::string text_;
 };
 

@@ -7,7 +7,8 @@
 
 #include "headflow/core/exact_sum.hpp"
 #include "headflow/population/samples.hpp"
-#include "headflow/run/flow_output.hpp"
+#include "headflow/run/output_file.hpp"
+#include "headflow/run/series.hpp"
 
 namespace {
 
@@ -71,11 +72,11 @@ void write_output(benchmark::State& state) {
   const Communicator comm = Communicator::self();
   const auto path =
       std::filesystem::temp_directory_path() / ("bench_core." + std::to_string(getpid()) + ".h5");
-  FlowOutput output(comm, path, 1e9, shape, Matrix::Identity(2, 2), 0.3, {{"title", "benchmark"}});
+  OutputFile output(comm, path, 1e9, {{"title", "benchmark"}});
+  FlowSeries series(output.add_group("flow"), shape, Matrix::Identity(2, 2), 0.3);
   const Parameters parameters = Parameters::zero(shape);
-  const FlowRecord record{.parameters = parameters,
-                          .order = order_parameters(parameters.K, Matrix::Identity(2, 2))};
-  for (int i = 0; i < 300; ++i) output.record(record, {.split_time = {0, 0}});
+  const FlowRecord record{{parameters, order_parameters(parameters.K, Matrix::Identity(2, 2)), {}}};
+  for (int i = 0; i < 300; ++i) series.append(record, {.split_time = {0, 0}});
   for (auto _ : state) output.write();
   std::filesystem::remove(path);
 }

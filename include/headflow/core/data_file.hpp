@@ -1,5 +1,7 @@
 #pragma once
+#include <deque>
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -17,13 +19,21 @@ struct Dimension {
   std::string long_name;
 };
 
-/// Numbers over some of a group's axes (none: a scalar), last axis fastest.
+/// The part of a large array that one rank holds: where it begins and its extent along each axis.
+struct Slab {
+  std::vector<std::size_t> offset;
+  std::vector<std::size_t> count;
+};
+
+/// Numbers over some of a group's axes (none: a scalar), last axis fastest. With a `slab` the data
+/// are this rank's part alone.
 struct Variable {
   std::string name;
   std::vector<std::string> axes;
   std::vector<double> data;
   std::string units = "1";
   std::string long_name;
+  std::optional<Slab> slab{};
 };
 
 struct DataGroup {
@@ -36,15 +46,16 @@ struct DataGroup {
 struct DataFile {
   std::map<std::string, std::string> attributes;
   std::map<std::string, std::string> provenance;
-  std::vector<DataGroup> groups;
+  std::deque<DataGroup> groups;  ///< a deque, so that references stay valid while groups are added
 };
 
-/// Writes `content` (the same on every rank) to `path` as HDF5 in the shape of netCDF-4: dimension
-/// scales on every axis, units and long names, so that h5py, xarray and the netCDF tools open it.
-/// The numbers go through parallel HDF5 on `comm`, written by rank 0; the texts, which MPI-IO
-/// cannot write, by rank 0 alone beforehand. The file appears under its name only when it is
-/// complete (temporary name, fsync, rename): whenever the program is killed, `path` is either the
-/// file of before or the new one. Collective. Throws FileError.
+/// Writes `content` (the same on every rank, but for slabs) to `path` as HDF5 in the shape of
+/// netCDF-4: dimension scales on every axis, units and long names, so that h5py, xarray and the
+/// netCDF tools open it. The numbers go through parallel HDF5 on `comm`, written by rank 0, slabs
+/// by all ranks together (contiguous, collective); the texts, which MPI-IO cannot write, by rank 0
+/// alone beforehand. The file appears under its name only when it is complete (temporary name,
+/// fsync, rename): whenever the program is killed, `path` is either the file of before or the new
+/// one. Collective. Throws FileError.
 void write_data_file(const Communicator& comm, const std::string& path, const DataFile& content);
 
 /// Numbers read back, with their shape.

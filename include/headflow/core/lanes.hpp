@@ -1,5 +1,6 @@
 #pragma once
 #include <boost/align/aligned_allocator.hpp>
+#include <cmath>
 #include <cstdint>
 #include <vector>
 
@@ -48,11 +49,14 @@ inline Vector lane_max(Vector a, Vector b) {
   return a > b ? a : b;
 }
 
+/// The sum over lanes, halves folded onto each other: the same order every time.
 template <class Real>
 inline Real lane_sum(Lanes<Real> a) {
-  Real sum = 0;
-  for (int i = 0; i < lane_count<Real>; ++i) sum += a[i];
-  return sum;
+  using Integers = typename LaneTraits<Real>::Integers;
+  Integers lane;
+  for (int i = 0; i < lane_count<Real>; ++i) lane[i] = i;
+  for (int half = lane_count<Real> / 2; half > 0; half /= 2) a += __builtin_shuffle(a, lane ^ half);
+  return a[0];
 }
 
 /// exp(x) for x <= 0 in every lane, relative error under 2 units in the last place; below the
@@ -84,6 +88,9 @@ inline Lanes<double> exp_nonpositive(Lanes<double> x) {
   return reinterpret_cast<Vector>(reinterpret_cast<Integers>(p) +
                                   (reinterpret_cast<Integers>(shifted) << 52));
 }
+
+/// exp(x) of one number, so that what is written for lanes also serves a single sequence.
+inline double exp_nonpositive(double x) { return std::exp(x); }
 
 /// The same in single precision.
 inline Lanes<float> exp_nonpositive(Lanes<float> x) {

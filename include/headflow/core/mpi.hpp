@@ -27,6 +27,8 @@ class Communicator {
   static Communicator world();
   /// This process alone.
   static Communicator self();
+  /// The ranks of this communicator that give the same `group`, in the same order.
+  Communicator split(int group) const;
   ~Communicator();
   Communicator(Communicator&& other) noexcept;
   Communicator& operator=(Communicator&& other) noexcept;
@@ -41,10 +43,12 @@ class Communicator {
   /// Element-wise sum over ranks with wrap-around at 2^64, in place: exact, hence independent of
   /// their number.
   void sum(std::span<std::int64_t> values) const;
+  /// Element-wise sum over ranks in place, rounded: may depend on their number in the last bits.
+  void sum(std::span<float> values) const;
   /// The largest value over ranks.
   std::int64_t max(std::int64_t value) const;
-  /// Rank 0's text on every rank.
-  std::string broadcast(std::string text) const;
+  /// The text of rank `from` on every rank.
+  std::string broadcast(std::string text, int from = 0) const;
   /// Rank 0's numbers on every rank.
   void broadcast(std::span<double> values) const;
   void barrier() const;

@@ -7,7 +7,14 @@
 namespace headflow {
 
 /// What a random number is drawn for: numbers of different purposes never meet.
-enum class Purpose : std::uint32_t { samples = 1, scrambling = 2, start = 3 };
+enum class Purpose : std::uint32_t {
+  samples = 1,
+  scrambling = 2,
+  start = 3,
+  frame = 4,
+  tokens = 5,
+  theta = 6
+};
 
 /// Addressed random numbers: a pure function of (seed, purpose, two sub-addresses, index, draw), so
 /// neither ranks nor restarts change them and no generator state exists. Philox4x32-10 (Salmon et

@@ -18,15 +18,13 @@ struct FlowOptions {
   double split_threshold = 0.3;
   double stop_gradient_norm = 0;  ///< end the run when |dE/d(K,b,v)| falls under it; 0: never
   std::int64_t resample = 0;      ///< fresh samples every so many steps; 0: the same at every step
+  double kappa = 0;               ///< lr D / B, the learning-rate noise; 0: the paper's limit
 };
 
 /// The state at one output time.
-struct FlowRecord {
+struct FlowRecord : State {
   double time = 0;
   double step_size = 0;
-  Parameters parameters;
-  OrderParameters order;
-  LossStatistics loss;
 };
 
 /// How far a running flow is.
@@ -53,10 +51,14 @@ struct FlowObserver {
 
 /// The gradient flow of the order parameters (Prop. III.2 in the form of theory.md section 5)
 ///   dK/dt = -dE/dK,  db/dt = -dE/db,  dv/dt = -dE/dv
-/// from `start` to options.end_time. E is sampled by `loss`, whose prior must be that of the signal
-/// seen through the spikes (Prior::transformed with S'). `mean_theta` tells whether there is a
-/// common direction to align with. Collective; the trajectory has the same bits on any number of
-/// ranks and for any output times.
+/// from `start` to options.end_time. With kappa > 0 SGD's noise drives what the heads have outside
+/// the span of the spikes (theory.md, section 5),
+///   dr/dt = -(dE/du u' + u dE/du') + kappa N,  r = u u',
+/// and the flow is integrated in (m, r, b, v) instead of (m, u, b, v); this form is smooth also
+/// where r is singular. `loss` must then be one with noise. E is sampled by `loss`, whose prior
+/// must be that of the signal seen through the spikes (Prior::transformed with S'). `mean_theta`
+/// tells whether there is a common direction to align with. Collective; the trajectory has the same
+/// bits on any number of ranks and for any output times.
 FlowSummary run_flow(PopulationLoss& loss, const Start& start, const Vector& mean_theta,
                      const FlowOptions& options, const FlowObserver& observer);
 

@@ -38,8 +38,7 @@ Matrix cosine_similarity(const Matrix& q);
 
 /// The symmetric square root u of a positive semi-definite r, u u' = r. It commutes with every head
 /// permutation that leaves r as it is, which keeps the unspecialized manifold invariant.
-/// Eigenvalues that rounding made negative are taken as zero; throws InputError when one is below
-/// -1e-9 of the largest.
+/// Negative eigenvalues, which rounding or a stage of a time step makes, are taken as zero.
 Matrix symmetric_root(const Matrix& r);
 
 }  // namespace headflow

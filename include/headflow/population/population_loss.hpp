@@ -11,6 +11,7 @@ namespace headflow {
 struct LossGradient {
   double loss = 0;
   Parameters gradient;
+  Matrix noise;  ///< N (H x H) of theory.md section 5, or empty when it is not asked for
 };
 
 /// The same with standard errors from the spread of the replicates (zero for a single one).
@@ -19,6 +20,13 @@ struct LossStatistics {
   double loss_stderr = 0;
   double gradient_norm = 0;         ///< Euclidean norm over all trained parameters
   double gradient_norm_stderr = 0;  ///< of the replicates' gradients projected on the mean one
+};
+
+/// A point of the space of order parameters and the population loss there.
+struct State {
+  Parameters parameters;
+  OrderParameters order;
+  LossStatistics loss;
 };
 
 /// What a population loss needs on one rank.
@@ -39,8 +47,10 @@ class PopulationLoss {
  public:
   /// Draws this rank's samples if they are kept. Collective. Throws InputError (Sobol dimension,
   /// closed set).
+  /// With `noise` every evaluation also gives N_{hh'} = E[ sum_l (de/dchi_{h,l}) (de/dchi_{h',l})
+  /// ].
   PopulationLoss(const Communicator& comm, const Shape& shape, Activation activation,
-                 const Prior& prior, const Sampling& sampling);
+                 const Prior& prior, const Sampling& sampling, bool noise = false);
   ~PopulationLoss();
   PopulationLoss(PopulationLoss&&) noexcept;
 
@@ -52,6 +62,9 @@ class PopulationLoss {
   LossGradient evaluate(const Parameters& parameters);
   /// The same with standard errors. Collective.
   LossStatistics statistics(const Parameters& parameters);
+  /// The state with these parameters and its loss; S is the Cholesky factor of the spikes' Gram
+  /// matrix. Collective.
+  State state(const Parameters& parameters, const Matrix& spike_factor);
   /// Fresh, independent samples: another set for each epoch (0 at construction).
   void resample(std::uint64_t epoch);
 

@@ -1,10 +1,12 @@
 #pragma once
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "headflow/core/mpi.hpp"
 #include "headflow/flow/flow.hpp"
 #include "headflow/run/input_keys.hpp"
+#include "headflow/sgd/run_sgd.hpp"
 
 namespace headflow {
 
@@ -15,6 +17,12 @@ struct InputRequest {
   std::string output;                  ///< path of the output, or empty
 };
 
+/// SGD as the input describes it.
+struct SgdConfiguration {
+  SgdProblem problem;
+  SgdOptions options;
+};
+
 /// A checked input: everything that a computation needs, immutable and the same on every rank.
 struct Configuration {
   Shape shape;
@@ -23,10 +31,16 @@ struct Configuration {
   Start start;
   std::string restarted_from;  ///< id of the run whose last state is the start, or empty
   Sampling sampling;
-  FlowOptions flow;
+  std::optional<FlowOptions> flow;  ///< at least one of these two
+  std::optional<SgdConfiguration> sgd;
   std::string output;    ///< path of the output file
   double output_every;   ///< seconds between its updates
   std::string resolved;  ///< every key with its value, as TOML
+
+  /// Paths of the files that the run writes: the output, then those of SGD's weights.
+  std::vector<std::string> files() const;
+  /// OUTPUT.weights-STEP.h5.
+  std::string weights_file(std::int64_t step) const;
 
   /// The law of the signal as the heads see it, S' theta.
   Prior signal() const { return prior.transformed(start.spike_factor.transpose()); }

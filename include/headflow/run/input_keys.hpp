@@ -3,6 +3,7 @@
 #include <limits>
 #include <optional>
 #include <string>
+#include <variant>
 #include <vector>
 
 #include "headflow/model/shape.hpp"
@@ -53,16 +54,38 @@ struct PopulationKeys {
   std::int64_t resample = 0;
 };
 
+/// A number, or a word that stands for one.
+using NumberOrWord = std::variant<double, std::string>;
+
 struct FlowKeys {
-  double end_time = 200;
+  bool given = false;  ///< whether the input has the section
+  std::optional<double> end_time;
   std::string method = "5dp";
   double tolerance = 1e-6;
   double step = 0.1;
   std::int64_t outputs = 200;
   std::string spacing = "linear";
   std::optional<std::vector<double>> output_times;
+  NumberOrWord learning_rate_noise = 0.0;
   double split_threshold = 0.3;
   double stop_gradient_norm = 0;
+};
+
+struct SgdKeys {
+  bool given = false;
+  std::int64_t dimension = 0;
+  std::int64_t batch = 0;
+  double learning_rate = 0;
+  std::optional<double> end_time;
+  std::optional<std::int64_t> steps;
+  std::int64_t replicas = 1;
+  std::string reduction = "exact";
+  std::int64_t outputs = 100;
+  std::string spacing = "linear";
+  std::optional<std::vector<double>> output_times;
+  std::int64_t seed = 1;
+  bool save_weights = false;
+  std::optional<std::vector<double>> weights_times;
 };
 
 struct OutputKeys {
@@ -76,6 +99,7 @@ struct InputKeys {
   StartKeys start;
   PopulationKeys population;
   FlowKeys flow;
+  SgdKeys sgd;
   OutputKeys output;
 };
 
@@ -95,14 +119,17 @@ struct Range {
 
 using Choices = std::vector<std::string>;
 
-/// One walk over all keys. `section` comes before the keys of a section.
+/// One walk over all keys. `section` comes before the keys of a section; a section that may be left
+/// out has a flag that says whether it is there.
 class KeyVisitor {
  public:
   virtual ~KeyVisitor() = default;
-  virtual void section(const char* name, const char* help) = 0;
+  virtual void section(const char* name, const char* help, bool* given = nullptr) = 0;
   virtual void key(const Key&, bool&) = 0;
   virtual void key(const Key&, std::int64_t&, const Range&) = 0;
+  virtual void key(const Key&, std::optional<std::int64_t>&, const Range&) = 0;
   virtual void key(const Key&, double&, const Range&) = 0;
+  virtual void key(const Key&, NumberOrWord&, const Range&, const Choices& words) = 0;
   virtual void key(const Key&, std::optional<double>&, const Range&) = 0;
   virtual void key(const Key&, std::string&, const Choices&) = 0;
   virtual void key(const Key&, std::optional<std::string>&) = 0;

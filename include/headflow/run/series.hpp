@@ -1,0 +1,39 @@
+#pragma once
+#include <string>
+#include <vector>
+
+#include "headflow/core/data_file.hpp"
+#include "headflow/flow/flow.hpp"
+#include "headflow/sgd/run_sgd.hpp"
+
+namespace headflow {
+
+/// The variables of group `flow`: every record of a flow, one after the other.
+class FlowSeries {
+ public:
+  /// Fills the empty `group`. `spike_gram` is F x F.
+  FlowSeries(DataGroup& group, const Shape& shape, const Matrix& spike_gram,
+             double split_threshold);
+  void append(const FlowRecord& record, const Stages& stages);
+
+ private:
+  DataGroup& group_;
+};
+
+/// The variables of group `sgd`: those of the flow with a replica axis after time, their mean and
+/// standard deviation over replicas, and how far and how fast SGD is.
+class SgdSeries {
+ public:
+  SgdSeries(DataGroup& group, const Shape& shape, const Matrix& spike_gram, std::int64_t replicas);
+  void append(const SgdRecord& record);
+
+ private:
+  DataGroup& group_;
+};
+
+/// The group `sgd` of a file with the weights of one output: k(replica, head, coordinate), b, v and
+/// the spikes, each rank with its part.
+DataGroup weights_group(const Shape& shape, std::int64_t dimension, const SgdRecord& record,
+                        const SgdWeights& weights);
+
+}  // namespace headflow
