@@ -23,7 +23,8 @@ void Comparison::sgd(const SgdRecord& record) {
       deviation.size = size;
       deviation.time = record.time;
     }
-    if (variance > 0) deviation.spreads = std::max(deviation.spreads, size / std::sqrt(variance));
+    deviation.variance += variance;
+    deviation.count += 1;
   };
   compare(loss_, [](const State& state) { return state.loss.mean.loss; });
   const auto compare_entries = [&](Deviation& deviation, Matrix OrderParameters::*matrix) {
@@ -42,9 +43,11 @@ std::string Comparison::text() const {
   for (const auto& [name, deviation] :
        {std::pair{"loss", &loss_}, std::pair{"m", &m_}, std::pair{"q", &q_}}) {
     text += fmt::format("  {:<5} {:.4f} at t = {:.4g}", name, deviation->size, deviation->time);
-    if (replicas_ > 1)
-      text +=
-          fmt::format("; {:.1f} times the spread of {} replicas", deviation->spreads, replicas_);
+    if (replicas_ > 1) {
+      const double spread = std::sqrt(deviation->variance / deviation->count);
+      text += fmt::format(", {:.1f} times the spread {:.2g} of {} replicas",
+                          deviation->size / spread, spread, replicas_);
+    }
     text += "\n";
   }
   return text;

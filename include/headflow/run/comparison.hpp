@@ -9,7 +9,8 @@
 namespace headflow {
 
 /// How far the mean over SGD's replicas gets from the flow: the largest deviation of the loss, of
-/// the entries of m and of q over all common times after the start.
+/// the entries of m and of q over all common times after the start, also in units of the replicas'
+/// spread: the root mean square of the standard deviation over these entries and times.
 class Comparison {
  public:
   void flow(const FlowRecord& record) { flow_[record.time] = record; }
@@ -20,9 +21,10 @@ class Comparison {
 
  private:
   struct Deviation {
-    double size = 0;     ///< largest |mean - flow|
-    double time = 0;     ///< when
-    double spreads = 0;  ///< largest |mean - flow| / standard deviation over replicas
+    double size = 0;      ///< largest |mean - flow|
+    double time = 0;      ///< when
+    double variance = 0;  ///< over replicas, summed over entries and times
+    double count = 0;     ///< of these
   };
   std::map<double, State> flow_;
   Deviation loss_, m_, q_;
