@@ -125,10 +125,15 @@ Dataset write_numbers(hid_t group, const std::string& name,
   std::vector<hsize_t> most;
   std::vector<hsize_t> chunk;
   bool chunked = false;
+  hsize_t record = 1;  // numbers for one index of the unlimited axis
+  for (const Dimension* axis : axes)
+    if (!axis->unlimited) record *= std::max<hsize_t>(axis->values.size(), 1);
   for (const Dimension* axis : axes) {
     extent.push_back(axis->values.size());
     most.push_back(axis->unlimited ? H5S_UNLIMITED : extent.back());
-    chunk.push_back(axis->unlimited ? 256 : std::max<hsize_t>(extent.back(), 1));
+    // A chunk is on the disk in full: at most 256 KB of it, or one record.
+    chunk.push_back(axis->unlimited ? std::clamp<hsize_t>(32768 / record, 1, 256)
+                                    : std::max<hsize_t>(extent.back(), 1));
     chunked = chunked || axis->unlimited;
   }
   const Space space(

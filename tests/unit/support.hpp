@@ -3,6 +3,7 @@
 // statistics.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <vector>
 
@@ -85,6 +86,19 @@ Matrix sample(const Real* x, std::int64_t i, const Shape& shape) {
     for (int p = 0; p < P; ++p)
       tokens(l, p) = x[(i / lanes * shape.tokens * P + l * P + p) * lanes + i % lanes];
   return tokens;
+}
+
+/// Largest distance of two empirical distribution functions (Kolmogorov-Smirnov).
+inline double two_sample_distance(std::vector<double> a, std::vector<double> b) {
+  std::sort(a.begin(), a.end());
+  std::sort(b.begin(), b.end());
+  double distance = 0;
+  for (std::size_t i = 0, j = 0; i < a.size() && j < b.size();) {
+    (a[i] < b[j] ? i : j)++;
+    distance = std::max(distance, std::abs(static_cast<double>(i) / static_cast<double>(a.size()) -
+                                           static_cast<double>(j) / static_cast<double>(b.size())));
+  }
+  return distance;
 }
 
 /// Mean and its standard error.

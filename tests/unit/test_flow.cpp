@@ -1,5 +1,7 @@
 #include <gtest/gtest.h>
 
+#include <Eigen/LU>
+
 #include "headflow/core/error.hpp"
 #include "headflow/flow/flow.hpp"
 #include "support.hpp"
@@ -41,6 +43,88 @@ Run run(const Communicator& comm, const Activation& activation, const Start& sta
 }
 
 Sampling small(std::int64_t samples = 16384) { return {.samples = samples, .replicates = 8}; }
+
+/// r at t of du/dt = -dE/du + (kappa/2) N u^{-T}, theory.md section 5, by Euler steps in u; with m,
+/// b and v as the flow has them.
+Matrix euler_in_u(PopulationLoss& loss, Parameters parameters, double kappa, double end,
+                  int steps) {
+  const double dt = end / steps;
+  for (int i = 0; i < steps; ++i) {
+    const LossGradient value = loss.evaluate(parameters);
+    const Matrix u = parameters.K.rightCols(2);
+    parameters.K -= dt * value.gradient.K;
+    parameters.K.rightCols(2) += 0.5 * dt * kappa * value.noise * u.inverse().transpose();
+    parameters.b -= dt * value.gradient.b;
+    parameters.v -= dt * value.gradient.v;
+  }
+  const Matrix u = parameters.K.rightCols(2);
+  return u * u.transpose();
+}
+
+Matrix r_of(const State& state) {
+  const Matrix u = state.parameters.K.rightCols(state.parameters.K.rows());
+  return u * u.transpose();
+}
+
+// Euler's error is first order: the values at two step sizes, extrapolated to zero. The sampled
+// loss is no exact function of r = u u', which leaves a difference of the sampling error. Noise
+// makes a hundred times more.
+TEST(FlowWithLearningRateNoise, agreesWithTheEquationInU) {
+  Matrix m(2, 2), r(2, 2);
+  m << 0.5, 0.3, 0.2, -0.4;
+  r << 1, 0.2, 0.2, 0.7;
+  const Start start = explicit_start(m, r, Vector::Zero(2), 1);
+  for (const Activation& activation : all_activations) {
+    PopulationLoss loss(world(), shape, activation, flipping_spike(2, 2), small(), true);
+    FlowOptions options = options_to(3, 1);
+    Matrix found, without;
+    run_flow(loss, start, Vector::Ones(2), options,
+             {.record = [&](const FlowRecord& record, const Stages&) { without = r_of(record); }});
+    options.kappa = 1.5;
+    run_flow(loss, start, Vector::Ones(2), options,
+             {.record = [&](const FlowRecord& record, const Stages&) { found = r_of(record); }});
+    const Matrix coarse = euler_in_u(loss, start.parameters, 1.5, 3, 100);
+    const Matrix fine = euler_in_u(loss, start.parameters, 1.5, 3, 200);
+    EXPECT_LT((2 * fine - coarse - found).cwiseAbs().maxCoeff(), 3e-4) << name_of(activation);
+    EXPECT_GT((found - without).cwiseAbs().maxCoeff(), 0.03) << name_of(activation);
+  }
+}
+
+// At r = 0 there is no u^{-1}, but the equation for r is smooth: r = kappa N t to first order.
+TEST(FlowWithLearningRateNoise, growsOutOfASingularR) {
+  Matrix m(2, 2);
+  m << 0.5, 0.3, 0.2, -0.4;
+  const Start start = explicit_start(m, Matrix::Zero(2, 2), Vector::Zero(2), 1);
+  PopulationLoss loss(world(), shape, Softmax{}, flipping_spike(2, 2), small(), true);
+  const Matrix N = loss.evaluate(start.parameters).noise;
+  FlowOptions options = options_to(1e-3, 1);
+  options.kappa = 2;
+  Matrix found;
+  run_flow(loss, start, Vector::Ones(2), options,
+           {.record = [&](const FlowRecord& record, const Stages&) { found = r_of(record); }});
+  EXPECT_LT((found / 2e-3 - N).cwiseAbs().maxCoeff(), 2e-3 * N.cwiseAbs().maxCoeff());
+}
+
+// kappa -> 0: the form in r is the form in u. The sampled loss is no exact function of r, so the
+// closed sample set's error remains.
+TEST(FlowWithLearningRateNoise, vanishesWithKappa) {
+  const Start start = noisy_start(shape, 0.3, 1, 2);
+  PopulationLoss loss(world(), shape, Softmax{}, flipping_spike(2, 2), small(), true);
+  FlowOptions options = options_to(20, 4);
+  options.stepper.tolerance = 1e-9;
+  std::vector<FlowRecord> records[2];
+  for (int form = 0; form < 2; ++form) {
+    options.kappa = form == 0 ? 0 : 1e-12;
+    run_flow(loss, start, Vector::Ones(2), options,
+             {.record = [&](const FlowRecord& record, const Stages&) {
+               records[form].push_back(record);
+             }});
+  }
+  for (std::size_t i = 0; i < records[0].size(); ++i) {
+    EXPECT_LT((records[0][i].order.m - records[1][i].order.m).cwiseAbs().maxCoeff(), 1e-3);
+    EXPECT_LT((r_of(records[0][i]) - r_of(records[1][i])).cwiseAbs().maxCoeff(), 1e-3);
+  }
+}
 
 // theory.md section 8, "Flow": values with 1 or 2 units in the last given digit, loss .82 at t = 0,
 // plateau near .439 from t ~ 35 with m_{h1} ~ 1.4, m_{h2} ~ 0, then .433 with m -> (1.60, +-.67), r

@@ -90,6 +90,47 @@ TEST(Kernel, gradientAgreesWithCentralDifferences) {
     }
 }
 
+/// sum_l g_{h,l} g_{h',l} of one sample, g = de/dchi by central differences of the plain model.
+Matrix second_moments(const Activation& activation, const Parameters& parameters, const Matrix& x) {
+  constexpr double step = 1e-5;
+  const Matrix chi = parameters.K * x.transpose();
+  const auto loss = [&](const Matrix& fields) {
+    const auto A = reference_attention(activation, fields, parameters.b, parameters.v);
+    long double e = 0;
+    for (std::size_t l = 0; l < A.size(); ++l) e += (A[l] - (l == 0)) * (A[l] - (l == 0));
+    return e;
+  };
+  Matrix g(chi.rows(), chi.cols());
+  for (Eigen::Index i = 0; i < chi.size(); ++i) {
+    Matrix up = chi, down = chi;
+    up.data()[i] += step;
+    down.data()[i] -= step;
+    g.data()[i] = static_cast<double>((loss(up) - loss(down)) / (2 * step));
+  }
+  return g * g.transpose();
+}
+
+TEST(Kernel, secondMomentsOfTheStepAgreeWithCentralDifferences) {
+  for (const Shape& shape : {Shape{4, 2, 2}, Shape{5, 3, 2}, Shape{3, 1, 2}})
+    for (const Activation& activation : all_activations) {
+      constexpr std::int64_t count = 11;
+      const auto x = block<double>(shape, count);
+      const Parameters parameters = generic_parameters(shape);
+      Matrix expected = Matrix::Zero(shape.heads, shape.heads);
+      for (std::int64_t i = 0; i < count; ++i)
+        expected += second_moments(activation, parameters, sample(x.data(), i, shape));
+      Kernel<double> kernel(shape, activation, true);
+      std::vector<double> sums(kernel.result_size());
+      kernel(parameters, x.data(), count, sums);
+      const auto without = kernel_sums(shape, activation, parameters, x, count);
+      EXPECT_TRUE(std::equal(without.begin(), without.end(), sums.begin()));
+      std::size_t next = without.size();
+      for (int h = 0; h < shape.heads; ++h)
+        for (int other = 0; other <= h; ++other)
+          EXPECT_NEAR(sums[next++], expected(h, other), 1e-8) << name_of(activation);
+    }
+}
+
 TEST(Kernel, isFiniteAndRightForAnyField) {
   const Shape shape{4, 2, 2};
   for (const double size : {1e4, -1e4, 1e8})

@@ -12,6 +12,7 @@ namespace headflow {
 namespace {
 
 using testing_support::estimate;
+using testing_support::two_sample_distance;
 
 constexpr Shape shape{4, 2, 2};
 
@@ -31,18 +32,6 @@ std::vector<double> direct_overlaps(int D, double eta, std::uint64_t seed) {
   const Matrix m = heads * spikes.transpose(), q = heads * heads.transpose(),
                gram = spikes * spikes.transpose();
   return {m(0, 0), m(1, 0), q(0, 0), q(0, 1), gram(0, 0), gram(0, 1)};
-}
-
-double two_sample_distance(std::vector<double> a, std::vector<double> b) {
-  std::sort(a.begin(), a.end());
-  std::sort(b.begin(), b.end());
-  double distance = 0;
-  for (std::size_t i = 0, j = 0; i < a.size() && j < b.size();) {
-    (a[i] < b[j] ? i : j)++;
-    distance = std::max(distance, std::abs(static_cast<double>(i) / static_cast<double>(a.size()) -
-                                           static_cast<double>(j) / static_cast<double>(b.size())));
-  }
-  return distance;
 }
 
 // Two-sample Kolmogorov-Smirnov, 3000 draws each: sqrt(n/2) D > 2.2 has probability 1.2e-4, 18
