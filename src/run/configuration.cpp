@@ -184,65 +184,72 @@ FlowOptions flow_of(const FlowKeys& keys, std::int64_t resample,
       .resample = resample,
       .kappa = kappa_of(keys, sgd)};
   if (!sgd) return flow;
-  // Also where SGD has its outputs, so that the two can be compared.
+  // Also where SGD has its outputs, so that the two can be compared; times that differ by rounding
+  // alone are one.
   for (const std::int64_t step : sgd->options.output_steps) {
     const double t = sgd->problem.time(step);
-    if (t <= end) flow.output_times.push_back(t);
+    if (t > end) break;
+    std::erase_if(flow.output_times,
+                  [&](double own) { return std::abs(own - t) <= 1e-12 * (t + own); });
+    flow.output_times.push_back(t);
   }
   std::sort(flow.output_times.begin(), flow.output_times.end());
-  flow.output_times.erase(std::unique(flow.output_times.begin(), flow.output_times.end()),
-                          flow.output_times.end());
   return flow;
 }
 
-/// Steps of SGD from the keys, and their end time, which the flow shares if it has none of its own.
-void resolve_end_times(FlowKeys& flow, SgdKeys& sgd) {
-  if (sgd.given) {
-    if (sgd.end_time && sgd.steps)
-      throw InputError(fmt::format("[sgd] must have one of end_time and steps, found {} and {}",
-                                   *sgd.end_time, *sgd.steps));
-    if (!sgd.end_time && !sgd.steps) sgd.end_time = flow.end_time;
-    if (!sgd.end_time && !sgd.steps)
-      throw InputError("sgd.end_time is missing (t at which SGD ends; or sgd.steps)");
-    if (!sgd.steps) {
-      const double steps = std::round(*sgd.end_time / sgd.learning_rate);
-      if (steps < 1 || steps > 9e15)
-        throw InputError(
-            fmt::format("sgd.end_time = {} is {:.3g} steps of sgd.learning_rate = {}; it must be 1 "
-                        "to 9e15 steps",
-                        *sgd.end_time, *sgd.end_time / sgd.learning_rate, sgd.learning_rate));
-      sgd.steps = static_cast<std::int64_t>(steps);
-    }
-    if (!sgd.end_time) sgd.end_time = sgd.learning_rate * static_cast<double>(*sgd.steps);
+/// Completes the end times: of SGD from [flow] where it has none of its own, of the flow from SGD.
+/// Returns the number of SGD's steps. The keys stay such that the resolved input says the same.
+std::int64_t resolve_end_times(FlowKeys& flow, SgdKeys& sgd) {
+  if (!sgd.given) {
+    flow.end_time = flow.end_time.value_or(200);
+    return 0;
   }
-  if (!flow.end_time) flow.end_time = sgd.end_time.value_or(200);
-}
-
-/// Every key, as an input that can be read again.
-std::string resolved(InputKeys keys) {
-  if (keys.sgd.steps) keys.sgd.end_time.reset();
-  return to_toml(keys);
+  if (sgd.end_time && sgd.steps)
+    throw InputError(fmt::format("[sgd] must have one of end_time and steps, found {} and {}",
+                                 *sgd.end_time, *sgd.steps));
+  if (!sgd.end_time && !sgd.steps) sgd.end_time = flow.end_time;
+  if (!sgd.end_time && !sgd.steps)
+    throw InputError("sgd.end_time is missing (t at which SGD ends; or sgd.steps)");
+  const double steps =
+      sgd.steps ? static_cast<double>(*sgd.steps) : std::round(*sgd.end_time / sgd.learning_rate);
+  const double end = sgd.learning_rate * steps;
+  if (!(steps >= 1 && steps <= 9e15 && std::isfinite(end)))
+    throw InputError(fmt::format(
+        "{} is {:.3g} steps to t = {:g} at sgd.learning_rate = {}; there must be 1 to 9e15 steps, "
+        "to a finite time",
+        sgd.steps ? fmt::format("sgd.steps = {}", *sgd.steps)
+                  : fmt::format("sgd.end_time = {}", *sgd.end_time),
+        steps, end, sgd.learning_rate));
+  // The flow ends no sooner than SGD does when only whole steps separate them.
+  if (!flow.end_time || std::abs(*flow.end_time - end) <= 0.5 * sgd.learning_rate)
+    flow.end_time = std::max(end, flow.end_time.value_or(end));
+  return static_cast<std::int64_t>(steps);
 }
 
 /// Whole steps nearest to the times, each once.
-std::vector<std::int64_t> steps_of(const std::vector<double>& times, const SgdKeys& keys) {
+std::vector<std::int64_t> steps_of(const std::vector<double>& times, double learning_rate,
+                                   std::int64_t most) {
   std::vector<std::int64_t> steps;
   for (const double t : times) {
-    const auto step = std::min<std::int64_t>(*keys.steps, std::llround(t / keys.learning_rate));
+    const auto step = std::min<std::int64_t>(most, std::llround(t / learning_rate));
     if (steps.empty() || step > steps.back()) steps.push_back(step);
   }
   return steps;
 }
 
-std::optional<SgdConfiguration> sgd_of(const SgdKeys& keys, const Shape& shape,
-                                       const Activation& activation, const Prior& prior,
-                                       std::int64_t start_seed) {
-  if (!keys.given) return std::nullopt;
+/// The frame of spikes and heads and one direction for each token must fit in R^D.
+void require_room(const SgdKeys& keys, const Shape& shape) {
   const int least = shape.coordinates() + shape.tokens;
   if (keys.dimension < least)
     throw InputError(
         fmt::format("sgd.dimension must be at least features + heads + tokens = {}, found {}",
                     least, keys.dimension));
+}
+
+std::optional<SgdConfiguration> sgd_of(const SgdKeys& keys, std::int64_t steps, const Shape& shape,
+                                       const Activation& activation, const Prior& prior,
+                                       std::int64_t start_seed) {
+  if (!keys.given) return std::nullopt;
   SgdConfiguration sgd{
       .problem = {.shape = shape,
                   .activation = activation,
@@ -254,17 +261,19 @@ std::optional<SgdConfiguration> sgd_of(const SgdKeys& keys, const Shape& shape,
                   .seed = static_cast<std::uint64_t>(keys.seed)},
       .options = {.replicas = keys.replicas, .start_seed = static_cast<std::uint64_t>(start_seed)}};
   auto& options = sgd.options;
-  options.output_steps = steps_of(output_times_of("sgd.output_times", keys, *keys.end_time), keys);
+  const double end = std::max(keys.end_time.value_or(0), sgd.problem.time(steps));
+  options.output_steps =
+      steps_of(output_times_of("sgd.output_times", keys, end), keys.learning_rate, steps);
   const std::vector<double> weights_times = keys.weights_times.value_or(std::vector<double>{});
-  require_times("sgd.weights_times", weights_times, *keys.end_time);
-  options.weight_steps = steps_of(weights_times, keys);
-  if (keys.save_weights) options.weight_steps.push_back(*keys.steps);
+  require_times("sgd.weights_times", weights_times, end);
+  options.weight_steps = steps_of(weights_times, keys.learning_rate, steps);
+  if (keys.save_weights) options.weight_steps.push_back(steps);
   auto& outputs = options.output_steps;
-  outputs.push_back(*keys.steps);
+  outputs.push_back(steps);
   outputs.insert(outputs.end(), options.weight_steps.begin(), options.weight_steps.end());
-  for (auto* steps : {&outputs, &options.weight_steps}) {
-    std::sort(steps->begin(), steps->end());
-    steps->erase(std::unique(steps->begin(), steps->end()), steps->end());
+  for (auto* list : {&outputs, &options.weight_steps}) {
+    std::sort(list->begin(), list->end());
+    list->erase(std::unique(list->begin(), list->end()), list->end());
   }
   return sgd;
 }
@@ -303,6 +312,7 @@ Configuration read_configuration(const Communicator& comm, const InputRequest& r
                     features};
   if (!request.output.empty()) keys.output.file = request.output;
   if (!keys.output.file) keys.output.file = fs::path(request.input).stem().string() + ".h5";
+  if (keys.sgd.given) require_room(keys.sgd, shape);
   if (!keys.start.dimension && !keys.start.m && !keys.start.file && !keys.start.noise) {
     if (keys.sgd.given)
       keys.start.dimension = static_cast<double>(keys.sgd.dimension);
@@ -314,7 +324,7 @@ Configuration read_configuration(const Communicator& comm, const InputRequest& r
     throw InputError(fmt::format("start.dimension = {} but sgd.dimension = {}; leave out the first",
                                  *keys.start.dimension, keys.sgd.dimension));
   keys.flow.given = keys.flow.given || !keys.sgd.given;
-  resolve_end_times(keys.flow, keys.sgd);
+  const std::int64_t sgd_steps = resolve_end_times(keys.flow, keys.sgd);
   EarlierRun earlier = start_of(comm, keys.start, shape);
   Configuration configuration{.shape = shape,
                               .activation = activation_named(keys.attention.activation),
@@ -326,9 +336,9 @@ Configuration read_configuration(const Communicator& comm, const InputRequest& r
                               .sgd = {},
                               .output = *keys.output.file,
                               .output_every = keys.output.every,
-                              .resolved = resolved(keys)};
-  configuration.sgd =
-      sgd_of(keys.sgd, shape, configuration.activation, configuration.prior, keys.start.seed);
+                              .resolved = to_toml(keys)};
+  configuration.sgd = sgd_of(keys.sgd, sgd_steps, shape, configuration.activation,
+                             configuration.prior, keys.start.seed);
   if (keys.flow.given)
     configuration.flow = flow_of(keys.flow, keys.population.resample, configuration.sgd);
   require_memory(configuration);

@@ -53,17 +53,17 @@ class Run {
     try {
       if (configuration_.flow) flow();
       if (configuration_.sgd) sgd();
-    } catch (const NumericalError&) {
-      finish();  // what there is so far
+    } catch (const NumericalError& error) {
+      finish("stopped", error.what());  // what there is so far
       throw;
     }
-    finish();
+    finish("finished", comm_.broadcast(utc_now()));
     if (comm_.root()) fmt::print("finished: {}\n", configuration_.output);
   }
 
  private:
-  void finish() {
-    file_.provenance("finished", comm_.broadcast(utc_now()));
+  void finish(const std::string& how, const std::string& text) {
+    file_.provenance(how, text);
     file_.write();
   }
 
@@ -100,6 +100,8 @@ class Run {
 
   void sgd() {
     const auto& [problem, options] = *configuration_.sgd;
+    if (configuration_.flow && configuration_.flow->resample > 0)
+      loss_.resample(0);  // the flow has gone on to other samples
     SgdSeries series(file_.add_group("sgd"), configuration_.shape, spike_gram_, options.replicas);
     ProgressPrinter progress(comm_.root(), problem.time(options.output_steps.back()));
     const Stopwatch watch;

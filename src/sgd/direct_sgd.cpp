@@ -97,7 +97,7 @@ void DirectSgd::project(std::uint32_t replica, std::int64_t step, std::int64_t s
 }
 
 template <class Sum>
-void DirectSgd::step_with(SgdReplica& replica, AlignedVector<Sum>& gradient, double unit) {
+void DirectSgd::step_with(SgdReplica& replica, AlignedVector<Sum>& gradient, double per_unit) {
   const auto H = static_cast<std::size_t>(problem_.shape.heads);
   sums_.clear();
   std::fill(gradient.begin(), gradient.end(), Sum(0));
@@ -105,7 +105,7 @@ void DirectSgd::step_with(SgdReplica& replica, AlignedVector<Sum>& gradient, dou
   for (std::int64_t sequence = range.begin; sequence < range.end; ++sequence) {
     project(replica.number, replica.steps, sequence, replica.k_single);
     sequence_(replica.b, replica.v);
-    const float largest = kernel_.add_gradient(sequence_.g(), gradient.data());
+    const float largest = kernel_.add_gradient(sequence_.g(), per_unit, gradient.data());
     sums_.add(0, largest < TokenKernel::term_limit ? sequence_.e
                                                    : std::numeric_limits<double>::infinity());
     for (std::size_t h = 0; h < H; ++h) sums_.add(1 + h, sequence_.b[static_cast<Eigen::Index>(h)]);
@@ -130,7 +130,7 @@ void DirectSgd::step_with(SgdReplica& replica, AlignedVector<Sum>& gradient, dou
           std::min(TileLayout::tile, problem_.dimension - t * TileLayout::tile);
       for (std::int64_t d = 0; d < count; ++d) {
         const std::size_t i = first + static_cast<std::size_t>(d);
-        k[d] -= scale * unit * static_cast<double>(gradient[i]);
+        k[d] -= scale / per_unit * static_cast<double>(gradient[i]);
         replica.k_single[i] = static_cast<float>(k[d]);
       }
     }
@@ -147,7 +147,7 @@ void DirectSgd::step_with(SgdReplica& replica, AlignedVector<Sum>& gradient, dou
 
 void DirectSgd::step(SgdReplica& replica) {
   if (problem_.reduction == Reduction::exact)
-    step_with(replica, exact_, std::ldexp(1.0, -TokenKernel::fraction_bits));
+    step_with(replica, exact_, TokenKernel::units_for(problem_.batch));
   else
     step_with(replica, fast_, 1);
 }

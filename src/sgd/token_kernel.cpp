@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <cmath>
 
 namespace headflow {
 namespace {
@@ -66,19 +67,18 @@ void products(int I, int J, const float* a, const float* b, std::int64_t count, 
   }
 }
 
-/// Adds one vector of terms as whole multiples of 2^-fraction_bits: adding 1.5 2^52 leaves the
-/// rounded multiple in the low bits of a double, for magnitudes under 2^51.
-void deposit(const V& terms, std::int64_t* sums) {
+/// Adds one vector of terms as whole multiples of 1 / per_unit: adding 1.5 2^52 leaves the rounded
+/// multiple in the low bits of a double, for magnitudes under 2^51.
+void deposit(const V& terms, double per_unit, std::int64_t* sums) {
   using Doubles = double __attribute__((vector_size(8 * lanes)));
   using Integers = std::int64_t __attribute__((vector_size(8 * lanes)));
   constexpr double magic = 0x1.8p52;
-  constexpr double scale = static_cast<double>(std::int64_t{1} << TokenKernel::fraction_bits);
-  const Doubles shifted = __builtin_convertvector(terms, Doubles) * scale + magic;
+  const Doubles shifted = __builtin_convertvector(terms, Doubles) * per_unit + magic;
   const Integers whole = reinterpret_cast<Integers>(shifted) - std::bit_cast<std::int64_t>(magic);
   *reinterpret_cast<Integers*>(sums) += whole;
 }
 
-void deposit(const V& terms, float* sums) { *vectors(sums) += terms; }
+void deposit(const V& terms, double, float* sums) { *vectors(sums) += terms; }
 
 }  // namespace
 
@@ -134,43 +134,52 @@ void TokenKernel::project(const FloatNormals& normals, std::uint32_t sequence,
 }
 
 template <int heads, class Sum>
-void TokenKernel::add_gradient_tile(const float* g, std::int64_t t, int h, Sum* sums,
+void TokenKernel::add_gradient_tile(std::int64_t t, int h, double per_unit, Sum* sums,
                                     Lanes<float>& largest) const {
   constexpr int wide = 4;  // vectors side by side, so that a factor is loaded once for all of them
   const V* x = vectors(&x_[static_cast<std::size_t>(tokens_.offset(0, t))]);
+  const float* g = &g_[static_cast<std::size_t>(h * shape_.tokens)];
   for (std::int64_t d = 0; d < tokens_.width(t) / lanes; d += wide) {
     V terms[heads][wide] = {};
     for (int l = 0; l < shape_.tokens; ++l)
       for (int i = 0; i < heads; ++i)
         for (int w = 0; w < wide; ++w)
-          terms[i][w] += broadcast(g[(h + i) * shape_.tokens + l]) *
-                         x[l * (TileLayout::stride / lanes) + d + w];
+          terms[i][w] +=
+              broadcast(g[i * shape_.tokens + l]) * x[l * (TileLayout::stride / lanes) + d + w];
     for (int i = 0; i < heads; ++i)
       for (int w = 0; w < wide; ++w) {
         largest = lane_max(largest, lane_max(terms[i][w], -terms[i][w]));
-        deposit(terms[i][w], sums + heads_layout().offset(h + i, t) + (d + w) * lanes);
+        deposit(terms[i][w], per_unit, sums + heads_layout().offset(h + i, t) + (d + w) * lanes);
       }
   }
 }
 
 template <class Sum>
-float TokenKernel::add_gradient_to(const Matrix& g, Sum* sums) {
+float TokenKernel::add_gradient_to(const Matrix& g, double per_unit, Sum* sums) {
   std::transform(g.data(), g.data() + g.size(), g_.begin(),
                  [](double x) { return static_cast<float>(x); });
   V largest{};
   for (std::int64_t t = 0; t < tokens_.tiles(); ++t) {
     int h = 0;
-    for (; h + 2 <= shape_.heads; h += 2) add_gradient_tile<2>(g_.data(), t, h, sums, largest);
-    if (h < shape_.heads) add_gradient_tile<1>(g_.data(), t, h, sums, largest);
+    for (; h + 2 <= shape_.heads; h += 2) add_gradient_tile<2>(t, h, per_unit, sums, largest);
+    if (h < shape_.heads) add_gradient_tile<1>(t, h, per_unit, sums, largest);
   }
   float limit = 0;
   for (int i = 0; i < lanes; ++i) limit = std::max(limit, largest[i]);
   return limit;
 }
 
-float TokenKernel::add_gradient(const Matrix& g, std::int64_t* sums) {
-  return add_gradient_to(g, sums);
+float TokenKernel::add_gradient(const Matrix& g, double per_unit, std::int64_t* sums) {
+  return add_gradient_to(g, per_unit, sums);
 }
-float TokenKernel::add_gradient(const Matrix& g, float* sums) { return add_gradient_to(g, sums); }
+float TokenKernel::add_gradient(const Matrix& g, double per_unit, float* sums) {
+  return add_gradient_to(g, per_unit, sums);
+}
+
+double TokenKernel::units_for(std::int64_t count) {
+  // count * 2^10 * per_unit < 2^63
+  const int bits = std::bit_width(static_cast<std::uint64_t>(count));
+  return std::ldexp(1.0, std::min(40, 62 - 10 - bits));
+}
 
 }  // namespace headflow

@@ -48,12 +48,14 @@ def environment(**extra):
 
 
 def changed(base, changes):
-    """`base` with {"section.key": value} put in; the value None takes the key out."""
+    """`base` with {"section.key": value} put in; the value None takes the key out, or the whole "section"."""
     sections = copy.deepcopy(base)
     for name, value in changes.items():
-        section, key = name.split(".")
-        if value is None:
-            sections[section].pop(key, None)
+        section, _, key = name.partition(".")
+        if not key:
+            sections.pop(section)
+        elif value is None:
+            sections.get(section, {}).pop(key, None)
         else:
             sections.setdefault(section, {})[key] = value
     return sections

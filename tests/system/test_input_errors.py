@@ -16,6 +16,7 @@ DISCRETE = {"model.prior": "discrete", "model.signal": None, "model.atoms": [[1.
 GAUSSIAN = {"model.prior": "gaussian", "model.signal": None, "model.covariance": [[1.0, 0.0], [0.0, 1.0]]}
 CANONICAL = {"model.prior": "canonical-spikes", "model.signal": 2.0, "model.features": 3}
 EXPLICIT = {"start.noise": None, "start.m": [[1.0, 0.5], [0.5, 1.0]]}
+SGD = {"sgd.dimension": 20, "sgd.batch": 2, "sgd.learning_rate": 0.125}
 
 
 class Case(NamedTuple):
@@ -147,6 +148,48 @@ SAMPLES = [
          at="flow.output_times"),
 ]
 
+SGDS = [
+    *(Case(f"sgd without its {key}", SGD | {f"sgd.{key}": None}, [f"sgd.{key}", "missing"])
+      for key in ("dimension", "batch", "learning_rate")),
+    Case("unknown key of sgd", SGD | {"sgd.batches": 2}, ["sgd.batches", "sgd.batch?"], at="sgd.batches"),
+    Case("D < F + H + L", SGD | {"sgd.dimension": 6}, ["sgd.dimension", "features + heads + tokens = 7", "found 6"]),
+    Case("D < F + H of a random start", SGD | {"sgd.dimension": 3, "start.noise": None},
+         ["sgd.dimension", "7", "found 3"]),
+    Case("D of sgd no whole number", SGD | {"sgd.dimension": 20.5}, ["sgd.dimension", "20.5", "whole number"],
+         at="sgd.dimension"),
+    Case("another D at the start", SGD | {"start.noise": None, "start.dimension": 30},
+         ["start.dimension = 30", "sgd.dimension = 20"]),
+    Case("no batch", SGD | {"sgd.batch": 0}, ["sgd.batch = 0 ", ">= 1"], at="sgd.batch"),
+    Case("no learning rate", SGD | {"sgd.learning_rate": 0}, ["sgd.learning_rate = 0 ", "> 0"], at="sgd.learning_rate"),
+    Case("negative learning rate", SGD | {"sgd.learning_rate": -0.5}, ["sgd.learning_rate = -0.5 ", "> 0"],
+         at="sgd.learning_rate", ranks=2),
+    Case("no replicas", SGD | {"sgd.replicas": 0}, ["sgd.replicas = 0 ", ">= 1"], at="sgd.replicas"),
+    Case("no steps", SGD | {"sgd.steps": 0}, ["sgd.steps = 0 ", ">= 1"], at="sgd.steps"),
+    Case("unknown reduction", SGD | {"sgd.reduction": "fats"},
+         ["sgd.reduction", "'fats'", '"exact"', 'did you mean "fast"?'], at="sgd.reduction"),
+    Case("end time and steps", SGD | {"sgd.end_time": 0.25, "sgd.steps": 4}, ["[sgd]", "one of", "end_time", "steps"]),
+    Case("neither end time nor steps", SGD | {"flow.end_time": None}, ["sgd.end_time", "missing", "sgd.steps"]),
+    Case("sgd alone without an end", SGD | {"flow": None}, ["sgd.end_time", "missing", "sgd.steps"]),
+    Case("end before the first step", SGD | {"sgd.end_time": 0.01},
+         ["sgd.end_time = 0.01", "0.08 steps", "sgd.learning_rate = 0.125"]),
+    *(Case(f"{key} {how}", SGD | {f"sgd.{key}": times}, [f"sgd.{key}", *words])
+      for key in ("output_times", "weights_times")
+      for how, times, words in (("repeat", [0.25, 0.25], ["increase", "0.25"]), ("fall", [0.25, 0.125], ["0.125"]),
+                                ("past the end", [0.25, 0.75], ["end_time = 0.5", "0.75"]),
+                                ("negative", [-0.5], ["-0.5", ">= 0"]))),
+    Case("no output times of sgd", SGD | {"sgd.output_times": []}, ["sgd.output_times", "empty"]),
+    Case("noise of no sgd", {"flow.learning_rate_noise": "from-sgd"},
+         ["flow.learning_rate_noise", '"from-sgd"', "[sgd]"], ranks=2),
+    *(Case(f"learning rate noise {value}", SGD | {"flow.learning_rate_noise": value},
+           ["flow.learning_rate_noise", str(value), ">= 0", '"from-sgd"'], at="flow.learning_rate_noise")
+      for value in (-0.5, "from-sdg", Raw("inf"), Raw("true"))),
+    *(Case(f"weights exist, {ranks} ranks", SGD | {"output.file": "new.h5", "sgd.save_weights": True},
+           ["new.weights-4.h5", "exists", "--force"], ranks=ranks) for ranks in (0, 2)),
+    *(Case(f"PETSc option without a flow, {ranks} ranks", SGD | {"flow": None, "sgd.steps": 4},
+           ["-flow_ts_monitor"], arguments=("-flow_ts_monitor",), ranks=ranks) for ranks in (0, 2)),
+    Case("--set makes a section", {}, ["sgd.dimension", "missing"], arguments=("--set", "sgd.steps=4")),
+]
+
 FILES = [
     Case("output exists", {"output.file": "old.h5"}, ["old.h5", "exists", "--force", "--output"]),
     Case("output exists, two ranks", {"output.file": "old.h5"}, ["old.h5", "exists", "--force"], ranks=2),
@@ -180,7 +223,8 @@ class InputErrors(SystemTest):
         """Runs the cases side by side, each in a folder of its own with files that must stay."""
         template = self.folder / "template"
         (template / "folder").mkdir(parents=True)
-        (template / "old.h5").write_bytes(b"an older result")
+        for name in "old.h5", "new.weights-4.h5":
+            (template / name).write_bytes(b"an older result")
         os.mkfifo(template / "pipe")
         with h5py.File(template / "empty.h5", "w"):
             pass
@@ -218,7 +262,8 @@ class InputErrors(SystemTest):
     def test_the_base_is_valid(self):
         """Each case is refused for its change alone."""
         bases = [{}, DISCRETE, GAUSSIAN, CANONICAL, EXPLICIT, {"start.noise": None, "start.dimension": 4.0},
-                 {"model.tokens": 2, "attention.heads": 1} | CANONICAL | {"model.features": 1}]
+                 {"model.tokens": 2, "attention.heads": 1} | CANONICAL | {"model.features": 1}, SGD,
+                 SGD | {"flow": None, "sgd.steps": 4, "sgd.dimension": 7, "sgd.weights_times": [0.0, 0.5]}]
         for i, changes in enumerate(bases):
             with self.subTest(str(changes)):
                 self.write_input(changes, f"case{i}", BASE)
@@ -253,6 +298,9 @@ class InputErrors(SystemTest):
 
     def test_samples_and_times(self):
         self.check(SAMPLES)
+
+    def test_sgd(self):
+        self.check(SGDS)
 
     def test_output_files(self):
         self.check(FILES)

@@ -312,17 +312,22 @@ class CommandLine(SystemTest):
                          "model.weights": [1.0], "start.noise": None, "start.m": [[1.0], [0.5]], "start.v": 1.0,
                          "start.r": [[1.0, 0.0], [0.0, 1.0]], "start.b": 0.0, "flow.output_times": [1.0]},
                         {"model.prior": "gaussian", "model.signal": None, "model.mean": 0.0,
-                         "model.covariance": [[1.0]], "start.noise": None, "start.dimension": 9}, {}):
+                         "model.covariance": [[1.0]], "start.noise": None, "start.dimension": 9},
+                        {"sgd.dimension": 9, "sgd.batch": 2, "sgd.learning_rate": 0.5, "sgd.steps": 4,
+                         "sgd.output_times": [1.0], "sgd.weights_times": [1.0]}):
             changes = {key: [0.0, 0.0] if key == "start.b" else value for key, value in changes.items()}
             self.write_input(changes)
             for section, keys in tomllib.loads(self.succeed("check", "case.toml").partition("\n#")[0]).items():
                 resolved.setdefault(section, {}).update(keys)
         self.assertEqual(set(sections), set(resolved))
         for section, keys in sections.items():
-            self.assertEqual(set(keys) - {"file"}, set(resolved[section]) - {"file"}, section)
+            either = {"file", "end_time"} if section == "sgd" else {"file"}  # steps stand for end_time
+            self.assertEqual(set(keys) - either, set(resolved[section]) - either, section)
         self.assertIn("text", sections["start"]["file"])
         self.assertIn("default 65536", sections["population"]["samples"])
         self.assertIn("required", sections["model"]["tokens"])
+        self.assertIn("required", sections["sgd"]["batch"])
+        self.assertIn('"from-sgd"', sections["flow"]["learning_rate_noise"])
 
     def test_petsc_options(self):
         self.write_input()

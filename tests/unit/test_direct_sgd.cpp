@@ -213,6 +213,21 @@ TEST(DirectSgd, losesNoSmallUpdate) {
   EXPECT_LT((replica.k - first - 1e-9 * sum).cwiseAbs().maxCoeff(), 1e-12);
 }
 
+// Large batches of large gradients: exact sums in units of 2^-40 would pass 2^63.
+TEST(DirectSgd, sumsDoNotOverflow) {
+  SgdProblem problem = problem_for(Softmax{}, {2, 1, 1}, 4);
+  problem.prior = canonical_spikes(1, 100);
+  problem.batch = 1'000'000;
+  problem.learning_rate = 1e-3;
+  const SgdReplica exact = after_steps(world(), problem, 1);
+  problem.reduction = Reduction::fast;
+  const SgdReplica fast = after_steps(world(), problem, 1);
+  EXPECT_LT((exact.k - fast.k).cwiseAbs().maxCoeff(), 1e-5);
+  for (const std::int64_t count : {1ll, 4095ll, 4096ll, 1'000'000ll, 4'000'000'000ll})
+    EXPECT_LT(static_cast<double>(count) * TokenKernel::term_limit * TokenKernel::units_for(count),
+              0x1p63);
+}
+
 TEST(DirectSgd, stopsWhenTheGradientIsNotFinite) {
   DirectSgd sgd(world(), problem_for(SoftmaxOne{}), start_for({4, 3, 2}, 40), 5);
   SgdReplica replica = sgd.replica(0);

@@ -51,8 +51,8 @@ struct SgdReplica {
 ///
 /// The sequences of a batch are partitioned over the ranks of `comm`; every rank holds all weights.
 /// Tokens are single precision, weights and all that is summed over sequences are double or whole
-/// multiples of 2^-40. Sequences are addressed by (seed, replica, step, sequence, token,
-/// coordinate), so no generator has a state.
+/// multiples of 2^-40 (coarser for batches over 4096). Sequences are addressed by (seed, replica,
+/// step, sequence, token, coordinate), so no generator has a state.
 class DirectSgd {
  public:
   /// Draws the frame from `start_seed`. Throws InputError when D < F + H + L.
@@ -83,7 +83,7 @@ class DirectSgd {
 
  private:
   template <class Sum>
-  void step_with(SgdReplica& replica, AlignedVector<Sum>& gradient, double unit);
+  void step_with(SgdReplica& replica, AlignedVector<Sum>& gradient, double per_unit);
   void project(std::uint32_t replica, std::int64_t step, std::int64_t sequence,
                const AlignedVector<float>& heads);
   void copy_to_single(const Matrix& rows, const TileLayout& layout,

@@ -49,15 +49,16 @@ class TokenKernel {
   void project(const FloatNormals& normals, std::uint32_t sequence, std::span<const double> theta,
                const float* spikes, const float* heads, Matrix& chi, Matrix& gram);
 
-  /// sums_{h,d} += sum_l g_{h,l} X_{l,d}, each term rounded to a multiple of 2^-fraction_bits, so
-  /// that `sums` (layout of heads_layout()) do not depend on the order of the sequences. Returns
-  /// the largest magnitude of a term; from term_limit on terms are wrong.
-  float add_gradient(const Matrix& g, std::int64_t* sums);
+  /// sums_{h,d} += sum_l g_{h,l} X_{l,d}, each term rounded to a whole multiple of 1 / per_unit (a
+  /// power of two), so that `sums` (in heads_layout()) do not depend on the order of the sequences.
+  /// Returns the largest magnitude of a term; from term_limit on terms are wrong.
+  float add_gradient(const Matrix& g, double per_unit, std::int64_t* sums);
   /// The same in plain single precision.
-  float add_gradient(const Matrix& g, float* sums);
+  float add_gradient(const Matrix& g, double, float* sums);
 
-  static constexpr int fraction_bits = 40;
   static constexpr float term_limit = 0x1p10f;
+  /// The finest per_unit, 2^40 at most, with which `count` terms under term_limit cannot overflow.
+  static double units_for(std::int64_t count);
 
   /// Coordinate d of token l as last drawn.
   float token(int l, std::int64_t d) const {
@@ -68,9 +69,9 @@ class TokenKernel {
   void draw_tile(std::int64_t t, const FloatNormals& normals, std::uint32_t sequence,
                  std::span<const double> theta, const float* spikes);
   template <class Sum>
-  float add_gradient_to(const Matrix& g, Sum* sums);
+  float add_gradient_to(const Matrix& g, double per_unit, Sum* sums);
   template <int heads, class Sum>
-  void add_gradient_tile(const float* g, std::int64_t t, int h, Sum* sums,
+  void add_gradient_tile(std::int64_t t, int h, double per_unit, Sum* sums,
                          Lanes<float>& largest) const;
 
   Shape shape_;
