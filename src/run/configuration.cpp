@@ -215,11 +215,10 @@ std::int64_t resolve_end_times(FlowKeys& flow, SgdKeys& sgd) {
   const double end = sgd.learning_rate * steps;
   if (!(steps >= 1 && steps <= 9e15 && std::isfinite(end)))
     throw InputError(fmt::format(
-        "{} is {:.3g} steps to t = {:g} at sgd.learning_rate = {}; there must be 1 to 9e15 steps, "
-        "to a finite time",
+        "{} is {:.3g} steps of sgd.learning_rate = {}; there must be 1 to 9e15, to a finite time",
         sgd.steps ? fmt::format("sgd.steps = {}", *sgd.steps)
                   : fmt::format("sgd.end_time = {}", *sgd.end_time),
-        steps, end, sgd.learning_rate));
+        exact, sgd.learning_rate));
   // The flow ends no sooner than SGD does when only whole steps separate them.
   if (!flow.end_time || std::abs(*flow.end_time - end) <= 0.5 * sgd.learning_rate)
     flow.end_time = std::max(end, flow.end_time.value_or(end));

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import h5py
 import numpy as np
 
-from harness import SMALL, SystemTest, changed, read_group
+from harness import SMALL, SystemTest, changed, read_group, side_by_side
 
 # 100 steps of 5 sequences beside a flow to t = 4; kappa = 0.48.
 BASE = changed(SMALL, {"start.noise": None, "population.samples": 256, "sgd.dimension": 60, "sgd.batch": 5,
