@@ -210,8 +210,9 @@ std::int64_t resolve_end_times(FlowKeys& flow, SgdKeys& sgd) {
   if (!sgd.end_time && !sgd.steps) sgd.end_time = flow.end_time;
   if (!sgd.end_time && !sgd.steps)
     throw InputError("sgd.end_time is missing (t at which SGD ends; or sgd.steps)");
-  const double steps =
-      sgd.steps ? static_cast<double>(*sgd.steps) : std::round(*sgd.end_time / sgd.learning_rate);
+  const double exact =
+      sgd.steps ? static_cast<double>(*sgd.steps) : *sgd.end_time / sgd.learning_rate;
+  const double steps = std::round(exact);
   const double end = sgd.learning_rate * steps;
   if (!(steps >= 1 && steps <= 9e15 && std::isfinite(end)))
     throw InputError(fmt::format(
