@@ -1,40 +1,17 @@
 // The population loss on any number of ranks: what one right-hand side of the flow costs, and its
 // memory. usage: mpirun -n RANKS bench_ranks SAMPLES TOKENS HEADS FEATURES
 #include <fmt/format.h>
-#include <sys/resource.h>
 
 #include <algorithm>
-#include <chrono>
 #include <cstdlib>
 #include <limits>
-#include <vector>
+#include <memory>
 
 #include "headflow/model/start.hpp"
 #include "headflow/population/population_loss.hpp"
-
-namespace {
+#include "ranks.hpp"
 
 using namespace headflow;
-
-/// Wall time of `work`, from when all ranks begin to when all have ended.
-double seconds_of(const Communicator& comm, auto&& work) {
-  comm.barrier();
-  const auto begin = std::chrono::steady_clock::now();
-  work();
-  comm.barrier();
-  return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
-}
-
-/// Peak resident memory, summed over ranks.
-double peak_gib(const Communicator& comm) {
-  rusage usage{};
-  getrusage(RUSAGE_SELF, &usage);
-  std::vector<std::int64_t> kib = {usage.ru_maxrss};
-  comm.sum(kib);
-  return static_cast<double>(kib[0]) / 0x1p20;
-}
-
-}  // namespace
 
 int main(int argc, char** argv) {
   const MpiSession mpi(argc, argv);

@@ -86,6 +86,44 @@ def rank_rows() -> None:
         f"{1e3 * large['seconds_per_right_hand_side']:.0f} ms, {large['seconds_to_draw']:.1f} s")
 
 
+def sgd_rows() -> None:
+    """Direct SGD, (L,H) = (10,2): against PyTorch, its cost with D, on two ranks, by reduction, its memory."""
+    # ranks, log10 D, batch, reduction
+    alone = [(1, 3, 64, "exact"), (1, 4, 64, "exact"), (1, 5, 16, "exact"), (1, 6, 8, "exact")]
+    one, largest, two = alone[1], alone[3], (2, 4, 64, "exact")
+    one_fast, two_fast = (1, 4, 64, "fast"), (2, 4, 64, "fast")
+    has_torch = importlib.util.find_spec("torch") is not None
+    step, draw, torch_step = {}, {}, 1e9
+    for _ in range(ROUNDS):
+        for run in *alone, two, one_fast, two_fast:
+            ranks, exponent, batch, reduction = run
+            result = json.loads(output_of("mpirun", "-n", ranks, BENCH / "bench_sgd", 10**exponent, 10, 2, batch, reduction))
+            step[run] = min(step.get(run, 1e9), result["microseconds_per_sequence"])
+            draw[run] = min(draw.get(run, 1e9), result["microseconds_to_draw"])
+            if run == largest:
+                used, stated = result["peak_gib"] - result["gib_at_start"], result["memory_gib"]
+        if has_torch:
+            torch_step = min(torch_step, float(output_of(sys.executable, HERE / "torch_sgd.py")))
+
+    def time_row(quantity: str, ours: float, peer: float, target: float | None = None) -> None:
+        row(f"direct SGD, D = 10^4, batch 64{quantity}", f"{ours:.1f} us/sequence", f"{peer:.1f} us/sequence", peer / ours,
+            target)
+
+    if has_torch:
+        time_row(", (L,H) = (10,2), PyTorch", step[one], torch_step, 8)
+    time_row(": two ranks against one", step[two], step[one], 1.7)
+    time_row(": fast against exact reduction, one rank", step[one_fast], step[one])
+    time_row(": fast against exact reduction, two ranks", step[two_fast], step[two])
+    for run in alone:
+        _, exponent, batch, _ = run
+        each = 1e3 / (10 * 10**exponent)
+        row(f"direct SGD, D = 10^{exponent}, batch {batch}: a step, drawing its numbers alone",
+            f"{step[run]:.1f} us/sequence, {each * step[run]:.2f} ns a coordinate and token",
+            f"{draw[run]:.1f} us/sequence, {each * draw[run]:.2f} ns", draw[run] / step[run])
+    row("direct SGD, D = 10^6: peak memory above that at start-up, limit as stated", f"{used:.3f} GiB", f"{stated:.3f} GiB",
+        stated / used, 1)
+
+
 def flow_rows() -> None:
     """The quickstart's flow, adaptive and Euler, on one rank."""
     taken = {}
@@ -116,6 +154,7 @@ def main() -> None:
     print("| quantity | headflow | peer or limit | ratio | target | met |\n|---|---|---|---|---|---|", flush=True)
     kernel_rows()
     rank_rows()
+    sgd_rows()
     flow_rows()
     core_rows()
 
