@@ -71,10 +71,11 @@ void products(int I, int J, const float* a, const float* b, std::int64_t count, 
 /// multiple in the low bits of a double, for magnitudes under 2^51.
 void deposit(const V& terms, double per_unit, std::int64_t* sums) {
   using Doubles = double __attribute__((vector_size(8 * lanes)));
-  using Integers = std::int64_t __attribute__((vector_size(8 * lanes)));
+  using Integers =
+      std::uint64_t __attribute__((vector_size(8 * lanes)));  // terms past the limit wrap
   constexpr double magic = 0x1.8p52;
   const Doubles shifted = __builtin_convertvector(terms, Doubles) * per_unit + magic;
-  const Integers whole = reinterpret_cast<Integers>(shifted) - std::bit_cast<std::int64_t>(magic);
+  const Integers whole = reinterpret_cast<Integers>(shifted) - std::bit_cast<std::uint64_t>(magic);
   *reinterpret_cast<Integers*>(sums) += whole;
 }
 

@@ -59,8 +59,7 @@ inline Real lane_sum(Lanes<Real> a) {
   return a[0];
 }
 
-/// exp(x) for x <= 0 in every lane, relative error under 2 units in the last place (4 without
-/// fused multiply-adds); below the
+/// exp(x) for x <= 0 in every lane, relative error under 4 units in the last place; below the
 /// smallest normal number it returns about that number instead of 0; NaN stays NaN. Method: x = n
 /// ln2 + r with |r| <= ln2/2, polynomial in r, n added to its exponent bits.
 inline Lanes<double> exp_nonpositive(Lanes<double> x) {
@@ -71,7 +70,8 @@ inline Lanes<double> exp_nonpositive(Lanes<double> x) {
   const Vector magic = broadcast(0x1.8p52);  // adding it rounds to an integer held in the low bits
   const Vector shifted = x * 1.4426950408889634 + magic;
   const Vector n = shifted - magic;
-  const Vector r = (x - n * 0x1.62e42fefa39efp-1) - n * 0x1.abc9e3b39803fp-56;
+  // ln2 in two parts, the first with so few bits that n times it is exact.
+  const Vector r = (x - n * 0x1.62e42feep-1) - n * 0x1.a39ef35793c76p-33;
   // Taylor coefficients 1/k!: the remainder at |r| = ln2/2 is 7e-18; Estrin's scheme shortens the
   // chain.
   const Vector r2 = r * r;
