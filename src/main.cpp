@@ -20,8 +20,7 @@ int execute(const headflow::Communicator& comm, int argc, char** argv) {
   const Command command = headflow::read_command_line(argc, argv, comm.root());
   switch (command.kind) {
     case Command::Kind::run:
-      headflow::run(comm, command);
-      break;
+      return static_cast<int>(headflow::run(comm, command));
     case Command::Kind::check:
       headflow::check(comm, command);
       break;

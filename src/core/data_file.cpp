@@ -12,6 +12,7 @@
 #include <utility>
 
 #include "headflow/core/error.hpp"
+#include "headflow/core/seal.hpp"
 
 namespace headflow {
 namespace {
@@ -204,7 +205,8 @@ void quiet() { H5Eset_auto2(H5E_DEFAULT, nullptr, nullptr); }
 
 }  // namespace
 
-void write_data_file(const Communicator& comm, const std::string& path, const DataFile& content) {
+void write_data_file(const Communicator& comm, const std::string& path, const DataFile& content,
+                     bool sealed) {
   quiet();
   const std::string temporary = path + ".part";
   try {
@@ -214,6 +216,7 @@ void write_data_file(const Communicator& comm, const std::string& path, const Da
     throw FileError("cannot write " + temporary + ": " + error.what());
   }
   comm.on_root([&] {
+    if (sealed) seal_file(temporary);
     sync(temporary, O_RDONLY);
     std::filesystem::rename(temporary, path);
     const auto folder = std::filesystem::path(path).parent_path();
@@ -252,6 +255,22 @@ Numbers DataReader::numbers(const std::string& name) const {
   Numbers numbers{{extent.begin(), extent.end()}, {}};
   numbers.data.resize(static_cast<std::size_t>(H5Sget_simple_extent_npoints(space)));
   check(H5Dread(dataset, H5T_NATIVE_DOUBLE, H5S_ALL, H5S_ALL, H5P_DEFAULT, numbers.data.data()),
+        path_ + ": " + name);
+  return numbers;
+}
+
+Numbers DataReader::numbers(const std::string& name, const Slab& part) const {
+  if (!has(name)) throw InputError(path_ + " has no dataset " + name);
+  const Dataset dataset(H5Dopen2(file_, name.c_str(), H5P_DEFAULT), path_ + ": " + name);
+  const Space space(H5Dget_space(dataset), name);
+  const std::vector<hsize_t> offset(part.offset.begin(), part.offset.end());
+  const std::vector<hsize_t> count(part.count.begin(), part.count.end());
+  const Space memory(H5Screate_simple(static_cast<int>(count.size()), count.data(), nullptr), name);
+  check(H5Sselect_hyperslab(space, H5S_SELECT_SET, offset.data(), nullptr, count.data(), nullptr),
+        name);
+  Numbers numbers{part.count, {}};
+  numbers.data.resize(static_cast<std::size_t>(H5Sget_select_npoints(space)));
+  check(H5Dread(dataset, H5T_NATIVE_DOUBLE, memory, space, H5P_DEFAULT, numbers.data.data()),
         path_ + ": " + name);
   return numbers;
 }

@@ -1,5 +1,6 @@
 #include "headflow/flow/flow.hpp"
 
+#include <algorithm>
 #include <cmath>
 
 #include "headflow/core/error.hpp"
@@ -16,6 +17,7 @@ class Flow {
         options_(options),
         observer_(observer),
         stages_(mean_theta, options.split_threshold),
+        last_stages_(stages_),
         stepper_(
             options.stepper,
             [this](double t, std::span<const double> y, std::span<double> f) {
@@ -23,26 +25,31 @@ class Flow {
             },
             packed(start.parameters), options.end_time) {}
 
-  FlowSummary run() {
+  FlowSummary run(const Snapshot& from) {
     stages_.start(0, order_parameters(start_.parameters.K, start_.spike_factor).m);
-    write_records_until(0);
-    while (stepper_.time() < options_.end_time && !summary_.stopped_early) {
-      draw_samples();
-      stepper_.step();
-      const FlowProgress progress{std::min(stepper_.time(), options_.end_time), last_loss_,
-                                  stepper_.steps()};
-      const auto& slope = stepper_.last_slope();
-      const bool settled =
-          Eigen::Map<const Vector>(slope.data(), static_cast<Eigen::Index>(slope.size())).norm() <
-          options_.stop_gradient_norm;
-      const double end = progress.time;
-      stages_.step(stepper_.previous_time(), end, [this](double t) {
-        return order_parameters(unpacked(stepper_.interpolate(t)).K, start_.spike_factor).m;
-      });
-      write_records_until(end);
-      observer_.progress(progress);
-      if (settled) stop(end);
+    if (from.empty())
+      write_records_until(0);
+    else
+      restore(from);
+    summary_.end = FlowEnd::end_time;
+    bool running = true;
+    while (running && stepper_.time() < options_.end_time) {
+      // Needed only if this step turns out to be the last.
+      if (options_.stop_gradient_norm > 0 ||
+          stepper_.time() + stepper_.next_step_size() >= options_.end_time)
+        last_stages_ = stages_;
+      try {
+        draw_samples();
+        step();
+      } catch (const Interrupt&) {
+        interruptible_ = false;
+        save(stepper_.snapshot(false), stages_);
+        summary_.end = FlowEnd::requested;
+        break;
+      }
+      running = answer(observer_.poll());
     }
+    if (summary_.end != FlowEnd::requested) save(stepper_.snapshot(false), last_stages_);
     summary_.time = std::min(stepper_.time(), options_.end_time);
     summary_.steps = stepper_.steps();
     summary_.rejected_steps = stepper_.rejected_steps();
@@ -50,6 +57,56 @@ class Flow {
   }
 
  private:
+  void step() {
+    interruptible_ = true;
+    stepper_.step();
+    interruptible_ = false;
+    const FlowProgress progress{std::min(stepper_.time(), options_.end_time), last_loss_,
+                                stepper_.steps()};
+    const auto& slope = stepper_.last_slope();
+    const bool settled =
+        Eigen::Map<const Vector>(slope.data(), static_cast<Eigen::Index>(slope.size())).norm() <
+        options_.stop_gradient_norm;
+    const double end = progress.time;
+    stages_.step(stepper_.previous_time(), end, [this](double t) {
+      return order_parameters(unpacked(stepper_.interpolate(t)).K, start_.spike_factor).m;
+    });
+    write_records_until(end);
+    observer_.progress(progress);
+    if (settled) stop(end);
+  }
+
+  /// False when the flow is to end.
+  bool answer(Request request) {
+    const bool last =
+        summary_.end == FlowEnd::small_gradient || stepper_.time() >= options_.end_time;
+    if (last) return false;
+    if (request != Request::none) save(stepper_.snapshot(true), stages_);
+    if (request == Request::stop) summary_.end = FlowEnd::requested;
+    return request != Request::stop;
+  }
+
+  void save(Snapshot snapshot, const StageFinder& stages) const {
+    stages.save(snapshot);
+    snapshot.put("loss", last_loss_);
+    snapshot.put("right_hand_sides", static_cast<double>(summary_.right_hand_sides));
+    observer_.save(snapshot);
+  }
+
+  void restore(const Snapshot& from) {
+    stepper_.restore(from);
+    stages_.restore(from);
+    last_loss_ = from.number("loss");
+    summary_.right_hand_sides = static_cast<std::int64_t>(from.number("right_hand_sides"));
+    next_output_ =
+        static_cast<std::size_t>(std::upper_bound(options_.output_times.begin(),
+                                                  options_.output_times.end(), stepper_.time()) -
+                                 options_.output_times.begin());
+    // The samples of the step before this one; draw_samples() has those of the next.
+    if (options_.resample > 0 && stepper_.steps() > 0)
+      loss_.resample(static_cast<std::uint64_t>(stepper_.steps() / options_.resample));
+  }
+
   // The state is K = [m | u], b, v, or with noise [m | r], b, v.
   std::vector<double> packed(Parameters parameters) const {
     std::vector<double> y(parameters.trained_size(loss_.activation()));
@@ -71,7 +128,7 @@ class Flow {
     LossGradient value;
     const Parameters parameters = unpacked(y);
     try {
-      value = loss_.evaluate(parameters);
+      value = loss_.evaluate(parameters, interruptible_ ? observer_.interrupt : nullptr);
     } catch (const NumericalError& error) {
       throw NumericalError(std::string(error.what()) + " at t = " + std::to_string(t) +
                            "; the last good step ended at t = " + std::to_string(stepper_.time()));
@@ -109,7 +166,7 @@ class Flow {
   }
 
   void stop(double t) {
-    summary_.stopped_early = true;
+    summary_.end = FlowEnd::small_gradient;
     if (next_output_ == 0 || options_.output_times[next_output_ - 1] < t) write_record(t);
   }
 
@@ -118,17 +175,20 @@ class Flow {
   const FlowOptions& options_;
   const FlowObserver& observer_;
   StageFinder stages_;
+  StageFinder last_stages_;  // before the step that may be the last
   TimeStepper stepper_;
   FlowSummary summary_;
   std::size_t next_output_ = 0;
   double last_loss_ = 0;
+  bool interruptible_ = false;  // what is asked for after a step must not be cut short
 };
 
 }  // namespace
 
 FlowSummary run_flow(PopulationLoss& loss, const Start& start, const Vector& mean_theta,
-                     const FlowOptions& options, const FlowObserver& observer) {
-  return Flow(loss, start, mean_theta, options, observer).run();
+                     const FlowOptions& options, const FlowObserver& observer,
+                     const Snapshot& from) {
+  return Flow(loss, start, mean_theta, options, observer).run(from);
 }
 
 std::vector<double> linear_times(double end, int count) {

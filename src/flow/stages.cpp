@@ -84,6 +84,29 @@ double StageFinder::half_plateau_time() const {
   return never;
 }
 
+void StageFinder::save(Snapshot& snapshot) const {
+  std::vector<double> pieces = {static_cast<double>(pieces_.size())};
+  for (const Piece& piece : pieces_) {
+    pieces.insert(pieces.end(), {piece.t0, piece.t1});
+    pieces.insert(pieces.end(), std::begin(piece.c), std::end(piece.c));
+  }
+  snapshot.put("stage_pieces", pieces);
+  snapshot.put("split_time", split_time_);
+  snapshot.put("last_common", last_common_);
+}
+
+void StageFinder::restore(const Snapshot& snapshot) {
+  const auto& pieces = snapshot.list("stage_pieces");
+  pieces_.clear();
+  for (std::size_t i = 1; i + 7 <= pieces.size(); i += 7) {
+    Piece piece{pieces[i], pieces[i + 1], {}};
+    std::copy_n(&pieces[i + 2], 5, piece.c);
+    pieces_.push_back(piece);
+  }
+  split_time_ = snapshot.list("split_time");
+  last_common_ = snapshot.number("last_common");
+}
+
 Stages StageFinder::stages() const {
   return {has_mean_ ? half_plateau_time() : never, split_time_};
 }

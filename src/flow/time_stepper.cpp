@@ -54,6 +54,7 @@ class TimeStepper::Impl {
   }
 
   void step() {
+    before_ = snapshot();
     start_time_ = time();
     start_y_ = state();
     // A method that reuses its last stage does not ask for f here again.
@@ -106,9 +107,54 @@ class TimeStepper::Impl {
     return steps;
   }
 
+  /// FSAL methods take f at the start of a step from the last stage of the step before, which
+  /// differs from f there by rounding: it is part of the state.
+  Snapshot snapshot() const {
+    Snapshot snapshot;
+    snapshot.put("t", time());
+    snapshot.put("dt", next_step_size());
+    snapshot.put("steps", static_cast<double>(steps()));
+    snapshot.put("rejected", static_cast<double>(rejected()));
+    snapshot.put("y", state());
+    if (reuses_last_stage() && !last_slope_.empty()) snapshot.put("f", last_slope_);
+    return snapshot;
+  }
+
+  void restore(const Snapshot& snapshot) {
+    const double t = snapshot.number("t");
+    const auto& y = snapshot.list("y");
+    if (y.size() != start_y_.size()) throw FileError("the saved state has another size");
+    write(y_.handle(), y);
+    petsc_check(TSSetTime(ts_, t), "TSSetTime");
+    petsc_check(TSSetTimeStep(ts_, snapshot.number("dt")), "TSSetTimeStep");
+    petsc_check(TSSetStepNumber(ts_, static_cast<PetscInt>(snapshot.number("steps"))),
+                "TSSetStepNumber");
+    rejected_before_ = static_cast<std::int64_t>(snapshot.number("rejected"));
+    start_time_ = t;
+    start_y_ = y;
+    known_ = {};
+    if (snapshot.has("f")) {
+      known_ = {t, y, snapshot.list("f")};
+      last_slope_ = known_.f;
+    }
+  }
+
+  double next_step_size() const {
+    PetscReal dt = 0;
+    petsc_check(TSGetTimeStep(ts_, &dt), "TSGetTimeStep");
+    return dt;
+  }
+
+  std::int64_t rejected() const {
+    PetscInt rejected = 0;
+    petsc_check(TSGetStepRejections(ts_, &rejected), "TSGetStepRejections");
+    return rejected_before_ + rejected;
+  }
+
   TS ts_ = nullptr;
   double start_time_ = 0;
   std::vector<double> last_slope_;
+  Snapshot before_;
 
  private:
   TS create(const Options& options, const PetscVector& y, double end_time) {
@@ -208,6 +254,17 @@ class TimeStepper::Impl {
     return std::string(type) == TSRK5DP ? Dense::method : Dense::hermite;
   }
 
+  bool reuses_last_stage() const {
+    PetscBool is_rk = PETSC_FALSE;
+    petsc_check(PetscObjectTypeCompare(reinterpret_cast<PetscObject>(ts_), TSRK, &is_rk), "TSRK");
+    if (!is_rk) return false;
+    PetscBool fsal = PETSC_FALSE;
+    petsc_check(
+        TSRKGetTableau(ts_, nullptr, nullptr, nullptr, nullptr, nullptr, nullptr, nullptr, &fsal),
+        "TSRKGetTableau");
+    return fsal;
+  }
+
   std::vector<double> polynomial(double t) {
     const double h = time() - start_time_;
     const double s = (t - start_time_) / h;
@@ -237,6 +294,7 @@ class TimeStepper::Impl {
   Dense dense_ = Dense::method;
   std::vector<double> start_y_, start_f_;
   Derivative known_;
+  std::int64_t rejected_before_ = 0;  // of the runs that this one goes on from
   std::exception_ptr error_;
 };
 
@@ -257,11 +315,11 @@ void TimeStepper::invalidate() { impl_->invalidate(); }
 
 std::int64_t TimeStepper::steps() const { return impl_->steps(); }
 
-std::int64_t TimeStepper::rejected_steps() const {
-  PetscInt rejected = 0;
-  petsc_check(TSGetStepRejections(impl_->ts_, &rejected), "TSGetStepRejections");
-  return rejected;
-}
+std::int64_t TimeStepper::rejected_steps() const { return impl_->rejected(); }
+
+Snapshot TimeStepper::snapshot(bool now) const { return now ? impl_->snapshot() : impl_->before_; }
+void TimeStepper::restore(const Snapshot& snapshot) { impl_->restore(snapshot); }
+double TimeStepper::next_step_size() const { return impl_->next_step_size(); }
 
 const std::vector<std::string>& TimeStepper::methods() {
   static const std::vector<std::string> names = {"5dp", "euler", "1fe", "2a",  "2b",  "3",   "3bs",

@@ -11,6 +11,8 @@
 namespace headflow {
 namespace {
 
+constexpr std::int64_t blocks_between = (1 << 18) / block_size;
+
 std::int64_t blocks_per_replicate(const Sampling& sampling) {
   return (sampling.samples_per_replicate() + block_size - 1) / block_size;
 }
@@ -130,20 +132,28 @@ class PopulationLoss::Impl {
 
   /// Sums over samples and images, one set for each replicate or (`groups` = 1) one for all;
   /// collective.
-  ExactSums sums(const Parameters& parameters, int groups) {
+  ExactSums sums(const Parameters& parameters, int groups,
+                 const std::function<void()>& between = nullptr) {
     const std::size_t size = result_size_;
     ExactSums total(size * static_cast<std::size_t>(groups));
     std::vector<Parameters> images;
     for (const auto& g : images_)
       images.push_back({g.apply(parameters.K), parameters.b, parameters.v});
     std::vector<std::vector<double>> block_sums(images.size(), std::vector<double>(size));
+    const std::int64_t most =
+        local_range(0, blocks_per_replicate(sampling_) * sampling_.replicates, comm_.size()).size();
+    const std::int64_t pieces = between ? (most + blocks_between - 1) / blocks_between : 1;
+    std::int64_t piece = 0;
     for (std::int64_t block = range_.begin; block < range_.end; ++block) {
+      for (; piece + 1 < pieces && block - range_.begin >= (piece + 1) * blocks_between; ++piece)
+        between();
       blocks_->evaluate(block, images, block_sums);
       const auto group =
           static_cast<std::size_t>(groups == 1 ? 0 : block / blocks_per_replicate(sampling_));
       for (std::size_t i = 0; i < images.size(); ++i)
         deposit(i, block_sums[i], group * size, total);
     }
+    for (; piece + 1 < pieces; ++piece) between();  // as often as the ranks that have more blocks
     total.reduce(comm_, state_fingerprint(parameters));
     if (total.poisoned()) throw NumericalError("the population loss or its gradient is not finite");
     return total;
@@ -209,8 +219,9 @@ PopulationLoss::PopulationLoss(PopulationLoss&&) noexcept = default;
 const Shape& PopulationLoss::shape() const { return impl_->shape_; }
 const Activation& PopulationLoss::activation() const { return impl_->activation_; }
 
-LossGradient PopulationLoss::evaluate(const Parameters& parameters) {
-  return impl_->mean(impl_->sums(parameters, 1), 0, 1,
+LossGradient PopulationLoss::evaluate(const Parameters& parameters,
+                                      const std::function<void()>& between) {
+  return impl_->mean(impl_->sums(parameters, 1, between), 0, 1,
                      static_cast<double>(impl_->sampling_.samples));
 }
 

@@ -4,6 +4,7 @@
 #include "headflow/core/error.hpp"
 #include "headflow/run/commands.hpp"
 #include "headflow/run/provenance.hpp"
+#include "headflow/run/watch.hpp"
 
 namespace headflow {
 namespace {
@@ -37,7 +38,11 @@ void require_known_command(const std::vector<std::string>& words) {
 }
 
 std::string footer() {
-  return "Exit codes: 0 finished, 2 bad input, 3 numerical failure, 4 file failure.\n"
+  return "Exit codes: 0 finished, 2 bad input, 3 numerical failure, 4 file failure, 75 stopped "
+         "early "
+         "with a checkpoint: the same command goes on.\n"
+         "Signals: USR1, TERM, INT save and stop, USR2 saves; a file STOP beside the output "
+         "stops.\n"
          "Words that start with -flow_ go to PETSc (-flow_ts_rk_type 3bs, -flow_ts_monitor, "
          "..).\n\n"
          "Keys of the input file (TOML):\n\n" +
@@ -75,7 +80,15 @@ Command read_command_line(int argc, char** argv, bool root) {
   };
   CLI::App* run = app.add_subcommand("run", "compute what the input describes");
   add_input(run);
-  run->add_flag("--force", command.force, "replace an existing output file");
+  const auto* force =
+      run->add_flag("--force", command.force, "begin anew and replace an existing output file");
+  const auto* restart = run->add_option(
+      "--restart", command.restart,
+      "auto (default): go on where a valid checkpoint of the same input exists; none: begin anew; "
+      "or a checkpoint's file");
+  std::string wall_time;
+  run->add_option("--max-walltime", wall_time,
+                  "hh:mm:ss, or auto for Slurm's end time: save and stop in time (exit code 75)");
   CLI::App* check = app.add_subcommand(
       "check", "validate the input, print it resolved, memory and cost; run nothing");
   add_input(check);
@@ -90,6 +103,8 @@ Command read_command_line(int argc, char** argv, bool root) {
     if (root) app.exit(error);
     return command;
   }
+  command.wall_seconds = wall_seconds_of(wall_time);
+  if (force->count() > 0 && restart->count() == 0) command.restart = "none";
   command.kind = run->parsed()     ? Command::Kind::run
                  : check->parsed() ? Command::Kind::check
                                    : Command::Kind::info;

@@ -2,51 +2,62 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cmath>
+#include <utility>
+#include <vector>
 
 namespace headflow {
+namespace {
 
-void Comparison::sgd(const SgdRecord& record) {
-  const auto found = flow_.find(record.time);
-  if (found == flow_.end() || record.steps == 0) return;
-  ++times_;
-  replicas_ = static_cast<std::int64_t>(record.replicas.size());
-  const auto count = static_cast<double>(replicas_);
-  const auto compare = [&](Deviation& deviation, auto&& value) {
-    double mean = 0;
-    double variance = 0;
-    for (const SgdState& state : record.replicas) mean += value(state) / count;
-    for (const SgdState& state : record.replicas)
-      variance += (value(state) - mean) * (value(state) - mean) / (count - 1);
-    const double size = std::abs(mean - value(found->second));
-    if (size > deviation.size) {
-      deviation.size = size;
-      deviation.time = record.time;
-    }
-    deviation.variance += variance;
-    deviation.count += 1;
-  };
-  compare(loss_, [](const State& state) { return state.loss.mean.loss; });
-  const auto compare_entries = [&](Deviation& deviation, Matrix OrderParameters::*matrix) {
-    const Matrix& entries = found->second.order.*matrix;
-    for (Eigen::Index i = 0; i < entries.size(); ++i)
-      compare(deviation, [&](const State& state) { return (state.order.*matrix).data()[i]; });
-  };
-  compare_entries(m_, &OrderParameters::m);
-  compare_entries(q_, &OrderParameters::q);
+const std::vector<double>& data_of(const DataGroup& group, const std::string& name) {
+  return std::find_if(group.variables.begin(), group.variables.end(),
+                      [&](const Variable& v) { return v.name == name; })
+      ->data;
 }
 
-std::string Comparison::text() const {
-  if (times_ == 0) return "";
+/// Pairs of indices of the same time, t = 0 left out.
+std::vector<std::pair<std::size_t, std::size_t>> common_times(const std::vector<double>& flow,
+                                                              const std::vector<double>& sgd) {
+  std::vector<std::pair<std::size_t, std::size_t>> common;
+  for (std::size_t i = 0; i < sgd.size(); ++i) {
+    const auto found = std::lower_bound(flow.begin(), flow.end(), sgd[i]);
+    if (sgd[i] > 0 && found != flow.end() && *found == sgd[i])
+      common.emplace_back(found - flow.begin(), i);
+  }
+  return common;
+}
+
+}  // namespace
+
+std::string compare_with_flow(const DataGroup& flow, const DataGroup& sgd) {
+  const auto& times = sgd.dimensions[0].values;
+  const auto common = common_times(flow.dimensions[0].values, times);
+  const std::size_t replicas = sgd.dimensions[1].values.size();
+  if (common.empty()) return "";
   std::string text =
-      fmt::format("largest deviation of SGD from the flow at {} common times\n", times_);
-  for (const auto& [name, deviation] :
-       {std::pair{"loss", &loss_}, std::pair{"m", &m_}, std::pair{"q", &q_}}) {
-    text += fmt::format("  {:<5} {:.4f} at t = {:.4g}", name, deviation->size, deviation->time);
-    if (replicas_ > 1) {
-      const double spread = std::sqrt(deviation->variance / deviation->count);
-      text += fmt::format(", {:.1f} times the spread {:.2g} of {} replicas",
-                          deviation->size / spread, spread, replicas_);
+      fmt::format("largest deviation of SGD from the flow at {} common times\n", common.size());
+  for (const std::string name : {"loss", "m", "q"}) {
+    const auto& line = data_of(flow, name);
+    const auto& mean = data_of(sgd, name + "_mean");
+    const auto& deviation = data_of(sgd, name + "_std");
+    const std::size_t entries = mean.size() / times.size();
+    double largest = 0;
+    double when = 0;
+    double variance = 0;
+    for (const auto& [i, j] : common)
+      for (std::size_t k = 0; k < entries; ++k) {
+        const double size = std::abs(mean[j * entries + k] - line[i * entries + k]);
+        variance += deviation[j * entries + k] * deviation[j * entries + k];
+        if (size < largest) continue;
+        largest = size;
+        when = times[j];
+      }
+    text += fmt::format("  {:<5} {:.4f} at t = {:.4g}", name, largest, when);
+    if (replicas > 1) {
+      const double spread = std::sqrt(variance / static_cast<double>(common.size() * entries));
+      text += fmt::format(", {:.1f} times the spread {:.2g} of {} replicas", largest / spread,
+                          spread, replicas);
     }
     text += "\n";
   }

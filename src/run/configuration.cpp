@@ -336,6 +336,8 @@ Configuration read_configuration(const Communicator& comm, const InputRequest& r
                               .sgd = {},
                               .output = *keys.output.file,
                               .output_every = keys.output.every,
+                              .checkpoint_every = keys.output.checkpoint_every,
+                              .checkpoints_kept = static_cast<int>(keys.output.checkpoints_kept),
                               .resolved = to_toml(keys)};
   configuration.sgd = sgd_of(keys.sgd, sgd_steps, shape, configuration.activation,
                              configuration.prior, keys.start.seed);

@@ -145,6 +145,10 @@ void visit(OutputKeys& keys, KeyVisitor& visitor) {
               keys.file);
   visitor.key({"every", "seconds of wall time between updates of the file"}, keys.every,
               at_least_zero);
+  visitor.key({"checkpoint_every", "seconds of wall time between checkpoints"},
+              keys.checkpoint_every, at_least_zero);
+  visitor.key({"checkpoints_kept", "how many FILE.checkpoint-N.h5 there are, written in turn"},
+              keys.checkpoints_kept, {.least = 1, .most = 100});
 }
 
 }  // namespace

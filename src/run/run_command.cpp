@@ -3,17 +3,24 @@
 #include <chrono>
 #include <cmath>
 #include <cstdio>
+#include <filesystem>
+#include <utility>
 
 #include "headflow/core/petsc.hpp"
+#include "headflow/core/signals.hpp"
 #include "headflow/run/commands.hpp"
 #include "headflow/run/comparison.hpp"
 #include "headflow/run/output_file.hpp"
 #include "headflow/run/progress.hpp"
 #include "headflow/run/provenance.hpp"
+#include "headflow/run/restart.hpp"
 #include "headflow/run/series.hpp"
+#include "headflow/run/watch.hpp"
 
 namespace headflow {
 namespace {
+
+namespace fs = std::filesystem;
 
 std::string time_or_never(double t) {
   return std::isnan(t) ? "not reached" : fmt::format("t = {:.4g}", t);
@@ -32,45 +39,77 @@ class Stopwatch {
 /// One run: its output file and the computations that fill it, one after the other.
 class Run {
  public:
-  Run(const Communicator& comm, const Configuration& configuration, const Command& command)
+  Run(const Communicator& comm, const Configuration& configuration, const Command& command,
+      Checkpoints& checkpoints, const std::optional<Checkpoint>& from)
       : comm_(comm),
         configuration_(configuration),
+        checkpoints_(checkpoints),
+        from_(from),
         loss_(comm, configuration.shape, configuration.activation, configuration.signal(),
               configuration.sampling, configuration.flow && configuration.flow->kappa > 0),
         file_(comm, configuration.output, configuration.output_every,
               {{"title", "learning of the single-location attention model"},
                {"program", "headflow"},
                {"version", version_text()},
-               {"source", "arXiv:2603.03993"}}) {
+               {"source", "arXiv:2603.03993"}}),
+        watch_(comm, {.checkpoint_every = configuration.checkpoint_every,
+                      .wall_seconds = command.wall_seconds,
+                      .stop_file = fs::path(configuration.output).replace_filename("STOP")}) {
     const Matrix& S = configuration.start.spike_factor;
     spike_gram_ = S * S.transpose();
-    for (const auto& [name, text] : provenance(comm, command.command_line, configuration.resolved))
-      file_.provenance(name, text);
-    file_.provenance("restarted_from", configuration.restarted_from);
+    auto texts = provenance(comm, command.command_line, configuration.resolved);
+    texts["restarted_from"] = configuration.restarted_from;
+    texts["runs"] = from ? from->file->text("provenance/runs") + "\n" : "";
+    texts["runs"] += fmt::format("{} {} {} ranks", texts["run_id"], texts["started"], comm.size());
+    for (const auto& [name, text] : texts) file_.provenance(name, text);
   }
 
-  void run() {
+  ExitCode run() {
+    bool finished = true;
     try {
-      if (configuration_.flow) flow();
-      if (configuration_.sgd) sgd();
+      if (configuration_.flow) finished = flow();
+      if (configuration_.sgd && finished) finished = sgd();
     } catch (const NumericalError& error) {
-      finish("stopped", error.what());  // what there is so far
+      file_.provenance("stopped", error.what());  // what there is so far
+      file_.write();
       throw;
     }
-    finish("finished", comm_.broadcast(utc_now()));
-    if (comm_.root()) fmt::print("finished: {}\n", configuration_.output);
+    file_.provenance(finished ? "finished" : "stopped", comm_.broadcast(utc_now()));
+    file_.write();
+    if (finished) write_checkpoint();
+    if (comm_.root() && finished) fmt::print("finished: {}\n", configuration_.output);
+    if (comm_.root() && !finished)
+      fmt::print("stopped early ({}), state saved: the same command goes on from there\n",
+                 watch_.reason());
+    return finished ? ExitCode::finished : ExitCode::stopped_early;
   }
 
  private:
-  void finish(const std::string& how, const std::string& text) {
-    file_.provenance(how, text);
-    file_.write();
+  void write_checkpoint() {
+    const Stopwatch watch;
+    DataFile content = file_.content();
+    for (const auto* state : {&flow_state_, &sgd_state_})
+      if (!state->variables.empty()) content.groups.push_back(*state);
+    checkpoints_.write(std::move(content));
+    watch_.saved(watch.seconds());
   }
 
-  void flow() {
+  /// Asks the watch; what is saved in answer goes into a checkpoint.
+  Request poll() {
+    request_ = watch_.poll();
+    return request_;
+  }
+
+  bool flow() {
     const FlowOptions& options = *configuration_.flow;
-    FlowSeries series(file_.add_group("flow"), configuration_.shape, spike_gram_,
-                      options.split_threshold);
+    DataGroup& group = file_.add_group("flow");
+    FlowSeries series(group, configuration_.shape, spike_gram_, options.split_threshold);
+    const Snapshot from = from_ ? from_->snapshot("flow_state") : Snapshot();
+    if (!from.empty()) {
+      require_later("flow", options.end_time, from.number("t"));
+      from_->read_series(group, from.number("t"));
+      file_.write();
+    }
     ProgressPrinter progress(comm_.root(), options.end_time);
     const Stopwatch watch;
     FlowRecord last;
@@ -81,16 +120,34 @@ class Run {
              [&](const FlowRecord& record, const Stages& known) {
                series.append(record, known);
                file_.update();
-               comparison_.flow(record);
                last = record;
                stages = known;
              },
-         .progress = [&](const FlowProgress& p) { progress.update(p.time, p.loss, p.steps); }});
-    if (!comm_.root()) return;
+         .progress = [&](const FlowProgress& p) { progress.update(p.time, p.loss, p.steps); },
+         .poll = [&] { return poll(); },
+         .save =
+             [&](const Snapshot& snapshot) {
+               flow_state_ = state_group("flow_state", snapshot);
+               if (std::exchange(request_, Request::none) != Request::none) write_checkpoint();
+             },
+         .interrupt =
+             [&] {
+               request_ = Request::stop;  // for the save that answers an Interrupt
+               watch_.interrupt();
+               request_ = Request::none;
+             }},
+        from);
+    if (comm_.root()) print_flow(summary, last, stages, watch.seconds());
+    return summary.end != FlowEnd::requested;
+  }
+
+  void print_flow(const FlowSummary& summary, const FlowRecord& last, const Stages& stages,
+                  double seconds) const {
+    const char* ends[] = {"end time", "gradient norm under its tolerance", "asked to stop"};
     fmt::print("flow: t = {:g} ({}), {} steps, {} rejected, {} right-hand sides, {:.2f} s\n",
-               summary.time,
-               summary.stopped_early ? "gradient norm under its tolerance" : "end time",
-               summary.steps, summary.rejected_steps, summary.right_hand_sides, watch.seconds());
+               summary.time, ends[static_cast<int>(summary.end)], summary.steps,
+               summary.rejected_steps, summary.right_hand_sides, seconds);
+    if (last.parameters.K.size() == 0) return;  // nothing was recorded since the restart
     fmt::print("loss {:.6f} +- {:.1g}, gradient norm {:.3g}\n", last.loss.mean.loss,
                last.loss.loss_stderr, last.loss.gradient_norm);
     fmt::print("heads align at half their plateau: {}\n", time_or_never(stages.alignment_time));
@@ -98,35 +155,76 @@ class Run {
       fmt::print("heads split along feature {}: {}\n", f + 1, time_or_never(stages.split_time[f]));
   }
 
-  void sgd() {
+  /// What is already computed cannot be taken back.
+  static void require_later(const char* section, double end, double reached) {
+    if (end < reached)
+      throw InputError(fmt::format("{}.end_time = {} is before the checkpoint, at t = {}", section,
+                                   end, reached));
+  }
+
+  bool sgd() {
     const auto& [problem, options] = *configuration_.sgd;
     if (configuration_.flow && configuration_.flow->resample > 0)
       loss_.resample(0);  // the flow has gone on to other samples
-    SgdSeries series(file_.add_group("sgd"), configuration_.shape, spike_gram_, options.replicas);
+    DataGroup& group = file_.add_group("sgd");
+    SgdSeries series(group, configuration_.shape, spike_gram_, options.replicas);
+    const std::optional<SgdSource> from = saved_sgd(group);
     ProgressPrinter progress(comm_.root(), problem.time(options.output_steps.back()));
     const Stopwatch watch;
     SgdRecord last;
-    run_sgd(comm_, problem, configuration_.start, options, loss_,
-            {.record =
-                 [&](const SgdRecord& record) {
-                   series.append(record);
-                   file_.update();
-                   comparison_.sgd(record);
-                   last = record;
-                 },
-             .weights =
-                 [&](const SgdRecord& record, const SgdWeights& weights) {
-                   DataFile content = file_.content();
-                   content.groups = {
-                       weights_group(configuration_.shape, problem.dimension, record, weights)};
-                   write_data_file(comm_, configuration_.weights_file(record.steps), content);
-                 },
-             .progress = [&](const SgdProgress& p) { progress.update(p.time, p.loss, p.steps); }});
-    if (comm_.root()) print_sgd(problem, last, watch.seconds());
+    const bool finished = run_sgd(
+        comm_, problem, configuration_.start, options, loss_,
+        {.record =
+             [&](const SgdRecord& record) {
+               series.append(record);
+               file_.update();
+               last = record;
+             },
+         .weights =
+             [&](const SgdRecord& record, const SgdWeights& weights) {
+               DataFile content = file_.content();
+               content.groups = {
+                   weights_group(configuration_.shape, problem.dimension, record, weights)};
+               write_data_file(comm_, configuration_.weights_file(record.steps), content);
+             },
+         .progress = [&](const SgdProgress& p) { progress.update(p.time, p.loss, p.steps); },
+         .poll = [&] { return poll(); },
+         .save =
+             [&](const SgdSaved& saved) {
+               sgd_state_ = sgd_state_group(configuration_.shape, problem.dimension,
+                                            options.replicas, saved);
+               if (std::exchange(request_, Request::none) != Request::none) write_checkpoint();
+             }},
+        from ? &*from : nullptr);
+    if (comm_.root()) print_sgd(problem, options, last, watch.seconds());
+    if (comm_.root() && finished && configuration_.flow)
+      fmt::print("{}", compare_with_flow(file_.content().groups[0], group));
+    return finished;
   }
 
-  void print_sgd(const SgdProblem& problem, const SgdRecord& last, double seconds) const {
-    const auto replicas = static_cast<double>(last.replicas.size());
+  std::optional<SgdSource> saved_sgd(DataGroup& group) {
+    const Snapshot numbers = from_ ? from_->snapshot("sgd_state") : Snapshot();
+    if (numbers.empty()) return std::nullopt;
+    const auto& [problem, options] = *configuration_.sgd;
+    const auto step = static_cast<std::int64_t>(numbers.number("step"));
+    require_later("sgd", problem.time(options.output_steps.back()), problem.time(step));
+    from_->read_series(group, problem.time(step));
+    file_.write();
+    const auto H = static_cast<std::size_t>(problem.shape.heads);
+    const auto D = static_cast<std::size_t>(problem.dimension);
+    return SgdSource{
+        numbers, [this, H, D](std::int64_t replica) {
+          const Numbers k = from_->file->numbers(
+              "sgd_state/k", {{static_cast<std::size_t>(replica), 0, 0}, {1, H, D}});
+          return Matrix(Eigen::Map<const Matrix>(k.data.data(), static_cast<Eigen::Index>(H),
+                                                 static_cast<Eigen::Index>(D)));
+        }};
+  }
+
+  void print_sgd(const SgdProblem& problem, const SgdOptions& options, const SgdRecord& last,
+                 double seconds) const {
+    if (last.replicas.empty()) return;  // nothing was recorded since the restart
+    const auto replicas = static_cast<double>(options.replicas);
     double loss = 0;
     for (const SgdState& state : last.replicas) loss += state.loss.mean.loss / replicas;
     fmt::print("sgd: t = {:g}, {} steps of {} sequences in D = {}, kappa = {:.3g}, {} replica{}\n",
@@ -134,26 +232,37 @@ class Run {
                last.replicas.size(), replicas > 1 ? "s" : "");
     fmt::print("loss {:.6f}, {:.4g} sequences in {:.2f} s: {:.2f} us each\n", loss,
                replicas * last.sequences, seconds, 1e6 * seconds / (replicas * last.sequences));
-    fmt::print("{}", comparison_.text());
   }
 
   const Communicator& comm_;
   const Configuration& configuration_;
+  Checkpoints& checkpoints_;
+  const std::optional<Checkpoint>& from_;
   PopulationLoss loss_;
   OutputFile file_;
+  Watch watch_;
   Matrix spike_gram_;
-  Comparison comparison_;
+  DataGroup flow_state_, sgd_state_;  // as last saved
+  Request request_ = Request::none;   // what the next save answers
 };
 
 }  // namespace
 
-void run(const Communicator& comm, const Command& command) {
+ExitCode run(const Communicator& comm, const Command& command) {
   const Configuration configuration = read_configuration(comm, command.request);
-  for (const auto& file : configuration.files())
-    require_writable_output(comm, file, command.request.input, command.force);
+  Checkpoints checkpoints(comm, configuration.output, configuration.checkpoints_kept);
+  const auto from = find_restart(comm, command, configuration, checkpoints);
+  if (from && already_finished(comm, *from, configuration)) {
+    if (comm.root())
+      fmt::print("finished already: {} (--force computes it again)\n", configuration.output);
+    return ExitCode::finished;
+  }
   const PetscSession petsc(command.petsc_options);
   if (!configuration.flow) require_petsc_options_used("flow_");
-  Run(comm, configuration, command).run();
+  install_signal_handlers();
+  if (from && comm.root())
+    fmt::print("going on from {} ({})\n", from->path, from->file->attributes()["checkpoint"]);
+  return Run(comm, configuration, command, checkpoints, from).run();
 }
 
 }  // namespace headflow

@@ -6,6 +6,8 @@
 #include <cmath>
 #include <limits>
 
+#include "headflow/run/checkpoints.hpp"
+
 namespace headflow {
 namespace {
 
@@ -209,25 +211,36 @@ void SgdSeries::append(const SgdRecord& record) {
   append_to(group_, "sequences_per_second", {record.sequences_per_second});
 }
 
+namespace {
+
+std::pair<std::size_t, std::size_t> slab_of(IndexRange range) {
+  return {static_cast<std::size_t>(range.begin), static_cast<std::size_t>(range.size())};
+}
+
+/// A group with axes of replicas, heads and coordinates and the weights k.
+void add_weights(DataGroup& group, const Shape& shape, std::int64_t dimension,
+                 std::int64_t replicas, const SgdWeights& weights) {
+  group.dimensions.push_back(counted("replica", replicas, "independent run"));
+  group.dimensions.push_back(counted("head", shape.heads, "head h"));
+  group.dimensions.push_back(
+      counted("coordinate", dimension, "coordinate of the tokens' space R^D"));
+  const auto [first_replica, replica_count] = slab_of(weights.replicas);
+  const auto [first, count] = slab_of(weights.coordinates);
+  add_variable(group, "k", {"replica", "head", "coordinate"}, "weights of the heads", weights.k);
+  group.variables.back().slab = {{first_replica, 0, first},
+                                 {replica_count, static_cast<std::size_t>(shape.heads), count}};
+}
+
+}  // namespace
+
 DataGroup weights_group(const Shape& shape, std::int64_t dimension, const SgdRecord& record,
                         const SgdWeights& weights) {
-  const auto heads = static_cast<std::size_t>(shape.heads);
-  const auto slab = [](IndexRange range) {
-    return std::pair{static_cast<std::size_t>(range.begin), static_cast<std::size_t>(range.size())};
-  };
   DataGroup group{.name = "sgd", .dimensions = {}, .variables = {}};
-  group.dimensions = {
-      counted("replica", static_cast<std::int64_t>(record.replicas.size()), "independent run"),
-      counted("head", shape.heads, "head h"), counted("feature", shape.features, "feature f"),
-      counted("coordinate", dimension, "coordinate of the tokens' space R^D")};
-  const auto [replica, replicas] = slab(weights.replicas);
-  const auto [first, count] = slab(weights.coordinates);
-  add_variable(group, "k", {"replica", "head", "coordinate"}, "weights of the heads", weights.k);
-  group.variables.back().slab = {{replica, 0, first}, {replicas, heads, count}};
-  const auto [spike_first, spike_count] = slab(weights.spike_coordinates);
+  add_weights(group, shape, dimension, static_cast<std::int64_t>(record.replicas.size()), weights);
+  group.dimensions.push_back(counted("feature", shape.features, "feature f"));
+  const auto [first, count] = slab_of(weights.spike_coordinates);
   add_variable(group, "spikes", {"feature", "coordinate"}, "spikes k*", weights.spikes);
-  group.variables.back().slab = {{0, spike_first},
-                                 {static_cast<std::size_t>(shape.features), spike_count}};
+  group.variables.back().slab = {{0, first}, {static_cast<std::size_t>(shape.features), count}};
   add_variable(group, "b", {"replica", "head"}, "bias of the head");
   add_variable(group, "v", {"replica"}, "scale of the attention");
   for (const SgdState& state : record.replicas) {
@@ -236,6 +249,13 @@ DataGroup weights_group(const Shape& shape, std::int64_t dimension, const SgdRec
   }
   add_variable(group, "time", {}, "time t = learning rate * steps", {record.time});
   add_variable(group, "steps", {}, "steps of SGD", {static_cast<double>(record.steps)});
+  return group;
+}
+
+DataGroup sgd_state_group(const Shape& shape, std::int64_t dimension, std::int64_t replicas,
+                          const SgdSaved& saved) {
+  DataGroup group = state_group("sgd_state", saved.numbers);
+  add_weights(group, shape, dimension, replicas, saved.weights);
   return group;
 }
 

@@ -73,13 +73,19 @@ void DirectSgd::copy_to_single(const Matrix& rows, const TileLayout& layout,
 
 SgdReplica DirectSgd::replica(std::uint32_t number) const {
   SgdReplica replica{.number = number,
-                     .k = first_k_,
+                     .k = {},
                      .b = first_.b,
                      .v = first_.v,
                      .k_single = {},
                      .batch_loss = std::numeric_limits<double>::quiet_NaN()};
-  copy_to_single(replica.k, kernel_.heads_layout(), replica.k_single);
+  set_weights(replica, first_k_, 0);
   return replica;
+}
+
+void DirectSgd::set_weights(SgdReplica& replica, Matrix k, std::int64_t steps) const {
+  replica.k = std::move(k);
+  replica.steps = steps;
+  copy_to_single(replica.k, kernel_.heads_layout(), replica.k_single);
 }
 
 void DirectSgd::project(std::uint32_t replica, std::int64_t step, std::int64_t sequence,

@@ -42,18 +42,30 @@ class Ensemble {
       runs_.push_back({sgd_.replica(static_cast<std::uint32_t>(number)), 0, {}});
   }
 
-  void run() {
-    std::int64_t before = 0;
+  bool run(const SgdSource* from) {
+    if (from != nullptr) restore(*from);
     for (const std::int64_t step : options_.output_steps) {
-      const auto begin = Clock::now();
-      for (auto& run : runs_) advance(run, step);
-      const double seconds = std::chrono::duration<double>(Clock::now() - begin).count();
-      const SgdRecord record = gather(before, step, seconds);
+      if (step < step_ || (step == step_ && from != nullptr)) continue;
+      while (step_ < step) {
+        advance_all(std::min(step, step_ + chunk_));
+        // At the output itself the state is saved after its record.
+        const Request request = step_ < step ? observer_.poll() : Request::none;
+        if (request != Request::none) save();
+        if (request == Request::stop) return false;
+      }
+      const SgdRecord record = gather();
       observer_.record(record);
       if (std::binary_search(options_.weight_steps.begin(), options_.weight_steps.end(), step))
         observer_.weights(record, weights());
-      before = step;
+      last_output_ = step;
+      seconds_ = 0;
+      for (auto& run : runs_) run.loss_sum = 0;
+      const bool last = step == options_.output_steps.back();
+      const Request request = observer_.poll();
+      if (last || request != Request::none) save();
+      if (!last && request == Request::stop) return false;
     }
+    return true;
   }
 
  private:
@@ -63,8 +75,20 @@ class Ensemble {
     std::string failure;
   };
 
+  /// All replicas to `step`; then the next stretch is chosen to take about a second.
+  void advance_all(std::int64_t step) {
+    const auto begin = Clock::now();
+    for (auto& run : runs_) advance(run, step);
+    agree_on_failures();
+    const double seconds = std::chrono::duration<double>(Clock::now() - begin).count();
+    seconds_ += seconds;
+    const double wanted =
+        std::clamp(static_cast<double>(step - step_) / std::max(seconds, 1e-6), 1.0, 1e9);
+    step_ = step;
+    chunk_ = world_.max(world_.root() ? static_cast<std::int64_t>(wanted) : 0);
+  }
+
   void advance(Run& run, std::int64_t step) {
-    run.loss_sum = 0;
     while (run.failure.empty() && run.replica.steps < step) {
       const std::int64_t good = run.replica.steps;
       try {
@@ -97,49 +121,88 @@ class Ensemble {
     throw NumericalError(world_.broadcast(message, rank));
   }
 
-  /// Everything about all replicas on every rank. The numbers travel as integers, zero but from one
-  /// rank, so that their sum keeps every bit.
-  SgdRecord gather(std::int64_t before, std::int64_t step, double seconds) {
-    agree_on_failures();
-    const SgdProblem& problem = sgd_.problem();
-    const auto K_size = static_cast<std::size_t>(start_.parameters.K.size());
-    const auto heads = static_cast<std::size_t>(problem.shape.heads);
-    const std::size_t size = K_size + heads + 2;
+  /// `size` numbers for each replica, those that `values` gives of a run, on every rank. They
+  /// travel as integers, zero but from one rank, so that their sum keeps every bit.
+  std::vector<double> of_all(std::size_t size, auto&& values) {
     std::vector<std::int64_t> numbers(size * static_cast<std::size_t>(options_.replicas), 0);
     for (const auto& run : runs_) {
       if (!comm_.root()) break;
-      const Parameters parameters = sgd_.parameters(run.replica);
-      std::vector<double> values(parameters.K.data(), parameters.K.data() + K_size);
-      values.insert(values.end(), parameters.b.begin(), parameters.b.end());
-      values.push_back(parameters.v);
-      values.push_back(step > before ? run.loss_sum / static_cast<double>(step - before)
-                                     : run.replica.batch_loss);
-      std::transform(values.begin(), values.end(),
+      const std::vector<double> mine = values(run);
+      std::transform(mine.begin(), mine.end(),
                      numbers.begin() + static_cast<std::ptrdiff_t>(size * run.replica.number),
                      [](double x) { return std::bit_cast<std::int64_t>(x); });
     }
     world_.sum(numbers);
+    std::vector<double> all(numbers.size());
+    std::transform(numbers.begin(), numbers.end(), all.begin(),
+                   [](std::int64_t x) { return std::bit_cast<double>(x); });
+    return all;
+  }
 
-    const double seen = static_cast<double>(step) * static_cast<double>(problem.batch);
-    SgdRecord record{.time = problem.time(step),
-                     .steps = step,
-                     .sequences = seen,
+  SgdRecord gather() {
+    const SgdProblem& problem = sgd_.problem();
+    const auto steps = static_cast<double>(step_ - last_output_);
+    const auto K_size = static_cast<std::size_t>(start_.parameters.K.size());
+    const std::size_t size = K_size + static_cast<std::size_t>(problem.shape.heads) + 2;
+    const std::vector<double> all = of_all(size, [&](const Run& run) {
+      const Parameters parameters = sgd_.parameters(run.replica);
+      std::vector<double> values(parameters.K.data(), parameters.K.data() + K_size);
+      values.insert(values.end(), parameters.b.begin(), parameters.b.end());
+      values.push_back(parameters.v);
+      values.push_back(steps > 0 ? run.loss_sum / steps : run.replica.batch_loss);
+      return values;
+    });
+    SgdRecord record{.time = problem.time(step_),
+                     .steps = step_,
+                     .sequences = static_cast<double>(step_) * static_cast<double>(problem.batch),
                      .sequences_per_second = std::numeric_limits<double>::quiet_NaN(),
                      .replicas = {}};
-    if (step > before)
-      record.sequences_per_second = static_cast<double>(step - before) *
-                                    static_cast<double>(problem.batch * options_.replicas) /
-                                    seconds;
+    if (steps > 0)
+      record.sequences_per_second =
+          steps * static_cast<double>(problem.batch * options_.replicas) / seconds_;
+    const double* next = all.data();
     for (std::int64_t replica = 0; replica < options_.replicas; ++replica) {
-      const std::int64_t* next = &numbers[size * static_cast<std::size_t>(replica)];
-      const auto value = [&] { return std::bit_cast<double>(*next++); };
       Parameters parameters = start_.parameters;
-      for (double& x : parameters.K.reshaped<Eigen::RowMajor>()) x = value();
-      for (double& x : parameters.b) x = value();
-      parameters.v = value();
-      record.replicas.push_back({loss_.state(parameters, start_.spike_factor), value()});
+      for (double& x : parameters.K.reshaped<Eigen::RowMajor>()) x = *next++;
+      for (double& x : parameters.b) x = *next++;
+      parameters.v = *next++;
+      record.replicas.push_back({loss_.state(parameters, start_.spike_factor), *next++});
     }
     return record;
+  }
+
+  void save() {
+    SgdSaved saved{.numbers = {}, .weights = weights()};
+    saved.weights.spikes.clear();
+    saved.numbers.put("step", static_cast<double>(step_));
+    saved.numbers.put("last_output", static_cast<double>(last_output_));
+    saved.numbers.put(
+        "replica_numbers", of_all(replica_size(), [](const Run& run) {
+          std::vector<double> values(run.replica.b.begin(), run.replica.b.end());
+          values.insert(values.end(), {run.replica.v, run.replica.batch_loss, run.loss_sum});
+          return values;
+        }));
+    observer_.save(saved);
+  }
+
+  void restore(const SgdSource& from) {
+    step_ = static_cast<std::int64_t>(from.numbers.number("step"));
+    last_output_ = static_cast<std::int64_t>(from.numbers.number("last_output"));
+    const auto& all = from.numbers.list("replica_numbers");
+    if (all.size() != replica_size() * static_cast<std::size_t>(options_.replicas))
+      throw FileError("the saved state has another number of replicas");
+    for (auto& run : runs_) {
+      const double* next = &all[replica_size() * run.replica.number];
+      for (double& b : run.replica.b) b = *next++;
+      run.replica.v = *next++;
+      run.replica.batch_loss = *next++;
+      run.loss_sum = *next++;
+      sgd_.set_weights(run.replica, from.weights(run.replica.number), step_);
+    }
+  }
+
+  std::size_t replica_size() const {
+    return static_cast<std::size_t>(sgd_.problem().shape.heads) + 3;
   }
 
   SgdWeights weights() const {
@@ -168,6 +231,10 @@ class Ensemble {
   PopulationLoss& loss_;
   const SgdObserver& observer_;
   std::vector<Run> runs_;
+  std::int64_t step_ = 0;
+  std::int64_t last_output_ = 0;
+  std::int64_t chunk_ = 1;  // steps until the next poll
+  double seconds_ = 0;      // since the last output
 };
 
 }  // namespace
@@ -186,9 +253,10 @@ int replica_groups(int ranks, std::int64_t replicas, std::int64_t batch) {
   return best;
 }
 
-void run_sgd(const Communicator& comm, const SgdProblem& problem, const Start& start,
-             const SgdOptions& options, PopulationLoss& loss, const SgdObserver& observer) {
-  Ensemble(comm, problem, start, options, loss, observer).run();
+bool run_sgd(const Communicator& comm, const SgdProblem& problem, const Start& start,
+             const SgdOptions& options, PopulationLoss& loss, const SgdObserver& observer,
+             const SgdSource* from) {
+  return Ensemble(comm, problem, start, options, loss, observer).run(from);
 }
 
 }  // namespace headflow

@@ -239,7 +239,7 @@ TEST(Flow, stopsWhereTheGradientVanishes) {
   FlowOptions options = options_to(1000, 10);
   options.stop_gradient_norm = 1e-3;
   const auto result = run(world(), BayesSoftmax{}, noisy_start(shape, 0.1, 1, 1), options, small());
-  EXPECT_TRUE(result.summary.stopped_early);
+  EXPECT_EQ(result.summary.end, FlowEnd::small_gradient);
   EXPECT_LT(result.summary.time, 900);
   EXPECT_EQ(result.records.back().time, result.summary.time);
   EXPECT_LT(result.records.back().loss.gradient_norm, 2e-3);

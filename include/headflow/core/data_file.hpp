@@ -56,7 +56,9 @@ struct DataFile {
 /// alone beforehand. The file appears under its name only when it is complete (temporary name,
 /// fsync, rename): whenever the program is killed, `path` is either the file of before or the new
 /// one. Collective. Throws FileError.
-void write_data_file(const Communicator& comm, const std::string& path, const DataFile& content);
+/// `sealed` appends a seal (seal.hpp).
+void write_data_file(const Communicator& comm, const std::string& path, const DataFile& content,
+                     bool sealed = false);
 
 /// Numbers read back, with their shape.
 struct Numbers {
@@ -75,6 +77,8 @@ class DataReader {
 
   bool has(const std::string& name) const;
   Numbers numbers(const std::string& name) const;
+  /// A part of a dataset; the shape is that of the part.
+  Numbers numbers(const std::string& name, const Slab& part) const;
   std::string text(const std::string& name) const;
   /// Text attributes of the root.
   std::map<std::string, std::string> attributes() const;

@@ -4,8 +4,14 @@
 
 namespace headflow {
 
-/// What the program tells the shell; 75 is reserved for "stopped early, resubmit".
-enum class ExitCode { finished = 0, bad_input = 2, numerical_failure = 3, file_failure = 4 };
+/// What the program tells the shell; 75 means resubmit.
+enum class ExitCode {
+  finished = 0,
+  bad_input = 2,
+  numerical_failure = 3,
+  file_failure = 4,
+  stopped_early = 75
+};
 
 /// An error that ends the run: one message for the user and the exit code that goes with it.
 class Error : public std::runtime_error {

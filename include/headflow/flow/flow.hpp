@@ -34,20 +34,31 @@ struct FlowProgress {
   std::int64_t steps = 0;
 };
 
+enum class FlowEnd { end_time, small_gradient, requested };
+
 struct FlowSummary {
   double time = 0;  ///< reached: end_time, or where the gradient norm fell under its tolerance
   std::int64_t steps = 0;
   std::int64_t rejected_steps = 0;
   std::int64_t right_hand_sides = 0;
-  bool stopped_early = false;
+  FlowEnd end = FlowEnd::end_time;
 };
 
-/// What a flow hands out while it runs; all are called on every rank. `stages` comes before each
-/// record with what is known.
+/// What a flow hands out while it runs; all are called on every rank. `poll` comes after each step:
+/// to Request::checkpoint and ::stop the flow answers with `save`, and to the latter it ends. The
+/// state that is saved before the flow ends by itself is the one before its last step: from there a
+/// flow to a later end time goes on as if it had never ended. `interrupt` is called inside long
+/// right-hand sides; an Interrupt thrown there counts as ::stop.
 struct FlowObserver {
   std::function<void(const FlowRecord&, const Stages&)> record;
   std::function<void(const FlowProgress&)> progress = [](const FlowProgress&) {};
+  std::function<Request()> poll = [] { return Request::none; };
+  std::function<void(const Snapshot&)> save = [](const Snapshot&) {};
+  std::function<void()> interrupt = nullptr;
 };
+
+/// Ends a right-hand side; thrown on all ranks alike.
+struct Interrupt {};
 
 /// The gradient flow of the order parameters (Prop. III.2 in the form of theory.md section 5)
 ///   dK/dt = -dE/dK,  db/dt = -dE/db,  dv/dt = -dE/dv
@@ -59,8 +70,10 @@ struct FlowObserver {
 /// must be that of the signal seen through the spikes (Prior::transformed with S'). `mean_theta`
 /// tells whether there is a common direction to align with. Collective; the trajectory has the same
 /// bits on any number of ranks and for any output times.
+/// With `from` it goes on where that state was saved; records until its time are not repeated.
 FlowSummary run_flow(PopulationLoss& loss, const Start& start, const Vector& mean_theta,
-                     const FlowOptions& options, const FlowObserver& observer);
+                     const FlowOptions& options, const FlowObserver& observer,
+                     const Snapshot& from = {});
 
 /// `count` + 1 equally spaced times from 0 to `end`.
 std::vector<double> linear_times(double end, int count);

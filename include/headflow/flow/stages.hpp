@@ -2,6 +2,7 @@
 #include <functional>
 #include <vector>
 
+#include "headflow/core/snapshot.hpp"
 #include "headflow/model/shape.hpp"
 
 namespace headflow {
@@ -28,6 +29,10 @@ class StageFinder {
   /// An accepted step from t0 to t1 with `m_at(t)` for t in [t0, t1].
   void step(double t0, double t1, const std::function<Matrix(double)>& m_at);
   Stages stages() const;
+
+  /// Everything that has been seen, into and out of a saved state.
+  void save(Snapshot& snapshot) const;
+  void restore(const Snapshot& snapshot);
 
  private:
   /// c at equally spaced times of one step: enough to locate a crossing of a level that is known

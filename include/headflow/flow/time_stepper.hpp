@@ -6,6 +6,8 @@
 #include <string>
 #include <vector>
 
+#include "headflow/core/snapshot.hpp"
+
 namespace headflow {
 
 /// An explicit PETSc TS for dy/dt = f(t, y), driven one accepted step at a time. It lives on this
@@ -49,6 +51,13 @@ class TimeStepper {
   /// f as the last stage of the last step had it; what interpolate() and resolve() ask for leaves
   /// no trace here.
   const std::vector<double>& last_slope() const;
+  /// What the next step depends on, as it was before step number steps() (the last one, or the one
+  /// that an exception has ended) or, with `now`, as it is.
+  Snapshot snapshot(bool now) const;
+  /// Goes on where `snapshot` was taken: the steps after it have the same bits.
+  void restore(const Snapshot& snapshot);
+  /// The size that the next step will try.
+  double next_step_size() const;
   /// Forget what is known of f, because f itself has changed (fresh samples).
   void invalidate();
 

@@ -1,4 +1,5 @@
 #pragma once
+#include <functional>
 #include <memory>
 
 #include "headflow/core/mpi.hpp"
@@ -59,7 +60,10 @@ class PopulationLoss {
   /// Loss and gradient at `parameters`, the same on all ranks. Collective. A gradient with respect
   /// to what the activation does not train is zero. Throws NumericalError when a sample's loss is
   /// not finite.
-  LossGradient evaluate(const Parameters& parameters);
+  /// `between` is called on all ranks, in step, about every 2^18 samples of a rank; what it throws
+  /// comes out.
+  LossGradient evaluate(const Parameters& parameters,
+                        const std::function<void()>& between = nullptr);
   /// The same with standard errors. Collective.
   LossStatistics statistics(const Parameters& parameters);
   /// The state with these parameters and its loss; S is the Cholesky factor of the spikes' Gram

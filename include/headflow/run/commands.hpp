@@ -1,7 +1,9 @@
 #pragma once
+#include <limits>
 #include <string>
 #include <vector>
 
+#include "headflow/core/error.hpp"
 #include "headflow/run/configuration.hpp"
 
 namespace headflow {
@@ -12,6 +14,8 @@ struct Command {
   Kind kind = Kind::done;  ///< done: help or version was printed
   InputRequest request;
   bool force = false;
+  std::string restart = "auto";  ///< auto, none, or a checkpoint's path
+  double wall_seconds = std::numeric_limits<double>::infinity();
   std::string file;                        ///< of info
   std::vector<std::string> petsc_options;  ///< words that start with -flow_, and their values
   std::string command_line;
@@ -20,8 +24,9 @@ struct Command {
 /// Reads the command line. Prints help or version on `root`. Throws InputError.
 Command read_command_line(int argc, char** argv, bool root);
 
-/// `headflow run`: the computation, its file and its summary. Collective.
-void run(const Communicator& comm, const Command& command);
+/// `headflow run`: the computation, its file and its summary. Goes on from a checkpoint where there
+/// is one. Collective. Returns finished or stopped_early.
+ExitCode run(const Communicator& comm, const Command& command);
 /// `headflow check`: validates, prints the resolved input and the cost, computes nothing.
 /// Collective.
 void check(const Communicator& comm, const Command& command);

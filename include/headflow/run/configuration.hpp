@@ -33,8 +33,10 @@ struct Configuration {
   Sampling sampling;
   std::optional<FlowOptions> flow;  ///< at least one of these two
   std::optional<SgdConfiguration> sgd;
-  std::string output;    ///< path of the output file
-  double output_every;   ///< seconds between its updates
+  std::string output;       ///< path of the output file
+  double output_every;      ///< seconds between its updates
+  double checkpoint_every;  ///< seconds between checkpoints
+  int checkpoints_kept;
   std::string resolved;  ///< every key with its value, as TOML
 
   /// Paths of the files that the run writes: the output, then those of SGD's weights.

@@ -91,6 +91,8 @@ struct SgdKeys {
 struct OutputKeys {
   std::optional<std::string> file;
   double every = 5;
+  double checkpoint_every = 600;
+  std::int64_t checkpoints_kept = 2;
 };
 
 struct InputKeys {

@@ -36,4 +36,8 @@ class SgdSeries {
 DataGroup weights_group(const Shape& shape, std::int64_t dimension, const SgdRecord& record,
                         const SgdWeights& weights);
 
+/// The group `sgd_state` of a checkpoint: k and the numbers of the replicas.
+DataGroup sgd_state_group(const Shape& shape, std::int64_t dimension, std::int64_t replicas,
+                          const SgdSaved& saved);
+
 }  // namespace headflow

@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "headflow/core/local_range.hpp"
+#include "headflow/core/snapshot.hpp"
 #include "headflow/population/population_loss.hpp"
 #include "headflow/sgd/direct_sgd.hpp"
 
@@ -38,6 +39,19 @@ struct SgdWeights {
   std::vector<double> spikes;    ///< feature, coordinate
 };
 
+/// A state of SGD between two outputs, from which it goes on with the same bits.
+struct SgdSaved {
+  Snapshot numbers;
+  SgdWeights weights;  ///< without the spikes, which the start tells
+};
+
+/// Where a restarted SGD finds its state: what SgdSaved held, and the weights k (H x D) of a
+/// replica.
+struct SgdSource {
+  Snapshot numbers;
+  std::function<Matrix(std::int64_t replica)> weights;
+};
+
 /// How far the replica that is running on this rank is.
 struct SgdProgress {
   double time = 0;
@@ -45,12 +59,16 @@ struct SgdProgress {
   std::int64_t steps = 0;
 };
 
-/// What SGD hands out while it runs; record and weights are called on every rank.
+/// What SGD hands out while it runs; all but progress are called on every rank. `poll` comes about
+/// once a second: to Request::checkpoint and ::stop SGD answers with `save`, and to the latter it
+/// ends; it also saves its end.
 struct SgdObserver {
   std::function<void(const SgdRecord&)> record;
   std::function<void(const SgdRecord&, const SgdWeights&)> weights = [](const SgdRecord&,
                                                                         const SgdWeights&) {};
   std::function<void(const SgdProgress&)> progress = [](const SgdProgress&) {};
+  std::function<Request()> poll = [] { return Request::none; };
+  std::function<void(const SgdSaved&)> save = [](const SgdSaved&) {};
 };
 
 /// How many groups the ranks form so that the busiest rank has the fewest sequences: each group
@@ -61,8 +79,10 @@ int replica_groups(int ranks, std::int64_t replicas, std::int64_t batch);
 /// outputs; its prior is the signal seen through the spikes. Collective on `comm`; all results but
 /// the speed have the same bits on any number of ranks (with Reduction::exact). Throws
 /// NumericalError naming the replica and its last good step when one diverges; records before that
-/// have been handed out.
-void run_sgd(const Communicator& comm, const SgdProblem& problem, const Start& start,
-             const SgdOptions& options, PopulationLoss& loss, const SgdObserver& observer);
+/// have been handed out. With `from` it goes on there; records until then are not repeated. Returns
+/// false when it was asked to stop before its end.
+bool run_sgd(const Communicator& comm, const SgdProblem& problem, const Start& start,
+             const SgdOptions& options, PopulationLoss& loss, const SgdObserver& observer,
+             const SgdSource* from = nullptr);
 
 }  // namespace headflow

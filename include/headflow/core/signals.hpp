@@ -1,0 +1,14 @@
+#pragma once
+
+namespace headflow {
+
+/// The signals of batch systems: SIGUSR1, SIGTERM and SIGINT ask to save and stop, SIGUSR2 to save
+/// and go on; a second SIGINT ends the program at once. Installed after MPI and PETSc have started.
+void install_signal_handlers();
+
+/// What has arrived on this process.
+bool stop_signalled();
+/// The same for SIGUSR2; forgets it.
+bool take_checkpoint_signal();
+
+}  // namespace headflow

@@ -1,0 +1,23 @@
+#pragma once
+#include <optional>
+#include <string>
+
+#include "headflow/run/checkpoints.hpp"
+#include "headflow/run/commands.hpp"
+
+namespace headflow {
+
+/// The checkpoint that the command line and the files ask to go on from, or none. A run that begins
+/// anew may do so: its output may be written, and checkpoints of an earlier one are removed.
+/// Collective. Throws InputError: the input has changed since (with the differences), the output
+/// exists; FileError: there are checkpoints but none is valid.
+std::optional<Checkpoint> find_restart(const Communicator& comm, const Command& command,
+                                       const Configuration& configuration,
+                                       Checkpoints& checkpoints);
+
+/// Whether nothing is left to do: the checkpoint is of a finished run of this very input, and its
+/// output is there. Collective.
+bool already_finished(const Communicator& comm, const Checkpoint& checkpoint,
+                      const Configuration& configuration);
+
+}  // namespace headflow

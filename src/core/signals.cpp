@@ -1,0 +1,40 @@
+#include "headflow/core/signals.hpp"
+
+#include <unistd.h>
+
+#include <csignal>
+#include <initializer_list>
+
+namespace headflow {
+namespace {
+
+volatile std::sig_atomic_t stop_flag = 0;
+volatile std::sig_atomic_t checkpoint_flag = 0;
+
+extern "C" void handle(int number) {
+  if (number == SIGINT && stop_flag == SIGINT) _exit(128 + SIGINT);
+  if (number == SIGUSR2)
+    checkpoint_flag = 1;
+  else
+    stop_flag = number;
+}
+
+}  // namespace
+
+void install_signal_handlers() {
+  struct sigaction action = {};
+  action.sa_handler = handle;
+  action.sa_flags = SA_RESTART;
+  sigemptyset(&action.sa_mask);
+  for (const int number : {SIGUSR1, SIGUSR2, SIGTERM, SIGINT}) sigaction(number, &action, nullptr);
+}
+
+bool stop_signalled() { return stop_flag != 0; }
+
+bool take_checkpoint_signal() {
+  const bool taken = checkpoint_flag != 0;
+  checkpoint_flag = 0;
+  return taken;
+}
+
+}  // namespace headflow

@@ -1,0 +1,97 @@
+#include "headflow/run/restart.hpp"
+
+#include <fmt/format.h>
+
+#include <filesystem>
+#include <map>
+#include <set>
+#include <sstream>
+
+#include "headflow/core/error.hpp"
+
+namespace headflow {
+namespace {
+
+/// Keys that may change between a checkpoint and its restart: the end, outputs to come, and what
+/// leaves the numbers as they are.
+bool may_change(const std::string& key) {
+  static const std::set<std::string> keys = {
+      "flow.end_time",    "flow.outputs",     "flow.spacing",      "flow.output_times",
+      "sgd.end_time",     "sgd.steps",        "sgd.outputs",       "sgd.spacing",
+      "sgd.output_times", "sgd.save_weights", "sgd.weights_times", "population.memory"};
+  return key.starts_with("output.") || keys.contains(key);
+}
+
+/// "section.key" and value of a resolved input.
+std::map<std::string, std::string> keys_of(const std::string& resolved) {
+  std::map<std::string, std::string> keys;
+  std::istringstream lines(resolved);
+  std::string section;
+  for (std::string line; std::getline(lines, line);) {
+    const std::size_t equals = line.find(" = ");
+    if (line.starts_with("["))
+      section = line.substr(1, line.find(']') - 1);
+    else if (equals != std::string::npos)
+      keys[section + "." + line.substr(0, equals)] = line.substr(equals + 3);
+  }
+  return keys;
+}
+
+/// A line for each key that differs and is not `ignored`.
+std::string differences(const std::string& before, const std::string& now, auto&& ignored) {
+  auto old_keys = keys_of(before);
+  auto new_keys = keys_of(now);
+  std::string text;
+  for (const auto& [key, value] : new_keys) old_keys.try_emplace(key, "(not given)");
+  for (const auto& [key, value] : old_keys) {
+    const auto found = new_keys.find(key);
+    const std::string there = found == new_keys.end() ? "(not given)" : found->second;
+    if (value != there && !ignored(key)) text += fmt::format("  {}: {} -> {}\n", key, value, there);
+  }
+  return text;
+}
+
+}  // namespace
+
+std::optional<Checkpoint> find_restart(const Communicator& comm, const Command& command,
+                                       const Configuration& configuration,
+                                       Checkpoints& checkpoints) {
+  std::optional<Checkpoint> found;
+  if (command.restart == "auto")
+    found = checkpoints.newest();
+  else if (command.restart != "none")
+    found = checkpoints.open(command.restart);
+  for (const auto& file : configuration.files())
+    require_writable_output(comm, file, command.request.input, command.force || found);
+  if (!found) {
+    comm.on_root([&] {
+      std::error_code ignored;
+      for (int i = 1; i <= 100; ++i) std::filesystem::remove(checkpoints.path_at(i), ignored);
+    });
+    return found;
+  }
+  const std::string changed =
+      differences(found->file->text("provenance/input"), configuration.resolved, may_change);
+  if (!changed.empty())
+    throw InputError(fmt::format(
+        "the input is not that of checkpoint {}:\n{}--restart none begins anew (with --force, if "
+        "the output exists)",
+        found->path, changed));
+  checkpoints.continue_after(found->number);
+  return found;
+}
+
+bool already_finished(const Communicator& comm, const Checkpoint& checkpoint,
+                      const Configuration& configuration) {
+  bool finished = false;
+  comm.on_root([&] {
+    finished = checkpoint.file->has("provenance/finished") &&
+               std::filesystem::exists(configuration.output) &&
+               differences(checkpoint.file->text("provenance/input"), configuration.resolved,
+                           [](const std::string& key) { return key.starts_with("output."); })
+                   .empty();
+  });
+  return comm.max(finished ? 1 : 0) != 0;
+}
+
+}  // namespace headflow
