@@ -150,6 +150,7 @@ class Files(SgdTest):
         """Without --force, and before anything is written."""
         first, = self.compute({"sgd.save_weights": True})
         first.path.unlink()
+        (self.folder / "case0.checkpoint-1.h5").unlink()  # from which it would go on
         before = content(self.folder)
         done = self.headflow("run", "case0.toml")
         self.assertEqual((done.returncode, done.stdout), (2, ""))
