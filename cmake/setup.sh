@@ -11,6 +11,7 @@ network, if all are there. Needs root or passwordless sudo to install; without, 
 Where there is no apt (a cluster), checks the loaded software and says what to load.
 
   --with-benchmarks  also PyTorch, which the benchmarks compare with
+  --with-slurm       also Slurm, with which the job scripts are tested
   --developer        also clang-format, clang-tidy and shellcheck
   -h, --help         this text
 
@@ -38,6 +39,7 @@ extra_programs=(ncdump)
 while (($#)); do
   case $1 in
     --with-benchmarks) packages+=(python3-torch) modules+=(torch) ;;
+    --with-slurm) packages+=(slurm-wlm munge) extra_programs+=(slurmctld munged) ;;
     --developer)
       packages+=(clang-format clang-tidy shellcheck)
       extra_programs+=(clang-format clang-tidy shellcheck)

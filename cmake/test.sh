@@ -21,6 +21,6 @@ export OMPI_MCA_hwloc_base_binding_policy=none
 # Shared memory only: all ranks are on this host, and a search for networks is slow and can warn or hang.
 export OMPI_MCA_btl=self,vader
 
-bash cmake/setup.sh
+bash cmake/setup.sh --with-slurm
 build release
 ctest --preset release -LE "$skip" --output-on-failure --parallel "$(nproc)"

@@ -8,6 +8,7 @@
 #include "headflow/core/cpu_check.hpp"
 #include "headflow/core/error.hpp"
 #include "headflow/core/mpi.hpp"
+#include "headflow/core/signals.hpp"
 #include "headflow/run/commands.hpp"
 
 namespace {
@@ -16,10 +17,10 @@ using headflow::Command;
 using headflow::ExitCode;
 
 int execute(const headflow::Communicator& comm, int argc, char** argv) {
-  headflow::require_one_world(comm);
   const Command command = headflow::read_command_line(argc, argv, comm.root());
   switch (command.kind) {
     case Command::Kind::run:
+      headflow::require_one_world(comm);
       return static_cast<int>(headflow::run(comm, command));
     case Command::Kind::check:
       headflow::check(comm, command);
@@ -63,6 +64,7 @@ int run_and_report(const headflow::Communicator& comm, int argc, char** argv) {
 
 int main(int argc, char** argv) {
   headflow::require_processor();
+  headflow::install_signal_handlers();  // a signal while the program starts counts, too
   const headflow::MpiSession mpi(argc, argv);
   const headflow::Communicator comm = headflow::Communicator::world();
   return run_and_report(comm, argc, argv);

@@ -90,14 +90,6 @@ Group create_group(hid_t file, const std::string& name) {
                name);
 }
 
-void write_texts(const std::string& path, const DataFile& content) {
-  const File file(H5Fcreate(path.c_str(), H5F_ACC_TRUNC, ordered(H5P_FILE_CREATE), H5P_DEFAULT),
-                  "create " + path);
-  for (const auto& [name, value] : content.attributes) write_attribute(file, name, value);
-  const Group provenance = create_group(file, "provenance");
-  for (const auto& [name, value] : content.provenance) write_text(provenance, name, value);
-}
-
 /// Writes this rank's part of a dataset; collective.
 void write_slab(hid_t dataset, const std::string& name, const Slab& slab,
                 const std::vector<double>& data) {
@@ -117,11 +109,10 @@ void write_slab(hid_t dataset, const std::string& name, const Slab& slab,
   check(H5Dwrite(dataset, H5T_NATIVE_DOUBLE, memory, file, transfer, data.data()), name);
 }
 
-/// Creates a dataset over `axes` on every rank and writes its numbers on the root alone, or
-/// together when it has a slab.
+/// Creates a dataset over `axes` and writes its numbers; with `reserve` it only takes the room.
 Dataset write_numbers(hid_t group, const std::string& name,
                       const std::vector<const Dimension*>& axes, const std::vector<double>& data,
-                      bool whole, bool root, const std::optional<Slab>& slab = {}) {
+                      bool whole, bool reserve = false) {
   std::vector<hsize_t> extent;
   std::vector<hsize_t> most;
   std::vector<hsize_t> chunk;
@@ -145,22 +136,24 @@ Dataset write_numbers(hid_t group, const std::string& name,
   check(H5Pset_attr_creation_order(properties, H5P_CRT_ORDER_TRACKED | H5P_CRT_ORDER_INDEXED),
         name);
   if (chunked) check(H5Pset_chunk(properties, static_cast<int>(chunk.size()), chunk.data()), name);
+  if (reserve) {
+    check(H5Pset_alloc_time(properties, H5D_ALLOC_TIME_EARLY), name);
+    check(H5Pset_fill_time(properties, H5D_FILL_TIME_NEVER), name);
+  }
   const hid_t type = whole ? H5T_STD_I32LE : H5T_IEEE_F64LE;
   Dataset dataset(
       H5Dcreate2(group, name.c_str(), type, space, H5P_DEFAULT, properties, H5P_DEFAULT), name);
-  if (slab)
-    write_slab(dataset, name, *slab, data);
-  else if (root && !data.empty())
+  if (!reserve && !data.empty())
     check(H5Dwrite(dataset, H5T_NATIVE_DOUBLE, H5S_ALL, H5S_ALL, H5P_DEFAULT, data.data()), name);
   return dataset;
 }
 
-void write_group(hid_t file, const DataGroup& content, bool root) {
+void write_group(hid_t file, const DataGroup& content) {
   const Group group = create_group(file, content.name);
   std::vector<Dataset> scales;
   for (const auto& dimension : content.dimensions) {
     scales.push_back(write_numbers(group, dimension.name, {&dimension}, dimension.values,
-                                   !dimension.unlimited, root));
+                                   !dimension.unlimited));
     check(H5DSset_scale(scales.back(), dimension.name.c_str()), dimension.name);
     write_attribute(scales.back(), "units", dimension.units);
     write_attribute(scales.back(), "long_name", dimension.long_name);
@@ -174,8 +167,8 @@ void write_group(hid_t file, const DataGroup& content, bool root) {
       axes.push_back(&*found);
       numbers.push_back(static_cast<std::size_t>(found - content.dimensions.begin()));
     }
-    const Dataset dataset =
-        write_numbers(group, variable.name, axes, variable.data, false, root, variable.slab);
+    const Dataset dataset = write_numbers(group, variable.name, axes, variable.data, false,
+                                          variable.slab.has_value());
     for (std::size_t i = 0; i < numbers.size(); ++i)
       check(H5DSattach_scale(dataset, scales[numbers[i]], static_cast<unsigned>(i)), variable.name);
     write_attribute(dataset, "units", variable.units);
@@ -183,11 +176,48 @@ void write_group(hid_t file, const DataGroup& content, bool root) {
   }
 }
 
-void write_groups(const Communicator& comm, const std::string& path, const DataFile& content) {
+/// Everything but the slabs, for which it takes the room on the disk: by one process, so that a full
+/// disk is one error and not a collective call that some ranks never reach.
+void write_contents(const std::string& path, const DataFile& content) {
+  {
+    const File file(H5Fcreate(path.c_str(), H5F_ACC_TRUNC, ordered(H5P_FILE_CREATE), H5P_DEFAULT),
+                    "create " + path);
+    for (const auto& [name, value] : content.attributes) write_attribute(file, name, value);
+    {
+      const Group provenance = create_group(file, "provenance");
+      for (const auto& [name, value] : content.provenance) write_text(provenance, name, value);
+    }
+    for (const auto& group : content.groups) write_group(file, group);
+    check(H5Fflush(file, H5F_SCOPE_GLOBAL), "flush " + path);
+  }
+  const int descriptor = ::open(path.c_str(), O_RDWR);
+  const int failed =
+      descriptor < 0
+          ? errno
+          : ::posix_fallocate(descriptor, 0, static_cast<off_t>(std::filesystem::file_size(path)));
+  if (descriptor >= 0) ::close(descriptor);
+  if (failed != 0) throw FileError(std::strerror(failed));
+}
+
+bool has_slabs(const DataFile& content) {
+  for (const auto& group : content.groups)
+    for (const auto& variable : group.variables)
+      if (variable.slab) return true;
+  return false;
+}
+
+/// The slabs of all ranks; collective.
+void write_slabs(const Communicator& comm, const std::string& path, const DataFile& content) {
   const Properties access(H5Pcreate(H5P_FILE_ACCESS), "MPI-IO");
   check(H5Pset_fapl_mpio(access, comm.handle(), MPI_INFO_NULL), "MPI-IO");
   const File file(H5Fopen(path.c_str(), H5F_ACC_RDWR, access), "open " + path);
-  for (const auto& group : content.groups) write_group(file, group, comm.root());
+  for (const auto& group : content.groups)
+    for (const auto& variable : group.variables) {
+      if (!variable.slab) continue;
+      const std::string name = group.name + "/" + variable.name;
+      const Dataset dataset(H5Dopen2(file, name.c_str(), H5P_DEFAULT), name);
+      write_slab(dataset, name, *variable.slab, variable.data);
+    }
 }
 
 void sync(const std::string& path, int flags) {
@@ -210,8 +240,8 @@ void write_data_file(const Communicator& comm, const std::string& path, const Da
   quiet();
   const std::string temporary = path + ".part";
   try {
-    comm.on_root([&] { write_texts(temporary, content); });
-    write_groups(comm, temporary, content);
+    comm.on_root([&] { write_contents(temporary, content); });
+    if (has_slabs(content)) write_slabs(comm, temporary, content);
   } catch (const Error& error) {
     throw FileError("cannot write " + temporary + ": " + error.what());
   }

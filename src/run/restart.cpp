@@ -8,6 +8,7 @@
 #include <sstream>
 
 #include "headflow/core/error.hpp"
+#include "headflow/core/exact_sum.hpp"
 
 namespace headflow {
 namespace {
@@ -51,7 +52,54 @@ std::string differences(const std::string& before, const std::string& now, auto&
   return text;
 }
 
+/// What stands between going on from `file` and this command, a line for each; empty if nothing.
+std::string obstacles(const DataReader& file, const Command& command,
+                      const Configuration& configuration) {
+  std::string text = differences(file.text("provenance/input"), configuration.resolved, may_change);
+  for (const auto& [name, now] : identity(command, configuration)) {
+    const std::string before = file.text("provenance/" + name);
+    if (before != now) text += fmt::format("  {}: \"{}\" -> \"{}\"\n", name, before, now);
+  }
+  return text;
+}
+
+/// An output that an earlier run of the same input left unfinished, without a checkpoint: killed
+/// too soon. To compute it again loses nothing.
+bool left_unfinished(const Communicator& comm, const Command& command,
+                     const Configuration& configuration) {
+  bool unfinished = false;
+  comm.on_root([&] {
+    try {
+      const DataReader file(configuration.output);
+      unfinished =
+          !file.has("provenance/finished") && obstacles(file, command, configuration).empty();
+    } catch (const Error&) {
+      // not there, or not ours
+    }
+  });
+  return comm.max(unfinished ? 1 : 0) != 0;
+}
+
 }  // namespace
+
+std::map<std::string, std::string> identity(const Command& command,
+                                            const Configuration& configuration) {
+  std::string options;
+  bool watching = false;
+  for (const auto& word : command.petsc_options) {
+    if (word.starts_with("-flow_"))
+      watching =
+          word.find("monitor") != std::string::npos || word.find("view") != std::string::npos;
+    if (!watching) options += (options.empty() ? "" : " ") + word;
+  }
+  const Parameters& start = configuration.start.parameters;
+  std::vector<double> numbers(start.K.data(), start.K.data() + start.K.size());
+  numbers.insert(numbers.end(), start.b.begin(), start.b.end());
+  numbers.push_back(start.v);
+  const Matrix& S = configuration.start.spike_factor;
+  numbers.insert(numbers.end(), S.data(), S.data() + S.size());
+  return {{"flow_options", options}, {"start_hash", fmt::format("{:016x}", fingerprint(numbers))}};
+}
 
 std::optional<Checkpoint> find_restart(const Communicator& comm, const Command& command,
                                        const Configuration& configuration,
@@ -61,8 +109,10 @@ std::optional<Checkpoint> find_restart(const Communicator& comm, const Command& 
     found = checkpoints.newest();
   else if (command.restart != "none")
     found = checkpoints.open(command.restart);
+  const bool replace = command.force || found ||
+                       (command.restart == "auto" && left_unfinished(comm, command, configuration));
   for (const auto& file : configuration.files())
-    require_writable_output(comm, file, command.request.input, command.force || found);
+    require_writable_output(comm, file, command.request.input, replace);
   if (!found) {
     comm.on_root([&] {
       std::error_code ignored;
@@ -70,8 +120,7 @@ std::optional<Checkpoint> find_restart(const Communicator& comm, const Command& 
     });
     return found;
   }
-  const std::string changed =
-      differences(found->file->text("provenance/input"), configuration.resolved, may_change);
+  const std::string changed = obstacles(*found->file, command, configuration);
   if (!changed.empty())
     throw InputError(fmt::format(
         "the input is not that of checkpoint {}:\n{}--restart none begins anew (with --force, if "

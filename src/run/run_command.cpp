@@ -1,5 +1,6 @@
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cmath>
 #include <cstdio>
@@ -61,6 +62,7 @@ class Run {
     texts["restarted_from"] = configuration.restarted_from;
     texts["runs"] = from ? from->file->text("provenance/runs") + "\n" : "";
     texts["runs"] += fmt::format("{} {} {} ranks", texts["run_id"], texts["started"], comm.size());
+    texts.merge(identity(command, configuration));
     for (const auto& [name, text] : texts) file_.provenance(name, text);
   }
 
@@ -108,6 +110,7 @@ class Run {
     if (!from.empty()) {
       require_later("flow", options.end_time, from.number("t"));
       from_->read_series(group, from.number("t"));
+      warn_of_past_outputs("flow", options.output_times, group, from.number("t"));
       file_.write();
     }
     ProgressPrinter progress(comm_.root(), options.end_time);
@@ -162,6 +165,20 @@ class Run {
                                    end, reached));
   }
 
+  /// Outputs that the input asks for now, but did not when their time went by.
+  void warn_of_past_outputs(const char* section, const std::vector<double>& times,
+                            const DataGroup& group, double reached) const {
+    const auto& known = group.dimensions[0].values;
+    const auto missing = std::count_if(times.begin(), times.end(), [&](double t) {
+      return t <= reached && !std::binary_search(known.begin(), known.end(), t);
+    });
+    if (missing > 0 && comm_.root())
+      fmt::print(
+          stderr,
+          "headflow: warning: {} output times of [{}] up to t = {:g} are past and left out\n",
+          missing, section, reached);
+  }
+
   bool sgd() {
     const auto& [problem, options] = *configuration_.sgd;
     if (configuration_.flow && configuration_.flow->resample > 0)
@@ -209,6 +226,9 @@ class Run {
     const auto step = static_cast<std::int64_t>(numbers.number("step"));
     require_later("sgd", problem.time(options.output_steps.back()), problem.time(step));
     from_->read_series(group, problem.time(step));
+    std::vector<double> times;
+    for (const std::int64_t output : options.output_steps) times.push_back(problem.time(output));
+    warn_of_past_outputs("sgd", times, group, problem.time(step));
     file_.write();
     const auto H = static_cast<std::size_t>(problem.shape.heads);
     const auto D = static_cast<std::size_t>(problem.dimension);

@@ -51,12 +51,11 @@ struct DataFile {
 
 /// Writes `content` (the same on every rank, but for slabs) to `path` as HDF5 in the shape of
 /// netCDF-4: dimension scales on every axis, units and long names, so that h5py, xarray and the
-/// netCDF tools open it. The numbers go through parallel HDF5 on `comm`, written by rank 0, slabs
-/// by all ranks together (contiguous, collective); the texts, which MPI-IO cannot write, by rank 0
-/// alone beforehand. The file appears under its name only when it is complete (temporary name,
-/// fsync, rename): whenever the program is killed, `path` is either the file of before or the new
-/// one. Collective. Throws FileError.
-/// `sealed` appends a seal (seal.hpp).
+/// netCDF tools open it. Rank 0 writes all but the slabs, for which it takes the room on the disk;
+/// these all ranks write together through parallel HDF5 (contiguous, collective). The file appears
+/// under its name only when it is complete (temporary name, fsync, rename): whenever the program is
+/// killed, `path` is either the file of before or the new one. `sealed` appends a seal (seal.hpp).
+/// Collective. Throws FileError.
 void write_data_file(const Communicator& comm, const std::string& path, const DataFile& content,
                      bool sealed = false);
 

@@ -3,7 +3,8 @@
 namespace headflow {
 
 /// The signals of batch systems: SIGUSR1, SIGTERM and SIGINT ask to save and stop, SIGUSR2 to save
-/// and go on; a second SIGINT ends the program at once. Installed after MPI and PETSc have started.
+/// and go on; a second SIGINT ends the program at once. Installed at the
+/// program's start, and again after PETSc has put its own in their place.
 void install_signal_handlers();
 
 /// What has arrived on this process.

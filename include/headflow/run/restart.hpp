@@ -1,4 +1,5 @@
 #pragma once
+#include <map>
 #include <optional>
 #include <string>
 
@@ -14,6 +15,11 @@ namespace headflow {
 std::optional<Checkpoint> find_restart(const Communicator& comm, const Command& command,
                                        const Configuration& configuration,
                                        Checkpoints& checkpoints);
+
+/// What besides the input decides about the numbers: options for PETSc (but those that only watch)
+/// and the state at the start. Kept in the provenance of outputs and checkpoints.
+std::map<std::string, std::string> identity(const Command& command,
+                                            const Configuration& configuration);
 
 /// Whether nothing is left to do: the checkpoint is of a finished run of this very input, and its
 /// output is there. Collective.
