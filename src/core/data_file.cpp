@@ -152,8 +152,8 @@ void write_group(hid_t file, const DataGroup& content) {
   const Group group = create_group(file, content.name);
   std::vector<Dataset> scales;
   for (const auto& dimension : content.dimensions) {
-    scales.push_back(write_numbers(group, dimension.name, {&dimension}, dimension.values,
-                                   !dimension.unlimited));
+    scales.push_back(
+        write_numbers(group, dimension.name, {&dimension}, dimension.values, !dimension.unlimited));
     check(H5DSset_scale(scales.back(), dimension.name.c_str()), dimension.name);
     write_attribute(scales.back(), "units", dimension.units);
     write_attribute(scales.back(), "long_name", dimension.long_name);
@@ -167,8 +167,8 @@ void write_group(hid_t file, const DataGroup& content) {
       axes.push_back(&*found);
       numbers.push_back(static_cast<std::size_t>(found - content.dimensions.begin()));
     }
-    const Dataset dataset = write_numbers(group, variable.name, axes, variable.data, false,
-                                          variable.slab.has_value());
+    const Dataset dataset =
+        write_numbers(group, variable.name, axes, variable.data, false, variable.slab.has_value());
     for (std::size_t i = 0; i < numbers.size(); ++i)
       check(H5DSattach_scale(dataset, scales[numbers[i]], static_cast<unsigned>(i)), variable.name);
     write_attribute(dataset, "units", variable.units);
@@ -176,8 +176,8 @@ void write_group(hid_t file, const DataGroup& content) {
   }
 }
 
-/// Everything but the slabs, for which it takes the room on the disk: by one process, so that a full
-/// disk is one error and not a collective call that some ranks never reach.
+/// Everything but the slabs, for which it takes the room on the disk: by one process, so that a
+/// full disk is one error and not a collective call that some ranks never reach.
 void write_contents(const std::string& path, const DataFile& content) {
   {
     const File file(H5Fcreate(path.c_str(), H5F_ACC_TRUNC, ordered(H5P_FILE_CREATE), H5P_DEFAULT),
