@@ -116,9 +116,8 @@ void require_one_world(const Communicator& comm) {
   if (comm.size() > 1 || tasks == nullptr || std::atoi(tasks) < 2) return;
   if (std::getenv("OMPI_COMM_WORLD_SIZE") != nullptr) return;  // mpirun -n 1 in a larger allocation
   throw InputError(fmt::format(
-      "Slurm started {} tasks but MPI sees one: they would run {} times side by side; use "
-      "srun --mpi=pmix or mpirun",
-      tasks, tasks));
+      "Slurm gave the job {} tasks but MPI sees one; start headflow with mpirun or srun --mpi=pmix",
+      tasks));
 }
 
 }  // namespace headflow

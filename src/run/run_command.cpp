@@ -111,6 +111,7 @@ class Run {
       require_later("flow", options.end_time, from.number("t"));
       from_->read_series(group, from.number("t"));
       warn_of_past_outputs("flow", options.output_times, group, from.number("t"));
+      if (from_->file->has("sgd_state")) begin_sgd();  // what it has is kept while the flow goes on
       file_.write();
     }
     ProgressPrinter progress(comm_.root(), options.end_time);
@@ -140,14 +141,15 @@ class Run {
                request_ = Request::none;
              }},
         from);
-    if (comm_.root()) print_flow(summary, last, stages, watch.seconds());
+    const bool went_on = from.empty() || summary.time > from.number("t");
+    if (comm_.root() && went_on) print_flow(summary, last, stages, watch.seconds());
     return summary.end != FlowEnd::requested;
   }
 
   void print_flow(const FlowSummary& summary, const FlowRecord& last, const Stages& stages,
                   double seconds) const {
     const char* ends[] = {"end time", "gradient norm under its tolerance", "asked to stop"};
-    fmt::print("flow: t = {:g} ({}), {} steps, {} rejected, {} right-hand sides, {:.2f} s\n",
+    fmt::print("flow: t = {:g} ({}), {} steps, {} rejected, {} right-hand sides, {:.4g} s\n",
                summary.time, ends[static_cast<int>(summary.end)], summary.steps,
                summary.rejected_steps, summary.right_hand_sides, seconds);
     if (last.parameters.K.size() == 0) return;  // nothing was recorded since the restart
@@ -183,9 +185,7 @@ class Run {
     const auto& [problem, options] = *configuration_.sgd;
     if (configuration_.flow && configuration_.flow->resample > 0)
       loss_.resample(0);  // the flow has gone on to other samples
-    DataGroup& group = file_.add_group("sgd");
-    SgdSeries series(group, configuration_.shape, spike_gram_, options.replicas);
-    const std::optional<SgdSource> from = saved_sgd(group);
+    if (!sgd_series_) begin_sgd();
     ProgressPrinter progress(comm_.root(), problem.time(options.output_steps.back()));
     const Stopwatch watch;
     SgdRecord last;
@@ -193,7 +193,7 @@ class Run {
         comm_, problem, configuration_.start, options, loss_,
         {.record =
              [&](const SgdRecord& record) {
-               series.append(record);
+               sgd_series_->append(record);
                file_.update();
                last = record;
              },
@@ -212,17 +212,21 @@ class Run {
                                             options.replicas, saved);
                if (std::exchange(request_, Request::none) != Request::none) write_checkpoint();
              }},
-        from ? &*from : nullptr);
+        sgd_from_ ? &*sgd_from_ : nullptr);
     if (comm_.root()) print_sgd(problem, options, last, watch.seconds());
     if (comm_.root() && finished && configuration_.flow)
-      fmt::print("{}", compare_with_flow(file_.content().groups[0], group));
+      fmt::print("{}", compare_with_flow(file_.content().groups[0], file_.content().groups[1]));
     return finished;
   }
 
-  std::optional<SgdSource> saved_sgd(DataGroup& group) {
-    const Snapshot numbers = from_ ? from_->snapshot("sgd_state") : Snapshot();
-    if (numbers.empty()) return std::nullopt;
+  /// Adds the group of SGD, and what the checkpoint has of it.
+  void begin_sgd() {
     const auto& [problem, options] = *configuration_.sgd;
+    const Shape& shape = configuration_.shape;
+    DataGroup& group = file_.add_group("sgd");
+    sgd_series_.emplace(group, shape, spike_gram_, options.replicas);
+    const Snapshot numbers = from_ ? from_->snapshot("sgd_state") : Snapshot();
+    if (numbers.empty()) return;
     const auto step = static_cast<std::int64_t>(numbers.number("step"));
     require_later("sgd", problem.time(options.output_steps.back()), problem.time(step));
     from_->read_series(group, problem.time(step));
@@ -230,15 +234,14 @@ class Run {
     for (const std::int64_t output : options.output_steps) times.push_back(problem.time(output));
     warn_of_past_outputs("sgd", times, group, problem.time(step));
     file_.write();
-    const auto H = static_cast<std::size_t>(problem.shape.heads);
-    const auto D = static_cast<std::size_t>(problem.dimension);
-    return SgdSource{
-        numbers, [this, H, D](std::int64_t replica) {
-          const Numbers k = from_->file->numbers(
-              "sgd_state/k", {{static_cast<std::size_t>(replica), 0, 0}, {1, H, D}});
-          return Matrix(Eigen::Map<const Matrix>(k.data.data(), static_cast<Eigen::Index>(H),
-                                                 static_cast<Eigen::Index>(D)));
-        }};
+    sgd_from_ = {numbers, [this, &problem](IndexRange replicas, IndexRange coordinates) {
+                   return read_weights(*from_->file, problem.shape, replicas, coordinates);
+                 }};
+    SgdSaved saved{.numbers = numbers, .weights = {}};
+    saved.weights.replicas = {0, options.replicas};
+    saved.weights.coordinates = local_range(comm_.rank(), problem.dimension, comm_.size());
+    saved.weights.k = sgd_from_->weights(saved.weights.replicas, saved.weights.coordinates);
+    sgd_state_ = sgd_state_group(shape, problem.dimension, options.replicas, saved);
   }
 
   void print_sgd(const SgdProblem& problem, const SgdOptions& options, const SgdRecord& last,
@@ -262,6 +265,8 @@ class Run {
   OutputFile file_;
   Watch watch_;
   Matrix spike_gram_;
+  std::optional<SgdSeries> sgd_series_;
+  std::optional<SgdSource> sgd_from_;
   DataGroup flow_state_, sgd_state_;  // as last saved
   Request request_ = Request::none;   // what the next save answers
 };

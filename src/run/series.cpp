@@ -217,6 +217,12 @@ std::pair<std::size_t, std::size_t> slab_of(IndexRange range) {
   return {static_cast<std::size_t>(range.begin), static_cast<std::size_t>(range.size())};
 }
 
+Slab weights_slab(const Shape& shape, IndexRange replicas, IndexRange coordinates) {
+  const auto [first_replica, replica_count] = slab_of(replicas);
+  const auto [first, count] = slab_of(coordinates);
+  return {{first_replica, 0, first}, {replica_count, static_cast<std::size_t>(shape.heads), count}};
+}
+
 /// A group with axes of replicas, heads and coordinates and the weights k.
 void add_weights(DataGroup& group, const Shape& shape, std::int64_t dimension,
                  std::int64_t replicas, const SgdWeights& weights) {
@@ -224,11 +230,8 @@ void add_weights(DataGroup& group, const Shape& shape, std::int64_t dimension,
   group.dimensions.push_back(counted("head", shape.heads, "head h"));
   group.dimensions.push_back(
       counted("coordinate", dimension, "coordinate of the tokens' space R^D"));
-  const auto [first_replica, replica_count] = slab_of(weights.replicas);
-  const auto [first, count] = slab_of(weights.coordinates);
   add_variable(group, "k", {"replica", "head", "coordinate"}, "weights of the heads", weights.k);
-  group.variables.back().slab = {{first_replica, 0, first},
-                                 {replica_count, static_cast<std::size_t>(shape.heads), count}};
+  group.variables.back().slab = weights_slab(shape, weights.replicas, weights.coordinates);
 }
 
 }  // namespace
@@ -257,6 +260,11 @@ DataGroup sgd_state_group(const Shape& shape, std::int64_t dimension, std::int64
   DataGroup group = state_group("sgd_state", saved.numbers);
   add_weights(group, shape, dimension, replicas, saved.weights);
   return group;
+}
+
+std::vector<double> read_weights(const DataReader& checkpoint, const Shape& shape,
+                                 IndexRange replicas, IndexRange coordinates) {
+  return checkpoint.numbers("sgd_state/k", weights_slab(shape, replicas, coordinates)).data;
 }
 
 }  // namespace headflow

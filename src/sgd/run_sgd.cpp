@@ -197,7 +197,12 @@ class Ensemble {
       run.replica.v = *next++;
       run.replica.batch_loss = *next++;
       run.loss_sum = *next++;
-      sgd_.set_weights(run.replica, from.weights(run.replica.number), step_);
+      const std::vector<double> k =
+          from.weights({run.replica.number, run.replica.number + 1}, {0, sgd_.problem().dimension});
+      sgd_.set_weights(
+          run.replica,
+          Eigen::Map<const Matrix>(k.data(), sgd_.problem().shape.heads, sgd_.problem().dimension),
+          step_);
     }
   }
 

@@ -162,6 +162,27 @@ class Extended(RestartTest):
                 self.assertEqual(differs, [])
                 self.assertGreater(changes, 5)
 
+    def test_stopped_in_the_flow(self):
+        """What SGD has done already is in every file and checkpoint that the longer flow writes."""
+        base = changed(BOTH, {"sgd.batch": 5, "sgd.end_time": 4.0, "flow.end_time": 5.0, "flow.outputs": None,
+                              "flow.output_times": [0.0, 2.0, 5.0]})
+        later = {"flow.end_time": 40.0, "flow.tolerance": 1e-11, "flow.output_times": [0.0, 2.0, 5.0, 40.0]}
+        whole, parts = self.place("whole", base, later), self.place("parts", base, {"flow.tolerance": 1e-11})
+        self.finish(whole)
+        self.finish(parts)
+        done = read_group(parts, "sgd")
+        self.rewrite(parts, base, later)
+        self.stop(parts, ranks=2)
+        saved = checkpoints(parts)
+        state = {number: read_group(file, "sgd_state") for number, file in saved.items()}
+        self.assertEqual(sorted(state), [1, 2])
+        self.assertEqual(differing(state[1], state[2]), [])
+        for file in parts, saved[2]:
+            self.assertEqual(differing(read_group(file, "sgd"), done), [])
+        self.assertLess(read_group(saved[2], "flow_state")["t"], 40)
+        self.assertNotIn("sequences in", self.finish(parts, ranks=3))
+        self.assert_same_numbers(parts, whole)
+
     def test_earlier_end(self):
         path = self.place("parts", QUICK)
         self.finish(path)

@@ -200,7 +200,7 @@ class Slurm(SystemTest):
                 job = slurm("sbatch", "--parsable", "--ntasks=2", "--output=log", "--wrap", words,
                             folder=self.folder).strip()
                 self.wait(job, "FAILED 2")
-                self.assertIn("headflow: error: Slurm started 2 tasks but MPI sees one", self.logs())
+                self.assertIn("headflow: error: Slurm gave the job 2 tasks but MPI sees one", self.logs())
                 self.assertFalse((self.folder / "case.h5").exists())
 
     def test_time_limit(self):

@@ -178,11 +178,12 @@ TEST(DistributedRestart, ofSgdHasTheSameBits) {
     int count = 0;
     SgdSource source;
     if (from != nullptr)
-      source = {from->numbers, [&](std::int64_t replica) {
-                  Matrix k(2, 700);
-                  for (Eigen::Index i = 0; i < k.size(); ++i)
-                    k.data()[i] = std::bit_cast<double>(
-                        from->k[static_cast<std::size_t>(replica * 1400 + i)]);
+      source = {from->numbers, [&](IndexRange replicas, IndexRange coordinates) {
+                  EXPECT_EQ(coordinates.size(), 700);
+                  std::vector<double> k(static_cast<std::size_t>(replicas.size() * 1400));
+                  for (std::size_t i = 0; i < k.size(); ++i)
+                    k[i] = std::bit_cast<double>(
+                        from->k[static_cast<std::size_t>(replicas.begin * 1400) + i]);
                   return k;
                 }};
     result.finished =

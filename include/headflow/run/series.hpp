@@ -40,4 +40,8 @@ DataGroup weights_group(const Shape& shape, std::int64_t dimension, const SgdRec
 DataGroup sgd_state_group(const Shape& shape, std::int64_t dimension, std::int64_t replicas,
                           const SgdSaved& saved);
 
+/// A part of the weights k in that group: replica, head, coordinate.
+std::vector<double> read_weights(const DataReader& checkpoint, const Shape& shape,
+                                 IndexRange replicas, IndexRange coordinates);
+
 }  // namespace headflow

@@ -45,11 +45,11 @@ struct SgdSaved {
   SgdWeights weights;  ///< without the spikes, which the start tells
 };
 
-/// Where a restarted SGD finds its state: what SgdSaved held, and the weights k (H x D) of a
-/// replica.
+/// Where a restarted SGD finds its state: what SgdSaved held, and any part of the weights k
+/// (replica, head, coordinate).
 struct SgdSource {
   Snapshot numbers;
-  std::function<Matrix(std::int64_t replica)> weights;
+  std::function<std::vector<double>(IndexRange replicas, IndexRange coordinates)> weights;
 };
 
 /// How far the replica that is running on this rank is.
