@@ -27,17 +27,20 @@ double RandomSequence::normal() { return normal_quantile(uniform()); }
 
 double RandomSequence::gamma(double shape) {
   if (shape < 1) return gamma(shape + 1) * std::pow(uniform(), 1 / shape);
-  const double d = shape - 1.0 / 3;
-  const double c = 1 / std::sqrt(9 * d);
   for (;;) {
     const double x = normal();
-    const double t = c * x;
-    const double u = uniform();
-    if (t <= -1) continue;
-    // log u < x^2/2 + d (1 - v + log v) with v = (1+t)^3 and x^2/2 = t^2/(2 c^2) = 9 d t^2 / 2
-    const double log_ratio = d * (3 * boost::math::log1pmx(t) + t * t * (1.5 - t));
-    if (std::log(u) < log_ratio) return d * (1 + t) * (1 + t) * (1 + t);
+    if (const auto value = gamma_attempt(shape, x, uniform())) return *value;
   }
+}
+
+std::optional<double> gamma_attempt(double shape, double x, double u) {
+  const double d = shape - 1.0 / 3;
+  const double t = x / std::sqrt(9 * d);
+  if (t <= -1) return std::nullopt;
+  // log u < x^2/2 + d (1 - v + log v) with v = (1+t)^3 and x^2/2 = t^2/(2 c^2) = 9 d t^2 / 2
+  const double log_ratio = d * (3 * boost::math::log1pmx(t) + t * t * (1.5 - t));
+  if (std::log(u) >= log_ratio) return std::nullopt;
+  return d * (1 + t) * (1 + t) * (1 + t);
 }
 
 }  // namespace headflow

@@ -101,19 +101,23 @@ void print_flow_cost(const Communicator& comm, const Configuration& configuratio
 double seconds_per_sequence(const SgdConfiguration& sgd, const Start& start) {
   const Communicator self = Communicator::self();
   SgdProblem problem = sgd.problem;
-  problem.batch = std::min<std::int64_t>(problem.batch, 4);
+  const bool direct = problem.engine == Engine::direct;
+  problem.batch = std::min<std::int64_t>(problem.batch, direct ? 4 : 64);
   problem.learning_rate = 1e-12;
-  DirectSgd pilot(self, problem, start, sgd.options.start_seed);
-  SgdReplica replica = pilot.replica(0);
-  pilot.step(replica);
+  const IndexRange replicas = {
+      0, direct ? 1 : std::min<std::int64_t>(sgd.options.replicas, lane_count<double>)};
+  const auto pilot =
+      make_sgd_engine(self, problem, start, sgd.options.start_seed, {start.parameters}, replicas);
+  const auto ignore = [](const SgdProgress&) {};
+  pilot->advance(1, ignore);
   std::int64_t steps = 0;
   const auto begin = std::chrono::steady_clock::now();
   double seconds = 0;
-  for (; seconds < 0.2; ++steps) {
-    pilot.step(replica);
+  while (seconds < 0.2) {
+    pilot->advance(1 + ++steps, ignore);
     seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
   }
-  return seconds / static_cast<double>(steps * problem.batch);
+  return seconds / static_cast<double>(steps * problem.batch * replicas.size());
 }
 
 void print_sgd_cost(const Communicator& comm, const Configuration& configuration) {
@@ -128,9 +132,9 @@ void print_sgd_cost(const Communicator& comm, const Configuration& configuration
              problem.time(options.output_steps.back()), problem.kappa());
   fmt::print("# ranks                      {} in {} group{}; a group has up to {} replica{}\n",
              comm.size(), groups, groups > 1 ? "s" : "", replicas, replicas > 1 ? "s" : "");
-  fmt::print(
-      "# memory per rank            {:.3g} GiB of vectors, and about 0.1 GiB for the program\n",
-      DirectSgd::memory_gib(problem, replicas));
+  fmt::print("# memory per rank            {:.3g} GiB of {}, and about 0.1 GiB for the program\n",
+             sgd_memory_gib(problem, replicas),
+             problem.engine == Engine::direct ? "vectors" : "overlaps");
   fmt::print("# one sequence               {:.2f} us\n", 1e6 * each);
   fmt::print("# the whole SGD              about {} (h:mm:ss)\n",
              clock_text(each * steps * static_cast<double>(sequences * replicas)));

@@ -237,13 +237,41 @@ std::vector<std::int64_t> steps_of(const std::vector<double>& times, double lear
   return steps;
 }
 
-/// The frame of spikes and heads and one direction for each token must fit in R^D.
-void require_room(const SgdKeys& keys, const Shape& shape) {
-  const int least = shape.coordinates() + shape.tokens;
-  if (keys.dimension < least)
+/// Chooses the engine; throws when what is asked for does not go with it.
+void resolve_engine(SgdKeys& keys, const Shape& shape) {
+  const bool weights = keys.save_weights || keys.weights_times;
+  if (keys.engine == "auto") keys.engine = weights ? "direct" : "overlaps";
+  const bool direct = keys.engine == "direct";
+  if (!direct && weights)
     throw InputError(
-        fmt::format("sgd.dimension must be at least features + heads + tokens = {}, found {}",
-                    least, keys.dimension));
+        "sgd.engine = \"overlaps\" has no weights to write; save_weights and weights_times need "
+        "engine = \"direct\"");
+  if (!direct && keys.reduction == "fast")
+    throw InputError("sgd.reduction = \"fast\" needs engine = \"direct\"");
+  if (direct && keys.dimension > 1000000000)
+    throw InputError(fmt::format(
+        "sgd.dimension must be at most 1e9 for engine = \"direct\", found {}", keys.dimension));
+  const int least = shape.coordinates() + shape.tokens + (direct ? 0 : shape.heads);
+  if (keys.dimension < least)
+    throw InputError(fmt::format(
+        "sgd.dimension must be at least features + {}heads + tokens = {} for engine = \"{}\", "
+        "found {}",
+        direct ? "" : "2 ", least, keys.engine, keys.dimension));
+}
+
+/// K, b, v of every replica at t = 0, where each has its own start.
+std::vector<Parameters> own_starts(const Communicator& comm, const InputKeys& keys,
+                                   const Shape& shape) {
+  std::vector<Parameters> first;
+  if (!keys.sgd.given || keys.sgd.starts == "shared") return first;
+  if (keys.start.m || keys.start.file)
+    throw InputError("sgd.starts = \"own\" needs a random start: start.dimension or start.noise");
+  if (keys.start.dimension && keys.start.spikes == "finite")
+    throw InputError("sgd.starts = \"own\" needs start.spikes = \"orthonormal\"");
+  StartKeys start = keys.start;
+  for (std::int64_t i = 0; i < keys.sgd.replicas; ++i, ++start.seed)
+    first.push_back(start_of(comm, start, shape).start.parameters);
+  return first;
 }
 
 std::optional<SgdConfiguration> sgd_of(const SgdKeys& keys, std::int64_t steps, const Shape& shape,
@@ -254,6 +282,7 @@ std::optional<SgdConfiguration> sgd_of(const SgdKeys& keys, std::int64_t steps, 
       .problem = {.shape = shape,
                   .activation = activation,
                   .prior = prior,
+                  .engine = keys.engine == "direct" ? Engine::direct : Engine::overlaps,
                   .dimension = keys.dimension,
                   .batch = keys.batch,
                   .learning_rate = keys.learning_rate,
@@ -312,7 +341,7 @@ Configuration read_configuration(const Communicator& comm, const InputRequest& r
                     features};
   if (!request.output.empty()) keys.output.file = request.output;
   if (!keys.output.file) keys.output.file = fs::path(request.input).stem().string() + ".h5";
-  if (keys.sgd.given) require_room(keys.sgd, shape);
+  if (keys.sgd.given) resolve_engine(keys.sgd, shape);
   if (!keys.start.dimension && !keys.start.m && !keys.start.file && !keys.start.noise) {
     if (keys.sgd.given)
       keys.start.dimension = static_cast<double>(keys.sgd.dimension);
@@ -341,6 +370,7 @@ Configuration read_configuration(const Communicator& comm, const InputRequest& r
                               .resolved = to_toml(keys)};
   configuration.sgd = sgd_of(keys.sgd, sgd_steps, shape, configuration.activation,
                              configuration.prior, keys.start.seed);
+  if (configuration.sgd) configuration.sgd->options.first = own_starts(comm, keys, shape);
   if (keys.flow.given)
     configuration.flow = flow_of(keys.flow, keys.population.resample, configuration.sgd);
   require_memory(configuration);

@@ -110,8 +110,13 @@ void visit(FlowKeys& keys, KeyVisitor& visitor) {
 void visit(SgdKeys& keys, KeyVisitor& visitor) {
   visitor.section("sgd", "stochastic gradient descent on fresh sequences in D dimensions",
                   &keys.given);
-  visitor.key({"dimension", "D, at least F + H + L", true}, keys.dimension,
-              {.least = 1, .most = 1e9});
+  visitor.key(
+      {"engine",
+       "direct: vectors in R^D; overlaps: their overlaps alone, the same law at a cost that "
+       "does not depend on D; auto: direct where weights are asked for, else overlaps"},
+      keys.engine, {"auto", "direct", "overlaps"});
+  visitor.key({"dimension", "D, at least F + 2H + L (engine direct: F + H + L, at most 1e9)", true},
+              keys.dimension, {.least = 1, .most = 1e15});
   visitor.key({"batch", "B, sequences in a step", true}, keys.batch, {.least = 1, .most = 4e9});
   visitor.key({"learning_rate", "of k, b and v; time is t = learning rate * steps", true},
               keys.learning_rate, positive);
@@ -119,10 +124,15 @@ void visit(SgdKeys& keys, KeyVisitor& visitor) {
               positive);
   visitor.key({"steps", "number of steps, instead of end_time"}, keys.steps,
               {.least = 1, .most = 9e15});
-  visitor.key({"replicas", "independent runs from the same start, on other sequences"},
-              keys.replicas, {.least = 1, .most = 1e6});
+  visitor.key({"replicas", "independent runs on other sequences"}, keys.replicas,
+              {.least = 1, .most = 1e6});
+  visitor.key({"starts",
+               "shared by all replicas, or each its own: replica i that of start.seed + i - 1 (not "
+               "where finite-D spikes differ too: spikes = \"orthonormal\", or noise)"},
+              keys.starts, {"shared", "own"});
   visitor.key({"reduction",
-               "sum of the gradients over ranks: exact (same bits on any number) or fast (half the "
+               "engine direct, sum of the gradients over ranks: exact (same bits on any number) or "
+               "fast (half the "
                "traffic, rounded)"},
               keys.reduction, {"exact", "fast"});
   visitor.key({"outputs", "number of output times after t = 0, each rounded to a whole step"},

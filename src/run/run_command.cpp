@@ -208,13 +208,12 @@ class Run {
          .poll = [&] { return poll(); },
          .save =
              [&](const SgdSaved& saved) {
-               sgd_state_ = sgd_state_group(configuration_.shape, problem.dimension,
-                                            options.replicas, saved);
+               sgd_state_ = sgd_state_group(problem, options.replicas, saved);
                if (std::exchange(request_, Request::none) != Request::none) write_checkpoint();
              }},
         sgd_from_ ? &*sgd_from_ : nullptr);
     if (comm_.root()) print_sgd(problem, options, last, watch.seconds());
-    if (comm_.root() && finished && configuration_.flow)
+    if (comm_.root() && finished && configuration_.flow && options.first.empty())
       fmt::print("{}", compare_with_flow(file_.content().groups[0], file_.content().groups[1]));
     return finished;
   }
@@ -238,10 +237,12 @@ class Run {
                    return read_weights(*from_->file, problem.shape, replicas, coordinates);
                  }};
     SgdSaved saved{.numbers = numbers, .weights = {}};
-    saved.weights.replicas = {0, options.replicas};
-    saved.weights.coordinates = local_range(comm_.rank(), problem.dimension, comm_.size());
-    saved.weights.k = sgd_from_->weights(saved.weights.replicas, saved.weights.coordinates);
-    sgd_state_ = sgd_state_group(shape, problem.dimension, options.replicas, saved);
+    if (problem.engine == Engine::direct) {
+      saved.weights.replicas = {0, options.replicas};
+      saved.weights.coordinates = local_range(comm_.rank(), problem.dimension, comm_.size());
+      saved.weights.k = sgd_from_->weights(saved.weights.replicas, saved.weights.coordinates);
+    }
+    sgd_state_ = sgd_state_group(problem, options.replicas, saved);
   }
 
   void print_sgd(const SgdProblem& problem, const SgdOptions& options, const SgdRecord& last,

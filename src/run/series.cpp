@@ -255,10 +255,10 @@ DataGroup weights_group(const Shape& shape, std::int64_t dimension, const SgdRec
   return group;
 }
 
-DataGroup sgd_state_group(const Shape& shape, std::int64_t dimension, std::int64_t replicas,
-                          const SgdSaved& saved) {
+DataGroup sgd_state_group(const SgdProblem& problem, std::int64_t replicas, const SgdSaved& saved) {
   DataGroup group = state_group("sgd_state", saved.numbers);
-  add_weights(group, shape, dimension, replicas, saved.weights);
+  if (problem.engine == Engine::overlaps) return group;  // the numbers are all there is
+  add_weights(group, problem.shape, problem.dimension, replicas, saved.weights);
   return group;
 }
 

@@ -49,12 +49,9 @@ DirectSgd::DirectSgd(const Communicator& comm, const SgdProblem& problem, const 
         fmt::format("sgd.dimension must be at least features + heads + tokens = {}, "
                     "found {}",
                     shape.coordinates() + shape.tokens, problem.dimension));
-  const Matrix frame = random_frame(shape.coordinates(), problem.dimension, start_seed);
-  basis_ = frame.topRows(shape.features);
-  spikes_ = start.spike_factor * basis_;
-  first_k_ = start.parameters.K * frame;
-  weight_limit_ = 1000 * (1 + first_k_.rowwise().norm().maxCoeff() +
-                          std::sqrt(problem.prior.second_moment().trace()));
+  frame_ = random_frame(shape.coordinates(), problem.dimension, start_seed);
+  spikes_ = start.spike_factor * frame_.topRows(shape.features);
+  weight_limit_ = problem.weight_limit(first_);
   copy_to_single(spikes_, kernel_.spikes_layout(), spikes_single_);
   const auto size = static_cast<std::size_t>(kernel_.heads_layout().size());
   if (problem.reduction == Reduction::exact)
@@ -71,14 +68,14 @@ void DirectSgd::copy_to_single(const Matrix& rows, const TileLayout& layout,
       out[static_cast<std::size_t>(layout.index(row, d))] = static_cast<float>(rows(row, d));
 }
 
-SgdReplica DirectSgd::replica(std::uint32_t number) const {
+SgdReplica DirectSgd::replica(std::uint32_t number, const Parameters& first) const {
   SgdReplica replica{.number = number,
                      .k = {},
-                     .b = first_.b,
-                     .v = first_.v,
+                     .b = first.b,
+                     .v = first.v,
                      .k_single = {},
                      .batch_loss = std::numeric_limits<double>::quiet_NaN()};
-  set_weights(replica, first_k_, 0);
+  set_weights(replica, first.K * frame_, 0);
   return replica;
 }
 
@@ -161,8 +158,9 @@ void DirectSgd::step(SgdReplica& replica) {
 Parameters DirectSgd::parameters(const SgdReplica& replica) const {
   Parameters parameters{Matrix(problem_.shape.heads, problem_.shape.coordinates()), replica.b,
                         replica.v};
-  const Matrix inside = replica.k * basis_.transpose();
-  const Matrix outside = replica.k - inside * basis_;
+  const auto basis = frame_.topRows(problem_.shape.features);
+  const Matrix inside = replica.k * basis.transpose();
+  const Matrix outside = replica.k - inside * basis;
   parameters.K << inside, symmetric_root(outside * outside.transpose());
   return parameters;
 }

@@ -71,7 +71,19 @@ TEST(ReplicaGroups, balanceTheBusiestRank) {
 TEST(DistributedRunSgd, hasTheSameBitsOnAnyNumberOfRanks) {
   const Communicator self = Communicator::self();
   SgdProblem problem = problem_for(200, 3, 0.5);
-  for (const std::int64_t replicas : {1, 2, 5}) {
+  for (const auto& [engine, replicas, batch] :
+       std::vector<std::tuple<Engine, std::int64_t, std::int64_t>>{{Engine::direct, 1, 3},
+                                                                   {Engine::direct, 2, 3},
+                                                                   {Engine::direct, 5, 3},
+                                                                   {Engine::overlaps, 1, 3},
+                                                                   {Engine::overlaps, 1, 70},
+                                                                   {Engine::overlaps, 1, 500},
+                                                                   {Engine::overlaps, 2, 3},
+                                                                   {Engine::overlaps, 3, 65},
+                                                                   {Engine::overlaps, 9, 1},
+                                                                   {Engine::overlaps, 17, 2}}) {
+    problem.engine = engine;
+    problem.batch = batch;
     const SgdRecord together = last_record(world(), problem, example_start(), replicas, 0.5);
     const SgdRecord alone = last_record(self, problem, example_start(), replicas, 0.5);
     ASSERT_EQ(together.replicas.size(), static_cast<std::size_t>(replicas));
@@ -90,7 +102,8 @@ TEST(DistributedRunSgd, hasTheSameBitsOnAnyNumberOfRanks) {
 }
 
 TEST(DistributedRunSgd, handsOutTheWeights) {
-  const SgdProblem problem = problem_for(101, 2, 0.5);
+  SgdProblem problem = problem_for(101, 2, 0.5);
+  problem.engine = Engine::direct;
   const Start start = random_start(shape, 101, 1, false, 2);
   PopulationLoss loss(world(), shape, Softmax{}, problem.prior, {.samples = 1024});
   std::int64_t numbers = 0;

@@ -34,6 +34,22 @@ using Lanes = typename LaneTraits<Real>::Vector;
 template <class Real>
 inline constexpr int lane_count = vector_bytes / static_cast<int>(sizeof(Real));
 
+template <class Real>
+struct ElementOf {
+  using type = Real;
+};
+template <>
+struct ElementOf<Lanes<double>> {
+  using type = double;
+};
+template <>
+struct ElementOf<Lanes<float>> {
+  using type = float;
+};
+/// The number in each lane of a vector; a number itself.
+template <class Real>
+using Element = typename ElementOf<Real>::type;
+
 /// Storage aligned for Lanes.
 template <class T>
 using AlignedVector = std::vector<T, boost::alignment::aligned_allocator<T, 64>>;
@@ -47,6 +63,11 @@ inline Lanes<Real> broadcast(Real value) {
 template <class Vector>
 inline Vector lane_max(Vector a, Vector b) {
   return a > b ? a : b;
+}
+
+inline Lanes<double> lane_sqrt(Lanes<double> a) {
+  for (int i = 0; i < lane_count<double>; ++i) a[i] = std::sqrt(a[i]);
+  return a;
 }
 
 /// The sum over lanes, halves folded onto each other: the same order every time.

@@ -19,4 +19,9 @@ constexpr IndexRange local_range(int rank, std::int64_t count, int size) {
   return {begin_of(rank), begin_of(rank + 1)};
 }
 
+/// count / by, rounded up.
+inline std::int64_t divided_up(std::int64_t count, std::int64_t by) {
+  return (count + by - 1) / by;
+}
+
 }  // namespace headflow

@@ -2,7 +2,9 @@
 #include <Random123/philox.h>
 
 #include <array>
+#include <bit>
 #include <cstdint>
+#include <optional>
 
 namespace headflow {
 
@@ -13,7 +15,11 @@ enum class Purpose : std::uint32_t {
   start = 3,
   frame = 4,
   tokens = 5,
-  theta = 6
+  theta = 6,
+  overlaps = 7,
+  merges = 8,
+  overlap_retries = 9,
+  merge_retries = 10
 };
 
 /// Addressed random numbers: a pure function of (seed, purpose, two sub-addresses, index, draw), so
@@ -61,9 +67,15 @@ class RandomSequence {
   std::uint32_t draw_ = 0;
 };
 
+/// One attempt at Gamma(shape, 1), shape >= 1, from x ~ N(0, 1) and u uniform on (0, 1): nothing if
+/// it is refused.
+std::optional<double> gamma_attempt(double shape, double x, double u);
+
 /// (k + 1/2) 2^-52 for the top 52 bits k of a word: uniform on (0, 1), symmetric about 1/2.
 inline double to_unit_interval(std::uint64_t bits) {
-  return (static_cast<double>(bits >> 12) + 0.5) * 0x1p-52;
+  // k as the fraction of a number in [1, 2), which vectorises everywhere; the differences are
+  // exact.
+  return (std::bit_cast<double>(bits >> 12 | 0x3ff0000000000000) - 1) + 0x1p-53;
 }
 
 }  // namespace headflow

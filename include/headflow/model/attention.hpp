@@ -21,7 +21,7 @@ struct Trained {
   bool v = false;
 };
 
-/// Biases and scale as the kernels see them.
+/// Biases and scale as the kernels see them: numbers, or lanes where samples differ in them.
 template <class Scalar>
 struct Offsets {
   const Scalar* b;

@@ -18,7 +18,7 @@ inline void normalise_each_head(Real* s, Tokens L, Heads H, const Scalar* b) {
       top -= b[h];
     }
     for (int l = 0; l < L; ++l) sum += s[l] = exp_nonpositive(s[l] - top);
-    const Real scale = Scalar(1) / sum;
+    const Real scale = Element<Real>(1) / sum;
     for (int l = 0; l < L; ++l) s[l] *= scale;
   }
 }
@@ -37,13 +37,13 @@ template <class Real, class Scalar, class Tokens, class Heads>
 inline void Softmax::forward(Real* __restrict s, Real* __restrict A, Tokens L, Heads H,
                              const Offsets<Scalar>& offsets) {
   normalise_each_head<false>(s, L, H, offsets.b);
-  average_heads(s, A, L, H, Scalar(1) / Scalar(H));
+  average_heads(s, A, L, H, Element<Real>(1) / Element<Real>(H));
 }
 
 template <class Real, class Scalar, class Tokens, class Heads>
 inline void Softmax::backward(Real* __restrict s, const Real*, const Real* __restrict a, Tokens L,
                               Heads H, const Offsets<Scalar>&, OffsetGradient<Real>) {
-  const Scalar scale = Scalar(1) / Scalar(H);
+  const Element<Real> scale = Element<Real>(1) / Element<Real>(H);
   for (int h = 0; h < H; ++h, s += L) {
     Real mean{};
     for (int l = 0; l < L; ++l) mean += s[l] * a[l];
@@ -55,15 +55,15 @@ template <class Real, class Scalar, class Tokens, class Heads>
 inline void SoftmaxOne::forward(Real* __restrict s, Real* __restrict A, Tokens L, Heads H,
                                 const Offsets<Scalar>& offsets) {
   normalise_each_head<true>(s, L, H, offsets.b);
-  average_heads(s, A, L, H, offsets.v / Scalar(H));
+  average_heads(s, A, L, H, offsets.v / Element<Real>(H));
 }
 
 template <class Real, class Scalar, class Tokens, class Heads>
 inline void SoftmaxOne::backward(Real* __restrict s, const Real*, const Real* __restrict a,
                                  Tokens L, Heads H, const Offsets<Scalar>& offsets,
                                  OffsetGradient<Real> gradient) {
-  const Scalar scale = Scalar(1) / Scalar(H);
-  const Scalar scaled_v = offsets.v / Scalar(H);
+  const Element<Real> scale = Element<Real>(1) / Element<Real>(H);
+  const Scalar scaled_v = offsets.v / Element<Real>(H);
   for (int h = 0; h < H; ++h, s += L) {
     Real mean{};
     for (int l = 0; l < L; ++l) mean += s[l] * a[l];
@@ -85,9 +85,9 @@ inline void BayesSoftmax::forward(Real* __restrict s, Real* __restrict A, Tokens
     const Real shift = top - offsets.b[h];
     for (int l = 0; l < L; ++l) sum += s[h * L + l] = exp_nonpositive(s[h * L + l] - shift);
   }
-  const Real scale = Scalar(1) / sum;
+  const Real scale = Element<Real>(1) / sum;
   for (int i = 0; i < H * L; ++i) s[i] *= scale;
-  average_heads(s, A, L, H, Scalar(1));
+  average_heads(s, A, L, H, Element<Real>(1));
 }
 
 template <class Real, class Scalar, class Tokens, class Heads>

@@ -73,12 +73,14 @@ struct FlowKeys {
 
 struct SgdKeys {
   bool given = false;
+  std::string engine = "auto";
   std::int64_t dimension = 0;
   std::int64_t batch = 0;
   double learning_rate = 0;
   std::optional<double> end_time;
   std::optional<std::int64_t> steps;
   std::int64_t replicas = 1;
+  std::string starts = "shared";
   std::string reduction = "exact";
   std::int64_t outputs = 100;
   std::string spacing = "linear";

@@ -36,9 +36,8 @@ class SgdSeries {
 DataGroup weights_group(const Shape& shape, std::int64_t dimension, const SgdRecord& record,
                         const SgdWeights& weights);
 
-/// The group `sgd_state` of a checkpoint: k and the numbers of the replicas.
-DataGroup sgd_state_group(const Shape& shape, std::int64_t dimension, std::int64_t replicas,
-                          const SgdSaved& saved);
+/// The group `sgd_state` of a checkpoint: the numbers of the replicas and, of engine direct, k.
+DataGroup sgd_state_group(const SgdProblem& problem, std::int64_t replicas, const SgdSaved& saved);
 
 /// A part of the weights k in that group: replica, head, coordinate.
 std::vector<double> read_weights(const DataReader& checkpoint, const Shape& shape,

@@ -4,35 +4,11 @@
 
 #include "headflow/core/exact_sum.hpp"
 #include "headflow/core/mpi.hpp"
-#include "headflow/model/prior.hpp"
-#include "headflow/model/start.hpp"
 #include "headflow/sgd/sequence_gradient.hpp"
+#include "headflow/sgd/sgd_problem.hpp"
 #include "headflow/sgd/token_kernel.hpp"
 
 namespace headflow {
-
-/// How the gradients of the ranks are added: exactly (the same bits on any number of ranks), or
-/// rounded and with half the traffic.
-enum class Reduction { exact, fast };
-
-/// Stochastic gradient descent on fresh sequences in R^D (theory.md, section 3).
-struct SgdProblem {
-  Shape shape;
-  Activation activation;
-  Prior prior;  ///< law of theta
-  std::int64_t dimension = 10000;
-  std::int64_t batch = 64;
-  double learning_rate = 1e-3;
-  Reduction reduction = Reduction::exact;
-  std::uint64_t seed = 1;  ///< of the sequences
-
-  /// t = lr * steps.
-  double time(std::int64_t steps) const { return learning_rate * static_cast<double>(steps); }
-  /// kappa = lr D / B, the noise that the limit D -> infinity at fixed t = lr steps keeps.
-  double kappa() const {
-    return learning_rate * static_cast<double>(dimension) / static_cast<double>(batch);
-  }
-};
 
 /// One run of SGD: its number, which is part of the address of its sequences, and its state.
 struct SgdReplica {
@@ -59,8 +35,9 @@ class DirectSgd {
   DirectSgd(const Communicator& comm, const SgdProblem& problem, const Start& start,
             std::uint64_t start_seed);
 
-  /// Run `number` at t = 0.
-  SgdReplica replica(std::uint32_t number) const;
+  /// Run `number` at t = 0, from the start or from other reduced coordinates.
+  SgdReplica replica(std::uint32_t number) const { return replica(number, first_); }
+  SgdReplica replica(std::uint32_t number, const Parameters& first) const;
   /// Puts a replica to weights k (H x D) after `steps` steps.
   void set_weights(SgdReplica& replica, Matrix k, std::int64_t steps) const;
   /// One step: k, b and v each minus lr times the mean gradient of B fresh sequences. Collective.
@@ -73,10 +50,6 @@ class DirectSgd {
 
   const SgdProblem& problem() const { return problem_; }
   const Matrix& spikes() const { return spikes_; }  ///< F x D
-  /// 1000 (1 + max_h |k_h(0)| + sqrt(E|theta|^2)): fields beyond it have long ceased to mean
-  /// anything.
-  double weight_limit() const { return weight_limit_; }
-
   /// The tokens (L x D) of one sequence and its step, as step() draws them.
   Matrix tokens(std::uint32_t replica, std::int64_t step, std::int64_t sequence);
 
@@ -94,9 +67,8 @@ class DirectSgd {
   const Communicator& comm_;
   SgdProblem problem_;
   Parameters first_;
-  Matrix basis_;   // orthonormal, of the span of the spikes, F x D
+  Matrix frame_;   // orthonormal, the first F rows span the spikes, (F + H) x D
   Matrix spikes_;  // F x D
-  Matrix first_k_;
   AlignedVector<float> spikes_single_;
   double weight_limit_ = 0;
   TokenKernel kernel_;

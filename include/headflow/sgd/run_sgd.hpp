@@ -3,10 +3,9 @@
 #include <functional>
 #include <vector>
 
-#include "headflow/core/local_range.hpp"
 #include "headflow/core/snapshot.hpp"
 #include "headflow/population/population_loss.hpp"
-#include "headflow/sgd/direct_sgd.hpp"
+#include "headflow/sgd/sgd_engine.hpp"
 
 namespace headflow {
 
@@ -14,7 +13,8 @@ struct SgdOptions {
   std::int64_t replicas = 1;
   std::uint64_t start_seed = 1;              ///< of the directions of spikes and first weights
   std::vector<std::int64_t> output_steps{};  ///< increasing; the run ends with the last
-  std::vector<std::int64_t> weight_steps{};  ///< those of them at which weights are handed out
+  std::vector<std::int64_t> weight_steps{};  ///< those at which engine direct hands out weights
+  std::vector<Parameters> first{};           ///< of each replica at t = 0; empty: all as the start
 };
 
 /// One replica at an output.
@@ -30,33 +30,16 @@ struct SgdRecord {
   std::vector<SgdState> replicas;
 };
 
-/// This rank's part of all weights: some replicas, some coordinates.
-struct SgdWeights {
-  IndexRange replicas;
-  IndexRange coordinates;
-  std::vector<double> k;         ///< replica, head, coordinate
-  IndexRange spike_coordinates;  ///< this rank's part of the spikes, which all replicas share
-  std::vector<double> spikes;    ///< feature, coordinate
-};
-
 /// A state of SGD between two outputs, from which it goes on with the same bits.
 struct SgdSaved {
   Snapshot numbers;
   SgdWeights weights;  ///< without the spikes, which the start tells
 };
 
-/// Where a restarted SGD finds its state: what SgdSaved held, and any part of the weights k
-/// (replica, head, coordinate).
+/// Where a restarted SGD finds its state: what SgdSaved held.
 struct SgdSource {
   Snapshot numbers;
-  std::function<std::vector<double>(IndexRange replicas, IndexRange coordinates)> weights;
-};
-
-/// How far the replica that is running on this rank is.
-struct SgdProgress {
-  double time = 0;
-  double loss = 0;  ///< of the last batch
-  std::int64_t steps = 0;
+  SavedWeights weights;
 };
 
 /// What SGD hands out while it runs; all but progress are called on every rank. `poll` comes about
@@ -75,7 +58,7 @@ struct SgdObserver {
 /// runs its share of the replicas, one after the other, and splits their batches over its ranks.
 int replica_groups(int ranks, std::int64_t replicas, std::int64_t batch);
 
-/// R independent runs of SGD from the same weights. `loss` gives the population loss at the
+/// R independent runs of SGD, by the engine of `problem`. `loss` gives the population loss at the
 /// outputs; its prior is the signal seen through the spikes. Collective on `comm`; all results but
 /// the speed have the same bits on any number of ranks (with Reduction::exact). Throws
 /// NumericalError naming the replica and its last good step when one diverges; records before that

@@ -1,0 +1,248 @@
+#include "headflow/sgd/overlap_sgd.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <bit>
+#include <cmath>
+
+#include "headflow/core/error.hpp"
+
+namespace headflow {
+namespace {
+
+constexpr int block_level = 6;  // sequences that are merged before the next are computed: 64
+
+/// The level of the blocks that ranks share: small enough to feed all of them, large enough to fill
+/// the lanes.
+int level_of_blocks(std::int64_t batch, int ranks, int replicas, int lanes) {
+  if (ranks == 1) return block_level;
+  const auto fair = static_cast<std::uint64_t>(std::max<std::int64_t>(1, batch / (4 * ranks)));
+  const int least =
+      std::countr_zero(std::bit_ceil(static_cast<unsigned>((lanes + replicas - 1) / replicas)));
+  return std::clamp(static_cast<int>(std::bit_width(fair)) - 1, least, block_level);
+}
+
+}  // namespace
+
+OverlapSgd::OverlapSgd(const Communicator& comm, const SgdProblem& problem, const Start& start,
+                       const std::vector<Parameters>& first, IndexRange replicas)
+    : SgdEngine(problem, replicas),
+      comm_(comm),
+      kernel_(problem, problem.prior.transformed(start.spike_factor.transpose())) {
+  const auto fields = static_cast<std::size_t>(kernel_.replica_size());
+  for (std::int64_t i = 0; i < replicas.size(); i += lanes)
+    packs_.push_back({.first = i,
+                      .count = static_cast<int>(std::min<std::int64_t>(lanes, replicas.size() - i)),
+                      .state = AlignedVector<Real>(fields)});
+  for (std::int64_t i = 0; i < replicas.size(); ++i) {
+    const auto& own = first[first.size() > 1 ? static_cast<std::size_t>(replicas.begin + i) : 0];
+    std::vector<double> numbers(own.K.data(), own.K.data() + own.K.size());
+    numbers.insert(numbers.end(), own.b.begin(), own.b.end());
+    numbers.push_back(own.v);
+    restore(static_cast<std::size_t>(i), 0, numbers, {});
+    limits_.push_back(problem.weight_limit(own));
+  }
+}
+
+double& OverlapSgd::state(std::size_t i, int number) {
+  auto& pack = packs_[i / lanes];
+  return reinterpret_cast<double*>(
+      pack.state.data())[static_cast<std::size_t>(number) * lanes + i % lanes];
+}
+
+double OverlapSgd::state(std::size_t i, int number) const {
+  return packs_[i / lanes].state[static_cast<std::size_t>(number)][i % lanes];
+}
+
+std::vector<double> OverlapSgd::numbers(std::size_t i) const {
+  std::vector<double> numbers;
+  for (int k = 0; k < kernel_.replica_size(); ++k) numbers.push_back(state(i, k));
+  return numbers;
+}
+
+void OverlapSgd::restore(std::size_t i, std::int64_t step, std::span<const double> numbers,
+                         const SavedWeights&) {
+  for (int k = 0; k < kernel_.replica_size(); ++k)
+    state(i, k) = numbers[static_cast<std::size_t>(k)];
+  runs_[i].steps = packs_[i / lanes].steps = step;
+}
+
+Parameters OverlapSgd::parameters(std::size_t i) const {
+  const Shape& shape = problem_.shape;
+  const std::vector<double> all = numbers(i);
+  Parameters parameters = Parameters::zero(shape);
+  std::copy_n(all.begin(), parameters.K.size(), parameters.K.data());
+  std::copy_n(all.begin() + parameters.K.size(), shape.heads, parameters.b.data());
+  parameters.v = all.back();
+  // From the triangle to the symmetric root, which is what SGD in R^D gives.
+  const Matrix u = parameters.K.rightCols(shape.heads);
+  parameters.K.rightCols(shape.heads) = symmetric_root(u * u.transpose());
+  return parameters;
+}
+
+void OverlapSgd::compute_leaves(const Pack& pack, std::int64_t first, std::int64_t count,
+                                Nodes& nodes) {
+  const std::int64_t vectors = divided_up(count * pack.count, lanes);
+  const auto fields = static_cast<std::size_t>(kernel_.replica_size());
+  const auto term = static_cast<std::size_t>(kernel_.term_size());
+  nodes.first = first;
+  nodes.count = count;
+  nodes.terms.resize(static_cast<std::size_t>(vectors) * term);
+  gathered_.resize(fields);
+  OverlapKernel::Address address;
+  address.step = static_cast<std::uint64_t>(pack.steps);
+  for (std::int64_t vector = 0; vector < vectors; ++vector) {
+    for (int lane = 0; lane < lanes; ++lane) {
+      const std::int64_t item = std::min(vector * lanes + lane, count * pack.count - 1);
+      const auto own = static_cast<std::size_t>(lane);
+      const auto replica = item % pack.count;
+      address.replica[own] = static_cast<std::uint32_t>(replicas_.begin + pack.first + replica);
+      address.item[own] = static_cast<std::uint64_t>(first + item / pack.count);
+      if (pack.count == lanes) continue;
+      for (std::size_t k = 0; k < fields; ++k) gathered_[k][lane] = pack.state[k][replica];
+    }
+    kernel_.sequence(address, pack.count == lanes ? pack.state.data() : gathered_.data(),
+                     &nodes.terms[static_cast<std::size_t>(vector) * term]);
+  }
+}
+
+void OverlapSgd::merge_level(const Pack& pack, int level, Nodes& nodes) {
+  const auto term = static_cast<std::size_t>(kernel_.term_size());
+  above_.first = nodes.first / 2;
+  above_.count = divided_up(nodes.count, 2);
+  const std::int64_t items = above_.count * pack.count;
+  const std::int64_t vectors = divided_up(items, lanes);
+  above_.terms.resize(static_cast<std::size_t>(vectors) * term);
+  gathered_.resize(2 * term);
+  OverlapKernel::Address address;
+  address.step = static_cast<std::uint64_t>(pack.steps);
+  for (std::int64_t vector = 0; vector < vectors; ++vector) {
+    for (int lane = 0; lane < lanes; ++lane) {
+      const std::int64_t item = std::min(vector * lanes + lane, items - 1);
+      const auto own = static_cast<std::size_t>(lane);
+      const std::int64_t replica = item % pack.count;
+      const std::int64_t node = item / pack.count;
+      address.replica[own] = static_cast<std::uint32_t>(replicas_.begin + pack.first + replica);
+      address.item[own] = static_cast<std::uint64_t>(level + 1) << 32 |
+                          static_cast<std::uint64_t>(above_.first + node);
+      for (const std::int64_t child : {2 * node, 2 * node + 1}) {
+        Real* to = &gathered_[static_cast<std::size_t>(child % 2) * term];
+        const std::int64_t from = child * pack.count + replica;
+        const Real* terms = &nodes.terms[static_cast<std::size_t>(from / lanes) * term];
+        // The last node of a level may have no second child: it is merged with nothing.
+        for (std::size_t k = 0; k < term; ++k)
+          to[k][lane] = child < nodes.count ? terms[k][from % lanes] : 0;
+      }
+    }
+    kernel_.merge(address, gathered_.data(), &gathered_[term],
+                  &above_.terms[static_cast<std::size_t>(vector) * term]);
+  }
+  std::swap(nodes, above_);
+}
+
+void OverlapSgd::share(const Pack& pack, std::int64_t blocks, Nodes& nodes) const {
+  // Every rank's nodes as integers, zero elsewhere, so that their sum keeps every bit.
+  const auto term = static_cast<std::size_t>(kernel_.term_size());
+  const std::int64_t items = blocks * pack.count;
+  std::vector<std::int64_t> all(static_cast<std::size_t>(items) * term, 0);
+  for (std::int64_t item = 0; item < nodes.count * pack.count; ++item)
+    for (std::size_t k = 0; k < term; ++k)
+      all[static_cast<std::size_t>(nodes.first * pack.count + item) * term + k] =
+          std::bit_cast<std::int64_t>(static_cast<double>(
+              nodes.terms[static_cast<std::size_t>(item / lanes) * term + k][item % lanes]));
+  comm_.sum(all);
+  nodes.first = 0;
+  nodes.count = blocks;
+  nodes.terms.resize(static_cast<std::size_t>(divided_up(items, lanes)) * term);
+  for (std::int64_t item = 0; item < items; ++item)
+    for (std::size_t k = 0; k < term; ++k)
+      nodes.terms[static_cast<std::size_t>(item / lanes) * term + k][item % lanes] =
+          std::bit_cast<double>(all[static_cast<std::size_t>(item) * term + k]);
+}
+
+void OverlapSgd::step(Pack& pack) {
+  const std::int64_t batch = problem_.batch;
+  const int level = level_of_blocks(batch, comm_.size(), pack.count, lanes);
+  const std::int64_t size = std::int64_t{1} << level;
+  const std::int64_t blocks = divided_up(batch, size);
+  const IndexRange mine = local_range(comm_.rank(), blocks, comm_.size());
+  const auto term = static_cast<std::size_t>(kernel_.term_size());
+  blocks_.first = mine.begin;
+  blocks_.count = mine.size();
+  blocks_.terms.resize(static_cast<std::size_t>(divided_up(mine.size() * pack.count, lanes)) *
+                       term);
+  for (std::int64_t block = mine.begin; block < mine.end; ++block) {
+    compute_leaves(pack, block * size, std::min(size, batch - block * size), block_);
+    for (int below = 0; below < level && (batch > size || block_.count > 1); ++below)
+      merge_level(pack, below, block_);
+    if (blocks == 1) continue;
+    for (std::int64_t replica = 0; replica < pack.count; ++replica) {
+      const std::int64_t item = (block - mine.begin) * pack.count + replica;
+      for (std::size_t k = 0; k < term; ++k)
+        blocks_.terms[static_cast<std::size_t>(item / lanes) * term + k][item % lanes] =
+            block_.terms[k][replica];
+    }
+  }
+  if (blocks == 1 && mine.size() == 1) std::swap(block_, blocks_);
+  if (comm_.size() > 1) share(pack, blocks, blocks_);
+  for (int below = level; blocks_.count > 1; ++below) merge_level(pack, below, blocks_);
+  finish(pack, blocks_);
+  ++pack.steps;
+}
+
+void OverlapSgd::finish(Pack& pack, const Nodes& root) {
+  const Shape& shape = problem_.shape;
+  before_ = pack.state;
+  const auto batch = static_cast<double>(problem_.batch);
+  kernel_.update(broadcast(problem_.learning_rate / batch), root.terms.data(), pack.state.data());
+  for (int lane = 0; lane < pack.count; ++lane) {
+    const auto i = static_cast<std::size_t>(pack.first + lane);
+    Progress& run = runs_[i];
+    double largest = 0;
+    double sum = root.terms[0][lane];  // of all numbers: not finite if one of them is not
+    for (int h = 0; h < shape.heads; ++h) {
+      double square = 0;
+      for (int c = 0; c < shape.coordinates(); ++c) {
+        const double x = state(i, h * shape.coordinates() + c);
+        square += x * x;
+      }
+      largest = std::max(largest, std::sqrt(square));
+      sum += square + state(i, shape.heads * shape.coordinates() + h);
+    }
+    sum += state(i, kernel_.replica_size() - 1);
+    if (run.failure.empty() && std::isfinite(sum) && largest <= limits_[i]) {
+      run.batch_loss = root.terms[0][lane] / batch;
+      run.loss_sum += run.batch_loss;
+      ++run.steps;
+      continue;
+    }
+    for (std::size_t k = 0; k < before_.size(); ++k) pack.state[k][lane] = before_[k][lane];
+    if (!run.failure.empty()) continue;
+    fail(i, std::isfinite(sum) ? fmt::format("|k| = {:.3g} is beyond {:.3g}", largest, limits_[i])
+                               : "the gradient of a batch is not finite");
+  }
+}
+
+void OverlapSgd::advance(std::int64_t step, const std::function<void(const SgdProgress&)>& report) {
+  for (Pack& pack : packs_) {
+    const auto begin = runs_.begin() + pack.first;
+    while (pack.steps < step) {
+      const auto run = std::find_if(begin, begin + pack.count,
+                                    [](const Progress& p) { return p.failure.empty(); });
+      if (run == begin + pack.count) break;
+      this->step(pack);
+      report({problem_.time(run->steps), run->batch_loss, run->steps});
+    }
+  }
+}
+
+double OverlapSgd::bytes(const SgdProblem& problem, std::int64_t replicas) {
+  const OverlapKernel kernel(problem, problem.prior);
+  const std::int64_t block = std::min(problem.batch, std::int64_t{1} << block_level);
+  const std::int64_t nodes = 2 * block + divided_up(problem.batch, block);
+  return kernel.bytes() + 8.0 * kernel.term_size() * static_cast<double>(nodes * lanes) +
+         8.0 * kernel.replica_size() * static_cast<double>(replicas + lanes);
+}
+
+}  // namespace headflow

@@ -1,0 +1,127 @@
+#include "headflow/sgd/sgd_engine.hpp"
+
+#include <fmt/format.h>
+
+#include <cmath>
+#include <limits>
+
+#include "headflow/core/error.hpp"
+#include "headflow/sgd/direct_sgd.hpp"
+#include "headflow/sgd/overlap_sgd.hpp"
+
+namespace headflow {
+namespace {
+
+/// SGD by DirectSgd, one replica after the other.
+class DirectEngine : public SgdEngine {
+ public:
+  DirectEngine(const Communicator& comm, const SgdProblem& problem, const Start& start,
+               std::uint64_t start_seed, const std::vector<Parameters>& first, IndexRange replicas)
+      : SgdEngine(problem, replicas), comm_(comm), sgd_(comm, problem, start, start_seed) {
+    for (std::int64_t number = replicas.begin; number < replicas.end; ++number)
+      replicas_of_sgd_.push_back(
+          sgd_.replica(static_cast<std::uint32_t>(number),
+                       first[first.size() > 1 ? static_cast<std::size_t>(number) : 0]));
+  }
+
+  void advance(std::int64_t step, const std::function<void(const SgdProgress&)>& report) override {
+    for (std::size_t i = 0; i < runs_.size(); ++i) {
+      Progress& run = runs_[i];
+      while (run.failure.empty() && run.steps < step) {
+        try {
+          sgd_.step(replicas_of_sgd_[i]);
+        } catch (const NumericalError& error) {
+          fail(i, error.what());
+          break;
+        }
+        ++run.steps;
+        run.batch_loss = replicas_of_sgd_[i].batch_loss;
+        run.loss_sum += run.batch_loss;
+        report({problem_.time(run.steps), run.batch_loss, run.steps});
+      }
+    }
+  }
+
+  Parameters parameters(std::size_t i) const override {
+    return sgd_.parameters(replicas_of_sgd_[i]);
+  }
+
+  /// b and v.
+  std::vector<double> numbers(std::size_t i) const override {
+    const SgdReplica& replica = replicas_of_sgd_[i];
+    std::vector<double> numbers(replica.b.begin(), replica.b.end());
+    numbers.push_back(replica.v);
+    return numbers;
+  }
+
+  void restore(std::size_t i, std::int64_t step, std::span<const double> numbers,
+               const SavedWeights& weights) override {
+    SgdReplica& replica = replicas_of_sgd_[i];
+    std::copy(numbers.begin(), numbers.end() - 1, replica.b.begin());
+    replica.v = numbers.back();
+    const std::int64_t number = replica.number;
+    const std::vector<double> k = weights({number, number + 1}, {0, problem_.dimension});
+    sgd_.set_weights(replica,
+                     Eigen::Map<const Matrix>(k.data(), problem_.shape.heads, problem_.dimension),
+                     step);
+    runs_[i].steps = step;
+  }
+
+  SgdWeights weights(IndexRange spike_coordinates) const override {
+    SgdWeights weights{.replicas = replicas(),
+                       .coordinates = local_range(comm_.rank(), problem_.dimension, comm_.size()),
+                       .k = {},
+                       .spike_coordinates = spike_coordinates,
+                       .spikes = {}};
+    const auto append = [](std::vector<double>& out, const Matrix& rows, IndexRange range) {
+      for (Eigen::Index row = 0; row < rows.rows(); ++row)
+        out.insert(out.end(), &rows(row, 0) + range.begin, &rows(row, 0) + range.end);
+    };
+    for (const auto& replica : replicas_of_sgd_) append(weights.k, replica.k, weights.coordinates);
+    append(weights.spikes, sgd_.spikes(), spike_coordinates);
+    return weights;
+  }
+
+ private:
+  const Communicator& comm_;
+  DirectSgd sgd_;
+  std::vector<SgdReplica> replicas_of_sgd_;
+};
+
+}  // namespace
+
+double SgdProblem::weight_limit(const Parameters& first) const {
+  return 1000 *
+         (1 + first.K.rowwise().norm().maxCoeff() + std::sqrt(prior.second_moment().trace()));
+}
+
+SgdEngine::SgdEngine(const SgdProblem& problem, IndexRange replicas)
+    : problem_(problem),
+      replicas_(replicas),
+      runs_(static_cast<std::size_t>(replicas.size()),
+            {.batch_loss = std::numeric_limits<double>::quiet_NaN()}) {}
+
+void SgdEngine::fail(std::size_t i, const std::string& reason) {
+  const std::int64_t good = runs_[i].steps;
+  runs_[i].failure = fmt::format(
+      "SGD diverged: replica {}, step {}: {}; the last good step is {} (t = {:.6g}); lower "
+      "sgd.learning_rate = {:g} (kappa = lr D / batch is {:.3g} here)",
+      replicas_.begin + static_cast<std::int64_t>(i) + 1, good + 1, reason, good,
+      problem_.time(good), problem_.learning_rate, problem_.kappa());
+}
+
+std::unique_ptr<SgdEngine> make_sgd_engine(const Communicator& comm, const SgdProblem& problem,
+                                           const Start& start, std::uint64_t start_seed,
+                                           const std::vector<Parameters>& first,
+                                           IndexRange replicas) {
+  if (problem.engine == Engine::direct)
+    return std::make_unique<DirectEngine>(comm, problem, start, start_seed, first, replicas);
+  return std::make_unique<OverlapSgd>(comm, problem, start, first, replicas);
+}
+
+double sgd_memory_gib(const SgdProblem& problem, std::int64_t replicas) {
+  return problem.engine == Engine::direct ? DirectSgd::memory_gib(problem, replicas)
+                                          : OverlapSgd::bytes(problem, replicas) / 0x1p30;
+}
+
+}  // namespace headflow

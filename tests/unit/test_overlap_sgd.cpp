@@ -1,0 +1,366 @@
+// SGD by overlaps alone against SGD with vectors in R^D and against the plainest form of theory.md,
+// section 9.
+#include <gtest/gtest.h>
+
+#include <Eigen/Cholesky>
+#include <boost/math/distributions/chi_squared.hpp>
+#include <random>
+
+#include "headflow/core/error.hpp"
+#include "headflow/core/lane_random.hpp"
+#include "headflow/core/normal.hpp"
+#include "headflow/sgd/sequence_gradient.hpp"
+#include "headflow/sgd/sgd_engine.hpp"
+#include "support.hpp"
+
+namespace headflow {
+namespace {
+
+using namespace testing_support;
+
+/// m, the lower triangle of q, b and v of a replica.
+std::vector<double> overlaps_of(const Parameters& parameters, const Matrix& spike_factor) {
+  const OrderParameters order = order_parameters(parameters.K, spike_factor);
+  std::vector<double> all(order.m.data(), order.m.data() + order.m.size());
+  for (Eigen::Index h = 0; h < order.q.rows(); ++h)
+    for (Eigen::Index g = 0; g <= h; ++g) all.push_back(order.q(h, g));
+  all.insert(all.end(), parameters.b.begin(), parameters.b.end());
+  all.push_back(parameters.v);
+  return all;
+}
+
+/// What is measured of many replicas: one list of values for each overlap.
+using Ensemble = std::vector<std::vector<double>>;
+
+Ensemble transposed(const std::vector<std::vector<double>>& replicas) {
+  Ensemble by_overlap(replicas[0].size());
+  for (const auto& replica : replicas)
+    for (std::size_t k = 0; k < replica.size(); ++k) by_overlap[k].push_back(replica[k]);
+  return by_overlap;
+}
+
+Ensemble ensemble_of(SgdProblem problem, Engine engine, const Start& start, std::int64_t replicas,
+                     std::int64_t steps) {
+  problem.engine = engine;
+  problem.seed = engine == Engine::direct ? 11 : 12;
+  static const Communicator self = Communicator::self();
+  const auto sgd = make_sgd_engine(self, problem, start, 3, {start.parameters}, {0, replicas});
+  sgd->advance(steps, [](const SgdProgress&) {});
+  std::vector<std::vector<double>> all;
+  for (std::size_t i = 0; i < sgd->runs().size(); ++i) {
+    EXPECT_EQ(sgd->runs()[i].failure, "");
+    all.push_back(overlaps_of(sgd->parameters(i), start.spike_factor));
+  }
+  return transposed(all);
+}
+
+/// theory.md, section 9, word by word: one Cholesky factor R of the Gram matrix of spikes and
+/// heads, and the sequences of a batch one after the other in one frame, W = C C'. Its numbers come
+/// from another generator.
+class SequentialFrames {
+ public:
+  SequentialFrames(const SgdProblem& problem, const Start& start)
+      : problem_(problem), sequence_(problem.shape, problem.activation) {
+    const int F = problem.shape.features;
+    first_ = Matrix::Zero(F + problem.shape.heads, F + problem.shape.heads);
+    first_.topLeftCorner(F, F) = start.spike_factor;
+    first_.bottomRows(problem.shape.heads) = start.parameters.K;
+    // Rows in an orthonormal frame; to a lower triangle.
+    first_ = Matrix((first_ * first_.transpose()).eval().llt().matrixL());
+  }
+
+  std::vector<double> run(const Parameters& parameters, std::int64_t steps) {
+    const auto& [L, H, F] = problem_.shape;
+    Matrix R = first_;
+    Vector b = parameters.b;
+    double v = parameters.v;
+    for (std::int64_t step = 0; step < steps; ++step) advance(R, b, v);
+    Parameters last{R.bottomRows(H), b, v};
+    return overlaps_of(last, R.topLeftCorner(F, F));
+  }
+
+ private:
+  double normal() { return std::normal_distribution<double>()(engine_); }
+  Matrix normals(Eigen::Index rows, Eigen::Index columns) {
+    return Matrix::NullaryExpr(rows, columns, [&] { return normal(); });
+  }
+
+  void advance(Matrix& R, Vector& b, double& v) {
+    const auto& [L, H, F] = problem_.shape;
+    const int n = H + F;
+    const auto D = static_cast<double>(problem_.dimension);
+    Matrix parallel = Matrix::Zero(H, n), W = Matrix::Zero(H, H);
+    Vector b_sum = Vector::Zero(H);
+    double v_sum = 0;
+    for (std::int64_t s = 0; s < problem_.batch; ++s) {
+      const Matrix C = root(W);
+      Matrix p = normals(n, L);
+      p.col(0).head(F) += R.topLeftCorner(F, F).transpose() * theta();
+      const Matrix N = normals(H, L);
+      Matrix T = Matrix::Zero(L, L);
+      for (int l = 0; l < L; ++l) {
+        for (int j = 0; j < l; ++j) T(l, j) = normal();
+        T(l, l) = std::sqrt(std::chi_squared_distribution<double>(D - n - H - l)(engine_));
+      }
+      sequence_.fields = R.bottomRows(H) * p;
+      sequence_.gram = (p.transpose() * p + N.transpose() * N + T * T.transpose()) / D;
+      sequence_(b, v);
+      const Matrix& g = sequence_.g();
+      parallel += g * p.transpose();
+      const Matrix Y = C + g * N.transpose(), Z = g * T;
+      W = Y * Y.transpose() + Z * Z.transpose();
+      b_sum += sequence_.b;
+      v_sum += sequence_.v;
+    }
+    const double scale = problem_.learning_rate / static_cast<double>(problem_.batch);
+    Matrix rows = R;
+    rows.bottomRows(H) -= scale * parallel;
+    Matrix gram = rows * rows.transpose();
+    gram.bottomRightCorner(H, H) += scale * scale * W;
+    R = Matrix(gram.llt().matrixL());
+    const Trained trained = trained_by(problem_.activation);
+    if (trained.b) b -= scale * b_sum;
+    if (trained.v) v -= scale * v_sum;
+  }
+
+  /// C with C C' = W (zero at first).
+  static Matrix root(const Matrix& W) { return symmetric_root(W); }
+
+  Vector theta() {
+    std::vector<double> u(static_cast<std::size_t>(problem_.prior.draw_dimension()));
+    for (double& x : u) x = std::uniform_real_distribution<double>(1e-15, 1)(engine_);
+    std::vector<double> z = u;
+    normal_quantile(z);
+    Vector theta(problem_.shape.features);
+    problem_.prior.draw(u, z, {theta.data(), static_cast<std::size_t>(theta.size())});
+    return theta;
+  }
+
+  SgdProblem problem_;
+  SequenceGradient sequence_;
+  Matrix first_;
+  std::mt19937_64 engine_{5};
+};
+
+/// Kolmogorov-Smirnov on every overlap, and all means and covariances within 5.5 standard errors.
+/// False alarms: p = 4e-8 for each comparison of distributions, of means and of covariances; about
+/// 65 of them in a call with two heads and two features.
+void expect_same_law(const Ensemble& one, const Ensemble& other, const std::string& what) {
+  ASSERT_EQ(one.size(), other.size());
+  constexpr double limit = 2.98;  // 2 exp(-2 limit^2) = 4e-8
+  const auto near = [&](const std::vector<double>& a, const std::vector<double>& b,
+                        const std::string& name) {
+    const Estimate x = estimate(a), y = estimate(b);
+    EXPECT_LE(std::abs(x.mean - y.mean), 5.5 * std::hypot(x.stderr_, y.stderr_) + 1e-12)
+        << what << ": " << name;
+  };
+  const auto products = [](const Ensemble& e, std::size_t i, std::size_t j) {
+    const double mean_i = estimate(e[i]).mean, mean_j = estimate(e[j]).mean;
+    std::vector<double> products;
+    for (std::size_t r = 0; r < e[i].size(); ++r)
+      products.push_back((e[i][r] - mean_i) * (e[j][r] - mean_j));
+    return products;
+  };
+  for (std::size_t i = 0; i < one.size(); ++i) {
+    const auto n = static_cast<double>(one[i].size()), m = static_cast<double>(other[i].size());
+    const std::string name = "overlap " + std::to_string(i);
+    // What does not change at all (b and v of softmax) has no distribution to compare.
+    if (std::ranges::min(one[i]) < std::ranges::max(one[i])) {
+      EXPECT_LT(two_sample_distance(one[i], other[i]) * std::sqrt(n * m / (n + m)), limit)
+          << what << ": " << name;
+    }
+    near(one[i], other[i], name + ", mean");
+    for (std::size_t j = 0; j <= i; ++j)
+      near(products(one, i, j), products(other, i, j),
+           name + ", covariance with " + std::to_string(j));
+  }
+}
+
+/// SGD at that kappa, but with a learning rate of 1 at most: beyond, softmax-1 explodes.
+SgdProblem problem_for(const Shape& shape, const Activation& activation, const Prior& prior,
+                       std::int64_t dimension, std::int64_t batch, double kappa) {
+  SgdProblem problem{.shape = shape, .activation = activation, .prior = prior};
+  problem.dimension = dimension;
+  problem.batch = batch;
+  problem.learning_rate =
+      std::min(1.0, kappa * static_cast<double>(batch) / static_cast<double>(dimension));
+  return problem;
+}
+
+// Three activations x three dimensions (the smallest allowed, 40, 200) x two batches x three
+// kappas, from random spikes and heads at that D: 54 cases of some 60 comparisons at 4e-8 each,
+// false alarm 1.4e-4 in all.
+TEST(OverlapSgd, hasTheLawOfSgdWithVectors) {
+  const Shape shape{4, 2, 2};
+  for (const Activation& activation : all_activations)
+    for (const std::int64_t dimension : {10, 40, 200})
+      for (const std::int64_t batch : {1, 7})
+        for (const double kappa : {0.1, 1.0, 5.0}) {
+          const SgdProblem problem =
+              problem_for(shape, activation, flipping_spike(2, 3), dimension, batch, kappa);
+          const Start start = random_start(shape, static_cast<double>(dimension), 1, false, 4);
+          const auto steps =
+              std::clamp<std::int64_t>(std::llround(1 / problem.learning_rate), 3, 60);
+          const std::int64_t replicas = 2000;
+          expect_same_law(ensemble_of(problem, Engine::direct, start, replicas, steps),
+                          ensemble_of(problem, Engine::overlaps, start, 2 * replicas, steps),
+                          std::string(name_of(activation)) + ", D " + std::to_string(dimension) +
+                              ", batch " + std::to_string(batch) + ", kappa " +
+                              std::to_string(kappa));
+        }
+}
+
+// Other shapes and priors: fewer tokens than heads (where the frames of two sequences overlap in
+// the smallest D), one head, three features, Gaussian features. False alarm 2e-5.
+TEST(OverlapSgd, hasTheSameLawForOtherShapesAndPriors) {
+  struct Case {
+    Shape shape;
+    Prior prior;
+    std::int64_t dimension;
+  };
+  for (const auto& [shape, prior, dimension] :
+       {Case{{2, 4, 1}, anisotropic_gaussian(1, 2, 2), 11},
+        Case{{2, 4, 1}, anisotropic_gaussian(1, 2, 2), 13},
+        Case{{5, 1, 3}, canonical_spikes(3, 4), 10},
+        Case{{3, 3, 2}, gaussian_prior(Vector::Ones(2), Matrix::Identity(2, 2)), 30}}) {
+    const SgdProblem problem = problem_for(shape, SoftmaxOne{}, prior, dimension, 5, 1);
+    const Start start = random_start(shape, static_cast<double>(dimension), 1, false, 4);
+    expect_same_law(ensemble_of(problem, Engine::direct, start, 2000, 8),
+                    ensemble_of(problem, Engine::overlaps, start, 4000, 8),
+                    "L " + std::to_string(shape.tokens) + ", H " + std::to_string(shape.heads) +
+                        ", D " + std::to_string(dimension));
+  }
+}
+
+// The tree of merged frames against one frame for the whole batch, which is a third program. D = 13
+// and 60, batch 2, 7 and 70 (more than a block). False alarm 2e-5.
+TEST(OverlapSgd, mergedFramesHaveTheLawOfSequentialFrames) {
+  const Shape shape{4, 2, 2};
+  for (const std::int64_t dimension : {13, 60})
+    for (const std::int64_t batch : {2, 7, 70}) {
+      const SgdProblem problem = problem_for(shape, SoftmaxOne{}, flipping_spike(2, 3), dimension,
+                                             batch, batch > 7 ? 0.4 : 2);
+      const Start start = random_start(shape, static_cast<double>(dimension), 1, false, 4);
+      SequentialFrames reference(problem, start);
+      std::vector<std::vector<double>> all;
+      for (int replica = 0; replica < 2000; ++replica)
+        all.push_back(reference.run(start.parameters, 5));
+      expect_same_law(transposed(all), ensemble_of(problem, Engine::overlaps, start, 4000, 5),
+                      "D " + std::to_string(dimension) + ", batch " + std::to_string(batch));
+    }
+}
+
+// r = 1e-14, r = 0 and two heads that are one: r stays positive semi-definite, all stays finite,
+// and the law that of vectors (false alarm 1e-5).
+TEST(OverlapSgd, keepsTheGramMatrixPositive) {
+  const Shape shape{4, 2, 2};
+  Matrix m(2, 2);
+  m << 0.5, 0.2, 0.5, 0.2;
+  const SgdProblem problem = problem_for(shape, SoftmaxOne{}, flipping_spike(2, 3), 50, 3, 1);
+  for (const double size : {1e-14, 0.0, 1.0}) {
+    const Start start = explicit_start(m, Matrix::Constant(2, 2, size), Vector::Zero(2), 1);
+    const Ensemble all = ensemble_of(problem, Engine::overlaps, start, 4000, 20);
+    expect_same_law(ensemble_of(problem, Engine::direct, start, 2000, 20), all,
+                    "r = " + std::to_string(size));
+    // Heads that are one get one gradient: they stay one.
+    const Ensemble& e = all;
+    for (std::size_t i = 0; i < e[0].size(); ++i) {
+      ASSERT_NEAR(e[0][i], e[2][i], 1e-13);
+      ASSERT_NEAR(e[4][i] - 2 * e[5][i] + e[6][i], 0, 1e-12);
+      const double r = e[4][i] - e[0][i] * e[0][i] - e[1][i] * e[1][i];
+      ASSERT_GE(r, -1e-15);
+      if (size < 1) {
+        ASSERT_GT(r, 1e-6);  // what SGD's noise has added
+      }
+    }
+  }
+  // A step too small to move anything: r = 1e-14 is kept to full relative precision.
+  Matrix r(2, 2);
+  r << 1e-14, 0.6e-14, 0.6e-14, 2e-14;
+  SgdProblem still = problem;
+  still.learning_rate = 1e-30;
+  const Start start = explicit_start(m, r, Vector::Zero(2), 1);
+  const Ensemble kept = ensemble_of(still, Engine::overlaps, start, 1, 1);
+  const Matrix q = start.parameters.K * start.parameters.K.transpose();
+  EXPECT_NEAR(kept[4][0], q(0, 0), 1e-15);
+  const Communicator self = Communicator::self();
+  const auto sgd = make_sgd_engine(self, still, start, 1, {start.parameters}, {0, 1});
+  sgd->advance(1, [](const SgdProgress&) {});
+  const Matrix u = sgd->parameters(0).K.rightCols(2);
+  EXPECT_LT((u * u.transpose() - r).cwiseAbs().maxCoeff(), 1e-14 * 1e-14);
+}
+
+TEST(OverlapSgd, refusesTooFewDimensions) {
+  const Communicator self = Communicator::self();
+  SgdProblem problem = problem_for({4, 2, 2}, Softmax{}, flipping_spike(2, 2), 9, 1, 1);
+  const Start start = random_start(problem.shape, 9, 1, false, 1);
+  const auto make = [&] { make_sgd_engine(self, problem, start, 1, {start.parameters}, {0, 1}); };
+  EXPECT_THROW(make(), InputError);
+  ++problem.dimension;
+  EXPECT_NO_THROW(make());
+}
+
+// A replica that fails says so and leaves the others of its pack alone.
+TEST(OverlapSgd, aFailedReplicaStaysAtItsLastGoodStep) {
+  const Communicator self = Communicator::self();
+  const SgdProblem problem = problem_for({4, 2, 2}, Softmax{}, flipping_spike(2, 2), 40, 2, 1);
+  const Start start = random_start(problem.shape, 40, 1, false, 1);
+  std::vector<Parameters> first(3, start.parameters);
+  first[0].K(0, 0) = std::numeric_limits<double>::infinity();
+  const auto sgd = make_sgd_engine(self, problem, start, 1, first, {0, 3});
+  const auto good = make_sgd_engine(self, problem, start, 1, {start.parameters}, {0, 3});
+  for (const auto& engine : {sgd.get(), good.get()}) engine->advance(5, [](const SgdProgress&) {});
+  EXPECT_NE(sgd->runs()[0].failure.find("replica 1, step 1"), std::string::npos);
+  EXPECT_EQ(sgd->runs()[0].steps, 0);
+  for (const std::size_t i : {1, 2}) {
+    EXPECT_EQ(sgd->runs()[i].steps, 5);
+    EXPECT_EQ(sgd->numbers(i), good->numbers(i));
+  }
+}
+
+// lane_chi against the chi-square law: one-sample Kolmogorov-Smirnov, 200000 numbers, false alarm
+// 1e-6 for each of 8 numbers of degrees. Above 1e6 in units of the spread, where the law is that of
+// Wilson and Hilferty's cube to 1e-6.
+TEST(LaneChi, hasItsLaw) {
+  constexpr int lanes = LaneRandom::lanes;
+  for (const double degrees : {1.0, 2.0, 3.0, 7.0, 100.0, 1e4, 1e9, 1e12}) {
+    LaneRandom random;
+    const RandomStream more(9, Purpose::merge_retries);
+    for (std::size_t i = 0; i < lanes; ++i) {
+      random.key[i] = LaneRandom::key_of(RandomStream(3, Purpose::overlaps, 7));
+      random.item[i] = i;
+    }
+    std::vector<double> u;
+    for (std::uint64_t step = 0; step < 200000 / lanes; ++step) {
+      random.step.fill(step);
+      alignas(64) double draws[2 * lanes];
+      random.fill(2, draws);
+      normal_quantile({draws, lanes});
+      const Lanes<double> chi =
+          lane_chi(degrees, *reinterpret_cast<const Lanes<double>*>(draws),
+                   *reinterpret_cast<const Lanes<double>*>(draws + lanes), [&](int lane) {
+                     return RandomSequence(more, step * lanes + static_cast<unsigned>(lane));
+                   });
+      for (int lane = 0; lane < lanes; ++lane) {
+        const double square = chi[lane] * chi[lane];
+        if (degrees <= 1e4) {
+          u.push_back(boost::math::cdf(boost::math::chi_squared(degrees), square));
+        } else {
+          const double z =
+              std::expm1(std::log1p((square - degrees) / degrees) / 3) + 2 / (9 * degrees);
+          u.push_back(0.5 * std::erfc(-z / std::sqrt(2 / (9 * degrees)) / std::sqrt(2.0)));
+        }
+      }
+    }
+    std::sort(u.begin(), u.end());
+    double distance = 0;
+    const auto n = static_cast<double>(u.size());
+    for (std::size_t i = 0; i < u.size(); ++i)
+      distance = std::max(
+          {distance, u[i] - static_cast<double>(i) / n, static_cast<double>(i + 1) / n - u[i]});
+    EXPECT_LT(distance * std::sqrt(n), 2.7) << degrees;  // 2 exp(-2 2.7^2) = 1e-6
+  }
+}
+
+}  // namespace
+}  // namespace headflow
