@@ -11,6 +11,9 @@ from restart_harness import (BOTH, FLOW, QUICK, SGD, STOPPED, RestartTest, check
 EULER = changed(FLOW, {"population.samples": 2**14, "population.resample": 3, "flow.method": "euler",
                        "flow.step": 0.05})
 
+OVERLAPS = changed(SGD, {"sgd.save_weights": False, "sgd.learning_rate": 5e-4,
+                         "sgd.replicas": 5})
+
 
 class Stops(RestartTest):
     """Each kind of run, stopped at a moment that is not known beforehand, on changing numbers of ranks."""
@@ -23,6 +26,8 @@ class Stops(RestartTest):
         "noise": (changed(FLOW, {"flow.learning_rate_noise": 0.3}), "stop", 1, 2),
         "sgd": (SGD, "stop", 2, 1),
         "sgd, STOP": (SGD, "stop_by_file", 1, 4),
+        "overlaps": (OVERLAPS, "stop", 2, 3),
+        "overlaps, STOP": (changed(OVERLAPS, {"attention.activation": "softmax-1"}), "stop_by_file", 1, 2),
         "sgd, time": (changed(SGD, {"attention.activation": "bayes-softmax"}), "stop_by_time", 1, 2),
         "flow and sgd": (BOTH, "stop", 1, 2),
     }
@@ -139,6 +144,7 @@ class Extended(RestartTest):
         "euler": (changed(QUICK, {"flow.method": "euler", "flow.step": 0.3, "population.resample": 2}), FLOW_TIMES),
         "noise": (changed(QUICK, {"flow.method": "4", "flow.learning_rate_noise": 0.3}), FLOW_TIMES),
         "sgd": (SGD, SGD_TIMES),
+        "overlaps": (changed(SGD, {"sgd.save_weights": False}), SGD_TIMES),
         "flow and sgd": (SGD | {"flow": QUICK["flow"]}, FLOW_TIMES | SGD_TIMES),
     }
 

@@ -16,6 +16,11 @@ class Bits(SgdTest):
         "bayes-softmax": {"attention.activation": "bayes-softmax", "sgd.replicas": 2, "sgd.weights_times": [1.2],
                           "flow.learning_rate_noise": "from-sgd"},
         "batch 1": {"sgd.batch": 1, "attention.heads": 3, "sgd.save_weights": True},
+        "overlaps": {"sgd.batch": 70, "sgd.replicas": 1},
+        "overlaps, many replicas": {"sgd.batch": 3, "sgd.replicas": 11, "sgd.dimension": 1000,
+                                    "attention.activation": "softmax-1"},
+        "overlaps, own starts": {"sgd.replicas": 5, "sgd.starts": "own", "start.spikes": "orthonormal",
+                                 "start.dimension": 60.0},
     }
     MOVING = {"softmax-1": ("m", "q", "b", "v"), "bayes-softmax": ("m", "q", "b")}
 
@@ -25,11 +30,23 @@ class Bits(SgdTest):
                 counts = (1, 2, 3, 4) if name == "softmax" else (2, 3, 4)
                 changes = changes | {"flow.end_time": 1.2}
                 alone, *others = self.compute(changes, *((changes, ranks) for ranks in counts))
-                self.assertEqual(len(alone.weights()), 3 if name == "softmax" else 1)
+                self.assertEqual(len(alone.weights()), 3 if name == "softmax" else 0 if "overlaps" in name else 1)
                 for moving in self.MOVING.get(name, ("m", "q")):
                     self.assertTrue((alone.sgd[moving][0] != alone.sgd[moving][-1]).all(), moving)
                 for other in others:
                     self.assert_same_bits(alone.numbers(), other.numbers())
+
+    def test_own_starts(self):
+        """Replica i is the run whose start has the next seed but i."""
+        base = {"sgd.starts": "own", "start.spikes": "orthonormal", "start.dimension": 60.0}
+        together, first, second = self.compute(base, base | {"sgd.replicas": 1},
+                                               base | {"sgd.replicas": 1, "start.seed": BASE["start"]["seed"] + 1})
+        for name in "m", "q":
+            self.assert_same_bits({name: together.sgd[name][:, :1]}, {name: first.sgd[name]})
+            self.assert_same_bits({name: together.sgd[name][0, 1]}, {name: second.sgd[name][0, 0]})
+        self.assertTrue((together.sgd["m"][0, 0] != together.sgd["m"][0, 1]).all())
+        self.assertNotIn("deviation of SGD from the flow", together.text)
+        self.assertIn("deviation of SGD from the flow", self.compute({})[0].text)
 
     def test_fast_reduction(self):
         changes = {"attention.activation": "softmax-1", "sgd.save_weights": True}
