@@ -55,12 +55,9 @@ inline double centre(double q) {
   return q * (horner(centre_over, r) / horner(centre_under, r));
 }
 
-double tail(double u, double q) {
-  const double r = std::sqrt(-std::log(q < 0 ? u : 1 - u));
-  const double x = r <= 5 ? horner(tail_over, r - 1.6) / horner(tail_under, r - 1.6)
-                          : horner(far_over, r - 5) / horner(far_under, r - 5);
-  return q < 0 ? -x : x;
-}
+/// The magnitude from r = sqrt(-log(mass of the tail)).
+inline double tail(double r) { return horner(tail_over, r - 1.6) / horner(tail_under, r - 1.6); }
+inline double far_tail(double r) { return horner(far_over, r - 5) / horner(far_under, r - 5); }
 
 }  // namespace
 
@@ -70,18 +67,30 @@ double normal_quantile(double u) {
 }
 
 void normal_quantile(std::span<double> u) {
-  // The centre holds 85 % of the mass and vectorises; the tails are mended one by one.
+  // The centre holds 85 % of the mass. The tails are collected, so that they vectorise too.
   constexpr std::size_t chunk = 64;
   for (std::size_t begin = 0; begin < u.size(); begin += chunk) {
     const std::size_t count = std::min(chunk, u.size() - begin);
     double in[chunk] = {};
     double out[chunk];
+    double r[chunk] = {};
+    std::size_t place[chunk];
+    std::size_t tails = 0;
     for (std::size_t i = 0; i < count; ++i) in[i] = u[begin + i];
     for (std::size_t i = 0; i < chunk; ++i) out[i] = centre(in[i] - 0.5);
     for (std::size_t i = 0; i < count; ++i) {
-      const double q = in[i] - 0.5;
-      u[begin + i] = std::abs(q) <= centre_width ? out[i] : tail(in[i], q);
+      place[tails] = i;
+      tails += std::abs(in[i] - 0.5) <= centre_width ? 0 : 1;
     }
+    for (std::size_t k = 0; k < tails; ++k)
+      r[k] = std::sqrt(-std::log(std::min(in[place[k]], 1 - in[place[k]])));
+    double magnitude[chunk];
+    for (std::size_t k = 0; k < (tails + 7) / 8 * 8; ++k) magnitude[k] = tail(r[k]);
+    for (std::size_t k = 0; k < tails; ++k) {
+      const double x = r[k] <= 5 ? magnitude[k] : far_tail(r[k]);
+      out[place[k]] = in[place[k]] < 0.5 ? -x : x;
+    }
+    for (std::size_t i = 0; i < count; ++i) u[begin + i] = out[i];
   }
 }
 
