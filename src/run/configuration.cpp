@@ -363,6 +363,7 @@ Configuration read_configuration(const Communicator& comm, const InputRequest& r
                               .sampling = sampling_of(keys.population),
                               .flow = {},
                               .sgd = {},
+                              .split_threshold = keys.flow.split_threshold,
                               .output = *keys.output.file,
                               .output_every = keys.output.every,
                               .checkpoint_every = keys.output.checkpoint_every,

@@ -105,7 +105,7 @@ class Run {
   bool flow() {
     const FlowOptions& options = *configuration_.flow;
     DataGroup& group = file_.add_group("flow");
-    FlowSeries series(group, configuration_.shape, spike_gram_, options.split_threshold);
+    FlowSeries series(group, configuration_.shape, spike_gram_, configuration_.split_threshold);
     const Snapshot from = from_ ? from_->snapshot("flow_state") : Snapshot();
     if (!from.empty()) {
       require_later("flow", options.end_time, from.number("t"));
@@ -223,7 +223,8 @@ class Run {
     const auto& [problem, options] = *configuration_.sgd;
     const Shape& shape = configuration_.shape;
     DataGroup& group = file_.add_group("sgd");
-    sgd_series_.emplace(group, shape, spike_gram_, options.replicas);
+    sgd_series_.emplace(group, shape, spike_gram_, configuration_.split_threshold,
+                        options.replicas);
     const Snapshot numbers = from_ ? from_->snapshot("sgd_state") : Snapshot();
     if (numbers.empty()) return;
     const auto step = static_cast<std::int64_t>(numbers.number("step"));

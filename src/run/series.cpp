@@ -172,8 +172,8 @@ void FlowSeries::append(const FlowRecord& record, const Stages& stages) {
 }
 
 SgdSeries::SgdSeries(DataGroup& group, const Shape& shape, const Matrix& spike_gram,
-                     std::int64_t replicas)
-    : group_(group) {
+                     double split_threshold, std::int64_t replicas)
+    : group_(group), shape_(shape), split_threshold_(split_threshold) {
   group.dimensions = {time_axis, counted("replica", replicas, "independent run")};
   add_heads_and_features(group, shape);
   const auto add = [&](const std::string& name, const std::vector<std::string>& axes,
@@ -192,6 +192,12 @@ SgdSeries::SgdSeries(DataGroup& group, const Shape& shape, const Matrix& spike_g
   add_variable(group, "sequences_per_second", {"time"},
                "sequences of all replicas in a second of wall time, since the output before");
   variable(group, "sequences_per_second").units = "s-1";
+  add_variable(group, "split_time", {"replica", "feature"},
+               fmt::format("time at which the spread of m over heads reaches {}, linear between "
+                           "outputs",
+                           split_threshold),
+               Values(static_cast<std::size_t>(replicas * shape.features),
+                      std::numeric_limits<double>::quiet_NaN()));
   add_variable(group, "spike_gram", {"feature", "feature_b"}, gram_name, flat(spike_gram));
 }
 
@@ -209,6 +215,33 @@ void SgdSeries::append(const SgdRecord& record) {
   append_to(group_, "steps", {static_cast<double>(record.steps)});
   append_to(group_, "sequences", {record.sequences});
   append_to(group_, "sequences_per_second", {record.sequences_per_second});
+  find_splits();
+}
+
+void SgdSeries::find_splits() {
+  const auto& times = group_.dimensions[0].values;
+  const Values& m = variable(group_, "m").data;
+  Values& split = variable(group_, "split_time").data;
+  const auto F = static_cast<std::size_t>(shape_.features);
+  const std::size_t size = static_cast<std::size_t>(shape_.heads) * F;
+  const std::size_t replicas = split.size() / F;
+  const auto spread = [&](std::size_t record, std::size_t replica) {
+    return spread_over_heads(Eigen::Map<const Matrix>(&m[(record * replicas + replica) * size],
+                                                      shape_.heads, shape_.features));
+  };
+  const std::size_t last = times.size() - 1;
+  for (std::size_t replica = 0; replica < replicas; ++replica) {
+    const Vector now = spread(last, replica);
+    for (std::size_t f = 0; f < F; ++f) {
+      double& time = split[replica * F + f];
+      const double reached = now[static_cast<Eigen::Index>(f)];
+      if (!std::isnan(time) || !(reached >= split_threshold_)) continue;
+      time = times[last];
+      if (last == 0) continue;
+      const double before = spread(last - 1, replica)[static_cast<Eigen::Index>(f)];
+      time -= (times[last] - times[last - 1]) * (reached - split_threshold_) / (reached - before);
+    }
+  }
 }
 
 namespace {

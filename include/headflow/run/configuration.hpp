@@ -33,6 +33,7 @@ struct Configuration {
   Sampling sampling;
   std::optional<FlowOptions> flow;  ///< at least one of these two
   std::optional<SgdConfiguration> sgd;
+  double split_threshold;   ///< spread of m_{.f} over heads at which feature f counts as split
   std::string output;       ///< path of the output file
   double output_every;      ///< seconds between its updates
   double checkpoint_every;  ///< seconds between checkpoints

@@ -21,14 +21,20 @@ class FlowSeries {
 };
 
 /// The variables of group `sgd`: those of the flow with a replica axis after time, their mean and
-/// standard deviation over replicas, and how far and how fast SGD is.
+/// standard deviation over replicas, how far and how fast SGD is, and when the heads of each
+/// replica split.
 class SgdSeries {
  public:
-  SgdSeries(DataGroup& group, const Shape& shape, const Matrix& spike_gram, std::int64_t replicas);
+  SgdSeries(DataGroup& group, const Shape& shape, const Matrix& spike_gram, double split_threshold,
+            std::int64_t replicas);
   void append(const SgdRecord& record);
 
  private:
+  void find_splits();
+
   DataGroup& group_;
+  Shape shape_;
+  double split_threshold_;
 };
 
 /// The group `sgd` of a file with the weights of one output: k(replica, head, coordinate), b, v and

@@ -1,0 +1,65 @@
+#!/bin/bash
+#SBATCH --job-name=headflow-specialization
+#SBATCH --ntasks=8
+#SBATCH --time=01:00:00
+#SBATCH --output=%x-%j.log
+
+# How the time at which heads split, or the spread of SGD over runs, depends on the dimension. Files and picture go to
+# $HEADFLOW_OUT, else to a folder of the picture's name in the working folder. What is there already is not computed again.
+#   jobs/specialization.sh                  input/specialization_time.toml: specialization_time.png
+#   jobs/specialization.sh fluctuations     input/fluctuations.toml: fluctuations.png
+#   sbatch jobs/specialization.sh [..]      with Slurm
+# HEADFLOW_LARGEST is the largest D of SGD, 10^N (6 if not told; 5 takes a minute). The program is $HEADFLOW, else
+# build/release/headflow, else the headflow in PATH.
+set -euo pipefail
+script=$0
+if [[ $0 == */slurm_script ]]; then # the copy that Slurm runs: where was this one?
+    script=$(scontrol show job "$SLURM_JOB_ID" | sed -n "s/^ *Command=//p" | tail -n 1)
+    script=${script%" $*"}
+fi
+# shellcheck source-path=SCRIPTDIR source=common.sh
+source "$(dirname "$(readlink -f "$script")")/common.sh"
+
+picture=${1:-specialization_time}
+[[ $# -le 1 && -f $top/input/$picture.toml && $picture =~ ^(specialization_time|fluctuations)$ ]] ||
+    refuse "usage: specialization.sh [specialization_time|fluctuations]"
+largest=${HEADFLOW_LARGEST:-6}
+[[ $largest =~ ^[2-9]$ ]] || refuse "HEADFLOW_LARGEST must be a number from 2 to 9, found '$largest'"
+out=${HEADFLOW_OUT:-$picture}
+mkdir -p "$out"
+
+# compute NAME KEY=VALUE ...: the input with these keys, on all ranks or, where it takes a moment, on one; files are kept.
+compute() {
+    local file=$out/$1.h5 change changes=() launch=("${mpi[@]}")
+    shift
+    for change; do changes+=(--set "$change"); done
+    [[ $file == *-flow-* ]] && launch=("${mpi[0]}" -n 1)
+    "${launch[@]}" "$headflow" run "$top/input/$picture.toml" --output "$file" "${changes[@]}" >>"$out/log"
+    files+=("$file")
+}
+
+files=()
+case $picture in
+    specialization_time)
+        for ((exponent = 2; exponent <= largest; ++exponent)); do
+            # kappa = 1; 16 replicas at the largest D take most of the time
+            compute "sgd-$exponent" "start.dimension=1e$exponent" "sgd.dimension=1e$exponent" sgd.batch=1 \
+                "sgd.learning_rate=1e-$exponent" "sgd.replicas=$((exponent < 6 ? 64 : 16))" sgd.starts=own \
+                "sgd.end_time=$((60 + 25 * exponent))" "sgd.outputs=$((120 + 50 * exponent))" \
+                flow.learning_rate_noise=from-sgd
+        done
+        for exponent in {2..12}; do
+            for seed in {1..16}; do
+                for kappa in 0 1; do
+                    compute "kappa$kappa-flow-$exponent-$seed" "start.dimension=1e$exponent" "start.seed=$seed" \
+                        "flow.learning_rate_noise=$kappa.0"
+                done
+            done
+        done
+        "${headflow%/*}/headflow-plot" "${files[@]}" --panels specialization -o "$out/$picture.png" ;;
+    fluctuations)
+        for exponent in 2 3 4; do
+            compute "sgd-$exponent" "sgd.dimension=1e$exponent" "sgd.learning_rate=1e-$exponent"
+        done
+        "${headflow%/*}/headflow-plot" "${files[@]}" --panels spread -o "$out/$picture.png" ;;
+esac
