@@ -35,7 +35,6 @@ fig18   softmax-1, H = 4, F = 2: four starts
 fig19   softmax-1, H = 8, F = 3: four starts
 fig20   Bayes-softmax, H = 8, F = 3 and, in fig20-H4.png, H = 4, F = 2: four starts each
 END
-    printf '%s-quick   the same at D = 10^3, in a minute\n' fig01 fig09 fig10
 }
 
 refuse() {
@@ -54,7 +53,7 @@ esac
 
 # Slurm runs a copy of this script from its own folder: then the repository is where the job was submitted.
 for root in "$(dirname "$(readlink -f "$0")")/.." "${SLURM_SUBMIT_DIR:-.}" "${SLURM_SUBMIT_DIR:-.}/.."; do
-    input=$root/input/paper/${figure%-quick}.toml
+    input=$root/input/paper/$figure.toml
     [[ -f $input ]] && break
 done
 [[ -f $input ]] || refuse "no input/paper/$figure.toml beside jobs/ or where the job was submitted"
@@ -65,17 +64,11 @@ plot=$(dirname "$headflow")/headflow-plot
 out=${HEADFLOW_OUT:-.}
 mkdir -p "$out"
 files=()
-quick=()  # smaller, at the same kappa = learning_rate * dimension / batch
-case $figure in
-    fig09-quick) quick=(sgd.dimension=1000 sgd.learning_rate=3.2e-3) ;;
-    *-quick) quick=(sgd.dimension=1000 sgd.learning_rate=6.4e-3 sgd.replicas=8) ;;
-esac
 
 # variant NAME [KEY=VALUE ...]: run the figure's input with these keys changed, into FIGURE-NAME.h5 (no NAME: FIGURE.h5).
 variant() {
     local file=$out/$figure${1:+-$1}.h5 change changes=()
     shift
-    set -- "${quick[@]}" "$@"
     for change; do changes+=(--set "$change"); done
     printf '%s\n' "$file${*:+: $*}"
     "${launch[@]}" "$headflow" run "$input" --force --output "$file" "${changes[@]}"
@@ -89,9 +82,9 @@ draw() {
 }
 
 case $figure in
-    fig01 | fig01-quick)
+    fig01)
         variant ''
-        draw "$figure" --panels overview ;;
+        draw fig01 --panels overview ;;
     fig02)
         for heads in 1 2 3 4 6 8; do variant "H$heads" "attention.heads=$heads"; done
         draw fig02 --panels plane --title 'Flipping spike: heads align with direction 1, then split along direction 2' ;;
@@ -110,11 +103,11 @@ case $figure in
             variant "$sampling-fresh" "population.sampling=$sampling" population.resample=1
         done
         draw fig08 --panels m,loss --title 'Rows: Monte Carlo, the same samples and fresh ones; Sobol, the same and fresh' ;;
-    fig09 | fig09-quick)
+    fig09)
         variant softmax-1
         variant bayes-softmax attention.activation=bayes-softmax flow.end_time=60
         draw "$figure" --panels loss,m,plane ;;
-    fig10 | fig10-quick)
+    fig10)
         for activation in softmax softmax-1 bayes-softmax; do
             variant "$activation" "attention.activation=$activation"
         done

@@ -86,6 +86,40 @@ def rank_rows() -> None:
         f"{1e3 * large['seconds_per_right_hand_side']:.0f} ms, {large['seconds_to_draw']:.1f} s")
 
 
+def overlap_rows() -> None:
+    """SGD by overlaps, (L,H) = (10,2): against the direct engine and PyTorch at D = 10^4, and its cost with D and batch."""
+    # D, batch, replicas
+    runs = [(10**4, 64, 1), (10**4, 1, 64), (10**3, 64, 1), (10**6, 64, 1), (10**9, 64, 1), (10**12, 64, 1),
+            (10**4, 10**5, 1), (10**4, 1, 1)]
+    has_torch = importlib.util.find_spec("torch") is not None
+    best, two, direct, torch_step = {}, 1e9, 1e9, 1e9
+    for _ in range(ROUNDS):
+        for run in runs:
+            result = json.loads(output_of("mpirun", "-n", 1, BENCH / "bench_overlaps", run[0], 10, 2, *run[1:]))
+            best[run] = min(best.get(run, 1e9), result["microseconds_per_sequence"])
+        result = json.loads(output_of("mpirun", "-n", 2, BENCH / "bench_overlaps", 10**4, 10, 2, 10**4, 1))
+        two = min(two, result["microseconds_per_sequence"])
+        result = json.loads(output_of("mpirun", "-n", 1, BENCH / "bench_sgd", 10**4, 10, 2, 64))
+        direct = min(direct, result["microseconds_per_sequence"])
+        if has_torch:
+            torch_step = min(torch_step, float(output_of(sys.executable, HERE / "torch_sgd.py")))
+
+    def time_row(quantity: str, run: tuple[int, int, int], peer: float, target: float | None = None) -> None:
+        row(f"SGD by overlaps, {quantity}", f"{best[run]:.3f} us/sequence", f"{peer:.3f} us/sequence", peer / best[run], target)
+
+    time_row("D = 10^4, batch 64: limit", runs[0], 2, 1)
+    time_row("D = 10^4, batch 1, 64 replicas: limit", runs[1], 2, 1)
+    time_row("D = 10^4, batch 64: direct engine", runs[0], direct)
+    if has_torch:
+        time_row("D = 10^4, batch 64: PyTorch", runs[0], torch_step, 250)
+    for run in runs[3:6]:
+        time_row(f"D = 10^{len(str(run[0])) - 1} against 10^3, batch 64", run, best[runs[2]], 0.85)
+    time_row("batch 10^5 against batch 64", runs[6], best[runs[0]])
+    time_row("batch 1, one replica (one lane of a vector) against batch 64", runs[7], best[runs[0]])
+    row("SGD by overlaps, batch 10^4: two ranks against one at batch 10^5", f"{two:.3f} us/sequence", f"{best[runs[6]]:.3f} us/sequence",
+        best[runs[6]] / two)
+
+
 def sgd_rows() -> None:
     """Direct SGD, (L,H) = (10,2): against PyTorch, its cost with D, on two ranks, by reduction, its memory."""
     # ranks, log10 D, batch, reduction
@@ -155,6 +189,7 @@ def main() -> None:
     kernel_rows()
     rank_rows()
     sgd_rows()
+    overlap_rows()
     flow_rows()
     core_rows()
 

@@ -59,6 +59,23 @@ class BesideTheFlow(SgdTest):
                 common = sgd["time"] < end + 1e-12
                 self.assertEqual(set(sgd["time"][common]) - set(flow["time"]), set())
 
+    def test_split_time(self):
+        """Of each replica, linear between the outputs around it; NaN before it has come; the same after a restart."""
+        sgd = self.compute({"sgd.learning_rate": 0.01, "sgd.end_time": 60.0, "flow.end_time": None, "sgd.outputs": 150,
+                            "sgd.dimension": 200, "sgd.replicas": 20, "sgd.engine": "overlaps"})[0].sgd
+        spread = sgd["m"].std(axis=2)  # time, replica, feature
+        self.assertTrue(np.isfinite(sgd["split_time"][:, 1]).sum() > 3, "no split: the input is too short")
+        for replica, feature in np.ndindex(*sgd["split_time"].shape):
+            found, curve = sgd["split_time"][replica, feature], spread[:, replica, feature]
+            above = np.flatnonzero(curve >= 0.3)
+            if above.size == 0:
+                self.assertTrue(np.isnan(found))
+            elif above[0] == 0:
+                self.assertEqual(found, 0)
+            else:
+                around = slice(above[0] - 1, above[0] + 1)
+                self.assertAlmostEqual(found, np.interp(0.3, curve[around], sgd["time"][around]), delta=1e-9)
+
     def test_groups(self):
         """[flow] runs without [sgd], with it if the input has both, or if it has neither."""
         start = {"start.dimension": 60}
