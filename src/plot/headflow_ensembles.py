@@ -102,7 +102,8 @@ def draw_specialization(figure: Figure, runs: list[Any], features: tuple[int, ..
             text += f", growth rate {rate:.5f}"
         print(text)
     ax.set(xscale="log", xlabel="$D$", ylabel=f"time at which heads split along direction {feature + 1}")
-    ax.legend(loc="upper left", fontsize=7)
+    if ax.get_legend_handles_labels()[1]:
+        ax.legend(loc="upper left", fontsize=7)
 
 
 def draw_spread(figure: Figure, runs: list[Any], features: tuple[int, ...]) -> None:

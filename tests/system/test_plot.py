@@ -11,7 +11,8 @@ SINGLE = changed(SMALL, {"model.prior": "canonical-spikes", "model.signal": 5.0,
                          "attention.heads": 1, "flow.outputs": 40})
 # Starts at three D, beside SGD at one of them; and SGD alone.
 SPLITS = {f"split{i}": changed(SMALL, {"start.noise": None, "start.dimension": 10.0**i, "start.spikes": "orthonormal",
-                                       "population.symmetric": True, "flow.end_time": 300.0, "flow.outputs": 200})
+                                       "population.symmetric": True, "flow.end_time": 300.0, "flow.outputs": 200,
+                                       "model.tokens": 4, "model.signal": [2.0, 3.0]})
           for i in (4, 6, 8)}
 SPLITS["sgd"] = changed(SPLITS["split4"], {"start.dimension": 100.0, "sgd.dimension": 100, "sgd.batch": 1, "flow.outputs": 9,
                                            "sgd.learning_rate": 0.02, "sgd.replicas": 8, "sgd.outputs": 60})

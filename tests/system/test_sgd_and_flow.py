@@ -60,9 +60,10 @@ class BesideTheFlow(SgdTest):
                 self.assertEqual(set(sgd["time"][common]) - set(flow["time"]), set())
 
     def test_split_time(self):
-        """Of each replica, linear between the outputs around it; NaN before it has come; the same after a restart."""
+        """Of each replica, linear between the outputs around it; NaN for those that have not split."""
         sgd = self.compute({"sgd.learning_rate": 0.01, "sgd.end_time": 60.0, "flow.end_time": None, "sgd.outputs": 150,
-                            "sgd.dimension": 200, "sgd.replicas": 20, "sgd.engine": "overlaps"})[0].sgd
+                            "sgd.dimension": 200, "sgd.replicas": 20, "model.signal": [4.0, 4.0],
+                            "attention.activation": "bayes-softmax"})[0].sgd
         spread = sgd["m"].std(axis=2)  # time, replica, feature
         self.assertTrue(np.isfinite(sgd["split_time"][:, 1]).sum() > 3, "no split: the input is too short")
         for replica, feature in np.ndindex(*sgd["split_time"].shape):
