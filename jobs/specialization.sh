@@ -2,6 +2,9 @@
 #SBATCH --job-name=headflow-specialization
 #SBATCH --ntasks=8
 #SBATCH --time=01:00:00
+#SBATCH --signal=B:USR1@120
+#SBATCH --requeue
+#SBATCH --open-mode=append
 #SBATCH --output=%x-%j.log
 
 # How the time at which heads split, or the spread of SGD over runs, depends on the dimension. Files and picture go to
@@ -30,11 +33,12 @@ mkdir -p "$out"
 
 # compute NAME KEY=VALUE ...: the input with these keys, on all ranks or, where it takes a moment, on one; files are kept.
 compute() {
-    local file=$out/$1.h5 change changes=() launch=("${mpi[@]}")
+    local name=$1 file=$out/$1.h5 change changes=() launch=("${mpi[@]}")
     shift
     for change; do changes+=(--set "$change"); done
-    [[ $file == *-flow-* ]] && launch=("${mpi[0]}" -n 1)
-    "${launch[@]}" "$headflow" run "$top/input/$picture.toml" --output "$file" "${changes[@]}" >>"$out/log"
+    [[ $name != *-flow-* ]] || launch=("${mpi[0]}" -n 1)
+    run_in_job "${launch[@]}" "$headflow" run --max-walltime auto "$top/input/$picture.toml" --output "$file" \
+        "${changes[@]}" >>"$out/log"
     files+=("$file")
 }
 

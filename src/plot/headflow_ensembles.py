@@ -4,6 +4,7 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Callable
+from itertools import cycle
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,10 +16,12 @@ GROWTH = 1e-3, 3e-2  # spreads of m over heads between which it grows exponentia
 
 
 def median_and_error(times: list[float]) -> tuple[float, float]:
-    """Median, where runs that never split count as infinite, and its standard error from the quartiles."""
+    """Median, where runs that never split count as infinite, and its standard error from the quartiles, or from the lower
+    one where the upper is infinite."""
     ordered = np.where(np.isnan(times), np.inf, times)
     low, median, high = np.quantile(ordered, (0.25, 0.5, 0.75), method="nearest")
-    return median, 1.2533 * (high - low) / 1.349 / math.sqrt(len(times))
+    width = high - low if np.isfinite(high) else 2 * (median - low)
+    return median, 1.2533 * width / 1.349 / math.sqrt(len(times))
 
 
 class Splits(NamedTuple):
@@ -61,10 +64,15 @@ def last_feature(runs: list[Any], features: tuple[int, ...]) -> int:
 
 def collect(runs: list[Any], feature: int) -> dict[str, Splits]:
     found: dict[str, Splits] = defaultdict(lambda: Splits(defaultdict(list), defaultdict(list)))
+    seen = set()
     for run in runs:
         for series in run.series:
             name = "flow" if series.kind == "flow" else "SGD"
             kappa = kappa_of(run, series.kind)
+            flow = (dimension_of(run), kappa, run.config.get("start", {}).get("seed"))
+            if series.kind == "flow" and flow in seen:
+                continue  # the same flow beside another SGD
+            seen |= {flow} if series.kind == "flow" else set()
             splits = found[f"{name}, $\\kappa={kappa:.3g}$" if kappa else name]
             splits.times[dimension_of(run)] += list(np.atleast_2d(series.split)[:, feature])
             if series.kind == "flow":
@@ -78,11 +86,12 @@ def draw_specialization(figure: Figure, runs: list[Any], features: tuple[int, ..
     growth rate lambda at large D, the line log(D) / (2 lambda) through the upper half of the dimensions."""
     feature = last_feature(runs, features)
     ax = figure.add_subplot()
-    for (name, splits), colour in zip(collect(runs, feature).items(), COLOURS):
+    for (name, splits), colour in zip(collect(runs, feature).items(), cycle(COLOURS)):
         known = {D: median_and_error(times) for D, times in sorted(splits.times.items())}
-        known = {D: found for D, found in known.items() if np.isfinite(found).all()}
+        for D in [D for D, (median, _) in known.items() if not np.isfinite(median)]:
+            print(f"{name}, D = {D:g}: left out, most runs have not split by their end")
+            del known[D]
         if not known:
-            print(f"{name}: heads have not split, nothing to draw")
             continue
         logs = np.log(list(known))
         medians, errors = np.array(list(known.values())).T
@@ -110,7 +119,7 @@ def draw_spread(figure: Figure, runs: list[Any], features: tuple[int, ...]) -> N
     """Standard deviation of m over replicas, root mean square over heads, against t: one line for each run."""
     shown = features or tuple(range(min(2, runs[0].features)))
     axes: list[Axes] = list(figure.subplots(1, len(shown), sharey=True, squeeze=False)[0])
-    for run, colour in zip(runs, COLOURS):
+    for run, colour in zip(runs, cycle(COLOURS)):
         sgd = next((series for series in run.series if series.kind == "sgd"), None)
         if sgd is None or sgd.data["m"].shape[1] < 2:
             raise ValueError(f"{run.path}: no replicas of SGD, so they have no spread")

@@ -26,24 +26,36 @@ struct Pilot {
 
 struct CutShort {};
 
+/// One block of samples on this process.
+PopulationLoss one_block(const Configuration& configuration, const Communicator& self) {
+  Sampling sampling = configuration.sampling;
+  sampling.samples = std::min(sampling.samples, block_size);
+  sampling.replicates = 1;
+  return PopulationLoss(self, configuration.shape, configuration.activation, configuration.signal(),
+                        sampling);
+}
+
+/// The cost of drawing and evaluating samples.
+Pilot measure_loss(const Configuration& configuration) {
+  const Communicator self = Communicator::self();
+  const auto samples = static_cast<double>(std::min(configuration.sampling.samples, block_size));
+  std::optional<PopulationLoss> loss;
+  Pilot pilot;
+  pilot.seconds_to_generate =
+      seconds_of([&] { loss.emplace(one_block(configuration, self)); }) / samples;
+  loss->evaluate(configuration.start.parameters);
+  pilot.seconds_per_sample =
+      seconds_of([&] { loss->evaluate(configuration.start.parameters); }) / samples;
+  return pilot;
+}
+
 /// The flow with one block of samples: its steps are close to those of the full flow, its
 /// right-hand sides cheap.
 Pilot measure(const Configuration& configuration) {
   constexpr double patience = 3;  // seconds
+  Pilot pilot = measure_loss(configuration);
   const Communicator self = Communicator::self();
-  Sampling sampling = configuration.sampling;
-  sampling.samples = std::min(sampling.samples, block_size);
-  sampling.replicates = 1;
-  Pilot pilot;
-  std::unique_ptr<PopulationLoss> loss;
-  const double drawn = seconds_of([&] {
-    loss = std::make_unique<PopulationLoss>(self, configuration.shape, configuration.activation,
-                                            configuration.signal(), sampling);
-  });
-  pilot.seconds_to_generate = drawn / static_cast<double>(sampling.samples);
-  loss->evaluate(configuration.start.parameters);
-  const double evaluated = seconds_of([&] { loss->evaluate(configuration.start.parameters); });
-  pilot.seconds_per_sample = evaluated / static_cast<double>(sampling.samples);
+  PopulationLoss loss = one_block(configuration, self);
 
   FlowOptions options = *configuration.flow;
   options.kappa = 0;  // which changes the cost little
@@ -53,7 +65,7 @@ Pilot measure(const Configuration& configuration) {
   std::int64_t steps = 0;
   try {
     const FlowSummary summary = run_flow(
-        *loss, configuration.start, configuration.prior.mean(), options,
+        loss, configuration.start, configuration.prior.mean(), options,
         {.record = [](const FlowRecord&, const Stages&) {},
          .progress =
              [&](const FlowProgress& progress) {
@@ -98,14 +110,15 @@ void print_flow_cost(const Communicator& comm, const Configuration& configuratio
 }
 
 /// Seconds for one sequence of SGD on one rank, by a few steps with a small batch.
-double seconds_per_sequence(const SgdConfiguration& sgd, const Start& start) {
+double seconds_per_sequence(const SgdConfiguration& sgd, const Start& start,
+                            std::int64_t replicas_of_a_rank) {
   const Communicator self = Communicator::self();
   SgdProblem problem = sgd.problem;
   const bool direct = problem.engine == Engine::direct;
   problem.batch = std::min<std::int64_t>(problem.batch, direct ? 4 : 64);
   problem.learning_rate = 1e-12;
   const IndexRange replicas = {
-      0, direct ? 1 : std::min<std::int64_t>(sgd.options.replicas, lane_count<double>)};
+      0, direct ? 1 : std::min<std::int64_t>(replicas_of_a_rank, lane_count<double>)};
   const auto pilot =
       make_sgd_engine(self, problem, start, sgd.options.start_seed, {start.parameters}, replicas);
   const auto ignore = [](const SgdProgress&) {};
@@ -120,13 +133,22 @@ double seconds_per_sequence(const SgdConfiguration& sgd, const Start& start) {
   return seconds / static_cast<double>(steps * problem.batch * replicas.size());
 }
 
+/// Seconds for the population losses of all replicas.
+double seconds_per_output(const Communicator& comm, const Configuration& configuration) {
+  const PopulationCost cost = PopulationLoss::cost(configuration.shape, configuration.signal(),
+                                                   configuration.sampling, comm.size());
+  return measure_loss(configuration).seconds_per_sample *
+         static_cast<double>(cost.samples_per_rank * static_cast<std::int64_t>(cost.images) *
+                             configuration.sgd->options.replicas);
+}
+
 void print_sgd_cost(const Communicator& comm, const Configuration& configuration) {
   const auto& [problem, options] = *configuration.sgd;
-  const int groups = replica_groups(comm.size(), options.replicas, problem.batch);
+  const int groups = replica_groups(comm.size(), options.replicas, problem.batch, problem.engine);
   const std::int64_t replicas = local_range(0, options.replicas, groups).size();
   const std::int64_t sequences =
       local_range(0, problem.batch, std::max(1, comm.size() / groups)).size();
-  const double each = seconds_per_sequence(*configuration.sgd, configuration.start);
+  const double each = seconds_per_sequence(*configuration.sgd, configuration.start, replicas);
   const auto steps = static_cast<double>(options.output_steps.back());
   fmt::print("# sgd                        {} steps, t = {:g}, kappa = {:.3g}\n", steps,
              problem.time(options.output_steps.back()), problem.kappa());
@@ -136,8 +158,13 @@ void print_sgd_cost(const Communicator& comm, const Configuration& configuration
              sgd_memory_gib(problem, replicas),
              problem.engine == Engine::direct ? "vectors" : "overlaps");
   fmt::print("# one sequence               {:.2f} us\n", 1e6 * each);
+  const double outputs =
+      seconds_per_output(comm, configuration) * static_cast<double>(options.output_steps.size());
+  fmt::print("# {} outputs of SGD         about {} (h:mm:ss): population losses of {} replica{}\n",
+             options.output_steps.size(), clock_text(outputs), options.replicas,
+             options.replicas > 1 ? "s" : "");
   fmt::print("# the whole SGD              about {} (h:mm:ss)\n",
-             clock_text(each * steps * static_cast<double>(sequences * replicas)));
+             clock_text(outputs + each * steps * static_cast<double>(sequences * replicas)));
 }
 
 }  // namespace

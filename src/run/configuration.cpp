@@ -240,7 +240,12 @@ std::vector<std::int64_t> steps_of(const std::vector<double>& times, double lear
 /// Chooses the engine; throws when what is asked for does not go with it.
 void resolve_engine(SgdKeys& keys, const Shape& shape) {
   const bool weights = keys.save_weights || keys.weights_times;
-  if (keys.engine == "auto") keys.engine = weights ? "direct" : "overlaps";
+  const int least = shape.coordinates() + shape.tokens;
+  const int least_of_overlaps = least + shape.heads;
+  if (keys.engine == "auto")
+    keys.engine = weights || keys.reduction == "fast" || keys.dimension < least_of_overlaps
+                      ? "direct"
+                      : "overlaps";
   const bool direct = keys.engine == "direct";
   if (!direct && weights)
     throw InputError(
@@ -251,12 +256,15 @@ void resolve_engine(SgdKeys& keys, const Shape& shape) {
   if (direct && keys.dimension > 1000000000)
     throw InputError(fmt::format(
         "sgd.dimension must be at most 1e9 for engine = \"direct\", found {}", keys.dimension));
-  const int least = shape.coordinates() + shape.tokens + (direct ? 0 : shape.heads);
+  if (!direct && keys.dimension < least_of_overlaps)
+    throw InputError(
+        fmt::format("sgd.dimension must be at least features + 2 heads + tokens = {} for engine = "
+                    "\"overlaps\", found {} (engine = \"direct\" needs {})",
+                    least_of_overlaps, keys.dimension, least));
   if (keys.dimension < least)
-    throw InputError(fmt::format(
-        "sgd.dimension must be at least features + {}heads + tokens = {} for engine = \"{}\", "
-        "found {}",
-        direct ? "" : "2 ", least, keys.engine, keys.dimension));
+    throw InputError(
+        fmt::format("sgd.dimension must be at least features + heads + tokens = {}, found {}",
+                    least, keys.dimension));
 }
 
 /// K, b, v of every replica at t = 0, where each has its own start.

@@ -101,8 +101,10 @@ void visit(FlowKeys& keys, KeyVisitor& visitor) {
                "kappa = learning rate * D / batch of SGD, whose noise drives r; 0: the limit of "
                "many samples; \"from-sgd\": that of [sgd]"},
               keys.learning_rate_noise, at_least_zero, {"from-sgd"});
-  visitor.key({"split_threshold", "spread of m_{.f} over heads at which feature f counts as split"},
-              keys.split_threshold, positive);
+  visitor.key(
+      {"split_threshold",
+       "spread of m_{.f} over heads at which feature f counts as split, also of SGD's replicas"},
+      keys.split_threshold, positive);
   visitor.key({"stop_gradient_norm", "end when the gradient norm falls under it; 0: never"},
               keys.stop_gradient_norm, at_least_zero);
 }

@@ -47,7 +47,10 @@ std::string differences(const std::string& before, const std::string& now, auto&
   for (const auto& [key, value] : old_keys) {
     const auto found = new_keys.find(key);
     const std::string there = found == new_keys.end() ? "(not given)" : found->second;
-    if (value != there && !ignored(key)) text += fmt::format("  {}: {} -> {}\n", key, value, there);
+    if (value == there || ignored(key)) continue;
+    const char* hint =
+        key == "sgd.engine" ? " (\"auto\" follows save_weights and weights_times: set it)" : "";
+    text += fmt::format("  {}: {} -> {}{}\n", key, value, there, hint);
   }
   return text;
 }

@@ -255,8 +255,8 @@ class Run {
     fmt::print("sgd: t = {:g}, {} steps of {} sequences in D = {}, kappa = {:.3g}, {} replica{}\n",
                last.time, last.steps, problem.batch, problem.dimension, problem.kappa(),
                last.replicas.size(), replicas > 1 ? "s" : "");
-    fmt::print("loss {:.6f}, {:.4g} sequences in {:.2f} s: {:.2f} us each\n", loss,
-               replicas * last.sequences, seconds, 1e6 * seconds / (replicas * last.sequences));
+    fmt::print("loss {:.6f}, {:.4g} sequences of {:.3g} us, {:.4g} s with outputs\n", loss,
+               replicas * last.sequences, last.microseconds, seconds);
   }
 
   const Communicator& comm_;

@@ -13,6 +13,9 @@ namespace {
 
 using Real = OverlapKernel::Real;
 
+/// Rows shorter than this count as zero: their squares would lose digits.
+constexpr double least_norm = 1e-140;
+
 constexpr int index(int row, int column) { return row * (row + 1) / 2 + column; }
 
 /// Gram-Schmidt on the rows of X (rows x columns): X = triangle * (orthonormal rows), the triangle
@@ -31,7 +34,7 @@ void factor_rows(Real* X, int rows, int columns, Real* triangle) {
     Real square{};
     for (int k = 0; k < columns; ++k) square += row[k] * row[k];
     const Real norm = lane_sqrt(square);
-    const Real inverse = norm > 0.0 ? 1.0 / norm : Real{};
+    const Real inverse = norm > least_norm ? 1.0 / norm : Real{};
     for (int k = 0; k < columns; ++k) row[k] *= inverse;
     triangle[index(i, i)] = norm;
   }

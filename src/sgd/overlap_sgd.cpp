@@ -13,14 +13,20 @@ namespace {
 
 constexpr int block_level = 6;  // sequences that are merged before the next are computed: 64
 
-/// The level of the blocks that ranks share: small enough to feed all of them, large enough to fill
-/// the lanes.
-int level_of_blocks(std::int64_t batch, int ranks, int replicas, int lanes) {
-  if (ranks == 1) return block_level;
+/// The level of the root of a tree with that many leaves.
+int root_level(std::int64_t leaves) {
+  return static_cast<int>(std::bit_width(static_cast<std::uint64_t>(leaves - 1)));
+}
+
+/// The level of the blocks that ranks share: small enough to feed all of them; the root's where
+/// talking would take longer than computing, and every rank does it all.
+int level_of_blocks(std::int64_t batch, int ranks, int replicas) {
+  constexpr std::int64_t least_items = 32;  // sequences times replicas for each rank
+  const int root = std::min(root_level(batch), block_level);
+  if (ranks == 1) return root;
+  if (batch * replicas < least_items * ranks) return root_level(batch);
   const auto fair = static_cast<std::uint64_t>(std::max<std::int64_t>(1, batch / (4 * ranks)));
-  const int least =
-      std::countr_zero(std::bit_ceil(static_cast<unsigned>((lanes + replicas - 1) / replicas)));
-  return std::clamp(static_cast<int>(std::bit_width(fair)) - 1, least, block_level);
+  return std::min(root, static_cast<int>(std::bit_width(fair)) - 1);
 }
 
 }  // namespace
@@ -81,14 +87,13 @@ Parameters OverlapSgd::parameters(std::size_t i) const {
   return parameters;
 }
 
-void OverlapSgd::compute_leaves(const Pack& pack, std::int64_t first, std::int64_t count,
-                                Nodes& nodes) {
+void OverlapSgd::compute_leaves(const Pack& pack, std::int64_t first, std::int64_t count) {
   const std::int64_t vectors = divided_up(count * pack.count, lanes);
   const auto fields = static_cast<std::size_t>(kernel_.replica_size());
   const auto term = static_cast<std::size_t>(kernel_.term_size());
-  nodes.first = first;
-  nodes.count = count;
-  nodes.terms.resize(static_cast<std::size_t>(vectors) * term);
+  nodes_.first = first;
+  nodes_.count = count;
+  nodes_.terms.resize(static_cast<std::size_t>(vectors) * term);
   gathered_.resize(fields);
   OverlapKernel::Address address;
   address.step = static_cast<std::uint64_t>(pack.steps);
@@ -103,14 +108,14 @@ void OverlapSgd::compute_leaves(const Pack& pack, std::int64_t first, std::int64
       for (std::size_t k = 0; k < fields; ++k) gathered_[k][lane] = pack.state[k][replica];
     }
     kernel_.sequence(address, pack.count == lanes ? pack.state.data() : gathered_.data(),
-                     &nodes.terms[static_cast<std::size_t>(vector) * term]);
+                     &nodes_.terms[static_cast<std::size_t>(vector) * term]);
   }
 }
 
-void OverlapSgd::merge_level(const Pack& pack, int level, Nodes& nodes) {
+void OverlapSgd::merge_level(const Pack& pack, int level) {
   const auto term = static_cast<std::size_t>(kernel_.term_size());
-  above_.first = nodes.first / 2;
-  above_.count = divided_up(nodes.count, 2);
+  above_.first = nodes_.first / 2;
+  above_.count = divided_up(nodes_.count, 2);
   const std::int64_t items = above_.count * pack.count;
   const std::int64_t vectors = divided_up(items, lanes);
   above_.terms.resize(static_cast<std::size_t>(vectors) * term);
@@ -129,78 +134,122 @@ void OverlapSgd::merge_level(const Pack& pack, int level, Nodes& nodes) {
       for (const std::int64_t child : {2 * node, 2 * node + 1}) {
         Real* to = &gathered_[static_cast<std::size_t>(child % 2) * term];
         const std::int64_t from = child * pack.count + replica;
-        const Real* terms = &nodes.terms[static_cast<std::size_t>(from / lanes) * term];
+        const Real* terms = &nodes_.terms[static_cast<std::size_t>(from / lanes) * term];
         // The last node of a level may have no second child: it is merged with nothing.
         for (std::size_t k = 0; k < term; ++k)
-          to[k][lane] = child < nodes.count ? terms[k][from % lanes] : 0;
+          to[k][lane] = child < nodes_.count ? terms[k][from % lanes] : 0;
       }
     }
     kernel_.merge(address, gathered_.data(), &gathered_[term],
                   &above_.terms[static_cast<std::size_t>(vector) * term]);
   }
-  std::swap(nodes, above_);
+  std::swap(nodes_, above_);
 }
 
-void OverlapSgd::share(const Pack& pack, std::int64_t blocks, Nodes& nodes) const {
-  // Every rank's nodes as integers, zero elsewhere, so that their sum keeps every bit.
+void OverlapSgd::merge_last(const Pack& pack, bool alone) {
+  const std::size_t first = tree_.size() - (alone ? 1 : 2);
+  Node& node = tree_[first];
+  OverlapKernel::Address address;
+  address.step = static_cast<std::uint64_t>(pack.steps);
+  ++node.level;
+  node.index /= 2;
+  for (int lane = 0; lane < lanes; ++lane) {
+    const auto own = static_cast<std::size_t>(lane);
+    address.replica[own] =
+        static_cast<std::uint32_t>(replicas_.begin + pack.first + std::min(lane, pack.count - 1));
+    address.item[own] =
+        static_cast<std::uint64_t>(node.level) << 32 | static_cast<std::uint64_t>(node.index);
+  }
+  gathered_ = node.term;
+  nothing_.assign(node.term.size(), Real{});
+  kernel_.merge(address, gathered_.data(), alone ? nothing_.data() : tree_.back().term.data(),
+                node.term.data());
+  if (!alone) tree_.pop_back();
+}
+
+void OverlapSgd::add(const Pack& pack, Node node) {
+  tree_.push_back(std::move(node));
+  const auto siblings = [&] {
+    if (tree_.size() < 2) return false;
+    const Node& last = tree_.back();
+    const Node& before = tree_[tree_.size() - 2];
+    return last.level == before.level && last.index % 2 == 1 && before.index == last.index - 1;
+  };
+  while (siblings()) merge_last(pack, false);
+}
+
+void OverlapSgd::share(const Pack& pack) {
+  // Every rank's nodes as integers in places of their own, zero elsewhere, so that their sum keeps
+  // every bit. A rank has two nodes of a level at most.
   const auto term = static_cast<std::size_t>(kernel_.term_size());
-  const std::int64_t items = blocks * pack.count;
-  std::vector<std::int64_t> all(static_cast<std::size_t>(items) * term, 0);
-  for (std::int64_t item = 0; item < nodes.count * pack.count; ++item)
-    for (std::size_t k = 0; k < term; ++k)
-      all[static_cast<std::size_t>(nodes.first * pack.count + item) * term + k] =
-          std::bit_cast<std::int64_t>(static_cast<double>(
-              nodes.terms[static_cast<std::size_t>(item / lanes) * term + k][item % lanes]));
+  const std::size_t size = 2 + term * static_cast<std::size_t>(pack.count);
+  const auto most = static_cast<std::size_t>(2 * (root_level(problem_.batch) + 1));
+  std::vector<std::int64_t> all(static_cast<std::size_t>(comm_.size()) * most * size, 0);
+  auto* to = &all[static_cast<std::size_t>(comm_.rank()) * most * size];
+  for (const Node& node : tree_) {
+    *to++ = node.level + 1;  // zero: no node
+    *to++ = node.index;
+    for (const Real& value : node.term)
+      for (int lane = 0; lane < pack.count; ++lane)
+        *to++ = std::bit_cast<std::int64_t>(static_cast<double>(value[lane]));
+  }
   comm_.sum(all);
-  nodes.first = 0;
-  nodes.count = blocks;
-  nodes.terms.resize(static_cast<std::size_t>(divided_up(items, lanes)) * term);
-  for (std::int64_t item = 0; item < items; ++item)
-    for (std::size_t k = 0; k < term; ++k)
-      nodes.terms[static_cast<std::size_t>(item / lanes) * term + k][item % lanes] =
-          std::bit_cast<double>(all[static_cast<std::size_t>(item) * term + k]);
+  tree_.clear();
+  for (std::size_t place = 0; place < all.size(); place += size) {
+    if (all[place] == 0) continue;
+    Node node{.level = static_cast<int>(all[place]) - 1,
+              .index = all[place + 1],
+              .term = AlignedVector<Real>(term)};
+    const auto* from = &all[place + 2];
+    for (Real& value : node.term)
+      for (int lane = 0; lane < pack.count; ++lane) value[lane] = std::bit_cast<double>(*from++);
+    add(pack, std::move(node));
+  }
 }
 
 void OverlapSgd::step(Pack& pack) {
   const std::int64_t batch = problem_.batch;
-  const int level = level_of_blocks(batch, comm_.size(), pack.count, lanes);
+  const int level = level_of_blocks(batch, comm_.size(), pack.count);
   const std::int64_t size = std::int64_t{1} << level;
   const std::int64_t blocks = divided_up(batch, size);
-  const IndexRange mine = local_range(comm_.rank(), blocks, comm_.size());
-  const auto term = static_cast<std::size_t>(kernel_.term_size());
-  blocks_.first = mine.begin;
-  blocks_.count = mine.size();
-  blocks_.terms.resize(static_cast<std::size_t>(divided_up(mine.size() * pack.count, lanes)) *
-                       term);
-  for (std::int64_t block = mine.begin; block < mine.end; ++block) {
-    compute_leaves(pack, block * size, std::min(size, batch - block * size), block_);
-    for (int below = 0; below < level && (batch > size || block_.count > 1); ++below)
-      merge_level(pack, below, block_);
-    if (blocks == 1) continue;
-    for (std::int64_t replica = 0; replica < pack.count; ++replica) {
-      const std::int64_t item = (block - mine.begin) * pack.count + replica;
-      for (std::size_t k = 0; k < term; ++k)
-        blocks_.terms[static_cast<std::size_t>(item / lanes) * term + k][item % lanes] =
-            block_.terms[k][replica];
-    }
+  const bool alone = comm_.size() == 1 || blocks == 1;
+  const IndexRange mine =
+      alone ? IndexRange{0, blocks} : local_range(comm_.rank(), blocks, comm_.size());
+  const std::int64_t at_once = std::int64_t{1} << block_level;
+  tree_.clear();
+  for (std::int64_t first = mine.begin * size; first < std::min(batch, mine.end * size);) {
+    const std::int64_t count = std::min({at_once, size, batch - first});
+    compute_leaves(pack, first, count);
+    const int reached = std::min(level, block_level);
+    for (int below = 0; below < reached; ++below) merge_level(pack, below);
+    const auto term = nodes_.terms.begin();
+    add(pack, {.level = reached,
+               .index = nodes_.first,
+               .term = AlignedVector<Real>(term, term + kernel_.term_size())});
+    first += count;
   }
-  if (blocks == 1 && mine.size() == 1) std::swap(block_, blocks_);
-  if (comm_.size() > 1) share(pack, blocks, blocks_);
-  for (int below = level; blocks_.count > 1; ++below) merge_level(pack, below, blocks_);
-  finish(pack, blocks_);
+  if (!alone) share(pack);
+  while (tree_.size() > 1 || tree_[0].level < root_level(batch)) {
+    merge_last(pack, true);
+    if (tree_.size() < 2) continue;
+    Node last = std::move(tree_.back());
+    tree_.pop_back();
+    add(pack, std::move(last));
+  }
+  finish(pack, tree_[0].term.data());
   ++pack.steps;
 }
 
-void OverlapSgd::finish(Pack& pack, const Nodes& root) {
+void OverlapSgd::finish(Pack& pack, const Real* term) {
   const Shape& shape = problem_.shape;
   before_ = pack.state;
   const auto batch = static_cast<double>(problem_.batch);
-  kernel_.update(broadcast(problem_.learning_rate / batch), root.terms.data(), pack.state.data());
+  kernel_.update(broadcast(problem_.learning_rate / batch), term, pack.state.data());
   for (int lane = 0; lane < pack.count; ++lane) {
     const auto i = static_cast<std::size_t>(pack.first + lane);
     Progress& run = runs_[i];
     double largest = 0;
-    double sum = root.terms[0][lane];  // of all numbers: not finite if one of them is not
+    double sum = term[0][lane];  // of all numbers: not finite if one of them is not
     for (int h = 0; h < shape.heads; ++h) {
       double square = 0;
       for (int c = 0; c < shape.coordinates(); ++c) {
@@ -212,7 +261,7 @@ void OverlapSgd::finish(Pack& pack, const Nodes& root) {
     }
     sum += state(i, kernel_.replica_size() - 1);
     if (run.failure.empty() && std::isfinite(sum) && largest <= limits_[i]) {
-      run.batch_loss = root.terms[0][lane] / batch;
+      run.batch_loss = term[0][lane] / batch;
       run.loss_sum += run.batch_loss;
       ++run.steps;
       continue;
@@ -239,10 +288,12 @@ void OverlapSgd::advance(std::int64_t step, const std::function<void(const SgdPr
 
 double OverlapSgd::bytes(const SgdProblem& problem, std::int64_t replicas) {
   const OverlapKernel kernel(problem, problem.prior);
-  const std::int64_t block = std::min(problem.batch, std::int64_t{1} << block_level);
-  const std::int64_t nodes = 2 * block + divided_up(problem.batch, block);
-  return kernel.bytes() + 8.0 * kernel.term_size() * static_cast<double>(nodes * lanes) +
-         8.0 * kernel.replica_size() * static_cast<double>(replicas + lanes);
+  const std::int64_t leaves = std::min(problem.batch, std::int64_t{1} << block_level) *
+                              std::min<std::int64_t>(replicas, lanes);
+  return kernel.bytes() +
+         8.0 * kernel.term_size() *
+             static_cast<double>(2 * leaves + lanes * (4 + root_level(problem.batch))) +
+         (8.0 * kernel.replica_size() + 64) * static_cast<double>(replicas + lanes);
 }
 
 }  // namespace headflow

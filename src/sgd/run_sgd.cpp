@@ -27,7 +27,7 @@ class Ensemble {
   Ensemble(const Communicator& world, const SgdProblem& problem, const Start& start,
            const SgdOptions& options, PopulationLoss& loss, const SgdObserver& observer)
       : world_(world),
-        groups_(replica_groups(world.size(), options.replicas, problem.batch)),
+        groups_(replica_groups(world.size(), options.replicas, problem.batch, problem.engine)),
         group_(part_of(world.rank(), world.size(), groups_)),
         comm_(world.split(group_)),
         engine_(
@@ -55,7 +55,7 @@ class Ensemble {
       if (std::binary_search(options_.weight_steps.begin(), options_.weight_steps.end(), step))
         observer_.weights(record, engine_->weights(local_range(
                                       world_.rank(), engine_->problem().dimension, world_.size())));
-      last_output_ = step;
+      last_output_ = timed_from_ = step;
       seconds_ = 0;
       for (auto& run : engine_->runs()) run.loss_sum = 0;
       const bool last = step == options_.output_steps.back();
@@ -74,6 +74,8 @@ class Ensemble {
     agree_on_failures();
     const double seconds = std::chrono::duration<double>(Clock::now() - begin).count();
     seconds_ += seconds;
+    all_seconds_ += seconds;
+    steps_here_ += step - step_;
     const double wanted =
         std::clamp(static_cast<double>(step - step_) / std::max(seconds, 1e-6), 1.0, 1e9);
     step_ = step;
@@ -131,10 +133,13 @@ class Ensemble {
                      .steps = step_,
                      .sequences = static_cast<double>(step_) * static_cast<double>(problem.batch),
                      .sequences_per_second = std::numeric_limits<double>::quiet_NaN(),
+                     .microseconds = 0,
                      .replicas = {}};
+    const auto per_step = static_cast<double>(problem.batch * options_.replicas);
+    if (steps_here_ > 0)
+      record.microseconds = 1e6 * all_seconds_ / (static_cast<double>(steps_here_) * per_step);
     if (steps > 0)
-      record.sequences_per_second =
-          steps * static_cast<double>(problem.batch * options_.replicas) / seconds_;
+      record.sequences_per_second = static_cast<double>(step_ - timed_from_) * per_step / seconds_;
     const double* next = all.data();
     for (std::int64_t replica = 0; replica < options_.replicas; ++replica) {
       Parameters parameters = start_.parameters;
@@ -162,6 +167,7 @@ class Ensemble {
   void restore(const SgdSource& from) {
     step_ = static_cast<std::int64_t>(from.numbers.number("step"));
     last_output_ = static_cast<std::int64_t>(from.numbers.number("last_output"));
+    timed_from_ = step_;
     const std::span all = from.numbers.list("replica_numbers");
     const std::size_t size = replica_size();
     if (all.size() != size * static_cast<std::size_t>(options_.replicas))
@@ -190,22 +196,27 @@ class Ensemble {
   std::int64_t step_ = 0;
   std::int64_t last_output_ = 0;
   std::int64_t chunk_ = 1;  // steps until the next poll
-  double seconds_ = 0;      // since the last output
+  std::int64_t timed_from_ = 0;
+  double seconds_ = 0;  // in steps since timed_from_
+  std::int64_t steps_here_ = 0;
+  double all_seconds_ = 0;  // in steps_here_
 };
 
 }  // namespace
 
-int replica_groups(int ranks, std::int64_t replicas, std::int64_t batch) {
+int replica_groups(int ranks, std::int64_t replicas, std::int64_t batch, Engine engine) {
+  const auto work = [&](int groups) {
+    const std::int64_t own = divided_up(replicas, groups);
+    const std::int64_t share = divided_up(batch, std::max(1, ranks / groups));
+    if (engine == Engine::direct) return own * share;
+    // Vectors of sequences, and about as much as four of them for the ranks to talk in each step.
+    constexpr std::int64_t lanes = lane_count<double>;
+    return divided_up(own, lanes) *
+           (divided_up(share * std::min(own, lanes), lanes) + (groups < ranks ? 4 : 0));
+  };
   int best = 1;
-  std::int64_t least = std::numeric_limits<std::int64_t>::max();
-  for (int groups = 1; groups <= ranks && groups <= replicas; ++groups) {
-    const std::int64_t work =
-        divided_up(replicas, groups) * divided_up(batch, std::max(1, ranks / groups));
-    if (work > least)
-      continue;  // of equal ones the most groups: ranks of different groups need not talk
-    least = work;
-    best = groups;
-  }
+  for (int groups = 1; groups <= ranks && groups <= replicas; ++groups)
+    if (work(groups) <= work(best)) best = groups;  // of equal ones the most: they need not talk
   return best;
 }
 

@@ -186,7 +186,7 @@ class Extended(RestartTest):
         for file in parts, saved[2]:
             self.assertEqual(differing(read_group(file, "sgd"), done), [])
         self.assertLess(read_group(saved[2], "flow_state")["t"], 40)
-        self.assertNotIn("sequences in", self.finish(parts, ranks=3))
+        self.assertNotIn("sequences of", self.finish(parts, ranks=3))
         self.assert_same_numbers(parts, whole)
 
     def test_earlier_end(self):

@@ -131,7 +131,8 @@ class Contents(SgdTest):
         for engine in self.ENGINES:
             with (self.subTest(engine), xarray.open_dataset(path, group="flow", engine=engine) as flow,
                   xarray.open_dataset(path, group="sgd", engine=engine) as sgd):
-                axes = dict.fromkeys(("steps", "sequences", SPEED), ("time",)) | {"spike_gram": flow.spike_gram.dims}
+                axes = dict.fromkeys(("steps", "sequences", SPEED), ("time",)) | {"spike_gram": flow.spike_gram.dims,
+                                                                                     "split_time": ("replica", "feature")}
                 series = {name: data.dims for name, data in flow.data_vars.items() if "time" in data.dims}
                 self.assertEqual(set(flow.data_vars) - set(series), {"spike_gram", "alignment_time", "split_time"})
                 del series["step_size"]

@@ -58,14 +58,22 @@ double q_11_of_flow(const Start& start, double kappa, double end) {
 }
 
 TEST(ReplicaGroups, balanceTheBusiestRank) {
-  EXPECT_EQ(replica_groups(1, 1, 64), 1);
-  EXPECT_EQ(replica_groups(4, 1, 64), 1);
-  EXPECT_EQ(replica_groups(4, 4, 64), 4);  // no ranks need talk
-  EXPECT_EQ(replica_groups(2, 64, 16), 2);
-  EXPECT_EQ(replica_groups(2, 3, 64), 1);  // 3 halves instead of 2 wholes
-  EXPECT_EQ(replica_groups(4, 2, 1), 2);   // a batch of one feeds one rank
-  EXPECT_EQ(replica_groups(8, 3, 1), 3);
-  EXPECT_EQ(replica_groups(6, 4, 60), 2);  // 2 replicas on 3 ranks each
+  const auto direct = [](int ranks, std::int64_t replicas, std::int64_t batch) {
+    return replica_groups(ranks, replicas, batch, Engine::direct);
+  };
+  EXPECT_EQ(direct(1, 1, 64), 1);
+  EXPECT_EQ(direct(4, 1, 64), 1);
+  EXPECT_EQ(direct(4, 4, 64), 4);  // no ranks need talk
+  EXPECT_EQ(direct(2, 64, 16), 2);
+  EXPECT_EQ(direct(2, 3, 64), 1);  // 3 halves instead of 2 wholes
+  EXPECT_EQ(direct(4, 2, 1), 2);   // a batch of one feeds one rank
+  EXPECT_EQ(direct(8, 3, 1), 3);
+  EXPECT_EQ(direct(6, 4, 60), 2);  // 2 replicas on 3 ranks each
+  EXPECT_EQ(replica_groups(8, 9, 64, Engine::overlaps), 2);
+  EXPECT_EQ(replica_groups(8, 64, 64, Engine::overlaps), 8);
+  EXPECT_EQ(replica_groups(2, 16, 1, Engine::overlaps), 2);
+  EXPECT_EQ(replica_groups(4, 1, 100000, Engine::overlaps), 1);
+  EXPECT_EQ(replica_groups(4, 3, 100000, Engine::overlaps), 1);
 }
 
 TEST(DistributedRunSgd, hasTheSameBitsOnAnyNumberOfRanks) {
@@ -150,9 +158,9 @@ TEST(RunSgd, learningRateNoiseIsRightWhereThePlainFlowIsNot) {
 }
 
 // What is left between SGD and the flow with its noise, at fixed kappa = 0.1, is of order 1/D.
-// Deviation of q_11 at t = 5 times D, 512 replicas: constant within 4.5 standard errors (false alarm
-// 2e-5), seen with more than 15 at D = 30; the slope of its logarithm against log D is -1 within 4.5
-// of its own. Both engines, the direct one with fewer replicas (false alarm the same).
+// Deviation of q_11 at t = 5 times D, 512 replicas: constant within 4.5 standard errors (false
+// alarm 2e-5), seen with more than 15 at D = 30; the slope of its logarithm against log D is -1
+// within 4.5 of its own. Both engines, the direct one with fewer replicas (false alarm the same).
 TEST(RunSgd, approachesTheFlowLikeOneOverD) {
   const Start start = example_start();
   const double flow = q_11_of_flow(start, 0.1, 5);
@@ -173,9 +181,9 @@ TEST(RunSgd, approachesTheFlowLikeOneOverD) {
       EXPECT_NEAR(scaled[i].mean, scaled[0].mean,
                   4.5 * std::hypot(scaled[i].stderr_, scaled[0].stderr_));
     const double slope = std::log(scaled[1].mean / scaled[0].mean) / std::log(4.0);
-    const double error = std::hypot(scaled[0].stderr_ / scaled[0].mean,
-                                    scaled[1].stderr_ / scaled[1].mean) /
-                         std::log(4.0);
+    const double error =
+        std::hypot(scaled[0].stderr_ / scaled[0].mean, scaled[1].stderr_ / scaled[1].mean) /
+        std::log(4.0);
     std::printf("slope of log(q_11 - flow) against log D: %.2f +- %.2f\n", slope - 1, error);
     EXPECT_NEAR(slope, 0, 4.5 * error);
   }

