@@ -35,11 +35,10 @@ class LaneRandom {
 };
 
 /// sqrt(chi^2_degrees) in every lane, exact for any number of degrees > 0, from numbers N(0, 1) and
-/// uniform on (0, 1). Marsaglia and Tsang's attempt (gamma_attempt) nearly always suffices; where it
-/// is refused, numbers are drawn from `more(lane)`, a RandomSequence.
+/// uniform on (0, 1). Marsaglia and Tsang's attempt (gamma_attempt) nearly always suffices; where
+/// it is refused, numbers are drawn from `more(lane)`, a RandomSequence.
 template <class More>
-Lanes<double> lane_chi(double degrees, Lanes<double> normals, Lanes<double> uniforms,
-                       More&& more) {
+Lanes<double> lane_chi(double degrees, Lanes<double> normals, Lanes<double> uniforms, More&& more) {
   const double shape = degrees / 2;
   const double d = std::max(shape, 1.0) - 1.0 / 3;
   const Lanes<double> t = normals * (1 / std::sqrt(9 * d));

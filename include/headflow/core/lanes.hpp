@@ -65,6 +65,11 @@ inline Vector lane_max(Vector a, Vector b) {
   return a > b ? a : b;
 }
 
+inline Lanes<double> lane_log(Lanes<double> a) {
+  for (int i = 0; i < lane_count<double>; ++i) a[i] = std::log(a[i]);
+  return a;
+}
+
 inline Lanes<double> lane_sqrt(Lanes<double> a) {
   for (int i = 0; i < lane_count<double>; ++i) a[i] = std::sqrt(a[i]);
   return a;

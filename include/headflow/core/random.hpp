@@ -19,7 +19,8 @@ enum class Purpose : std::uint32_t {
   overlaps = 7,
   merges = 8,
   overlap_retries = 9,
-  merge_retries = 10
+  merge_retries = 10,
+  maps = 11
 };
 
 /// Addressed random numbers: a pure function of (seed, purpose, two sub-addresses, index, draw), so

@@ -13,7 +13,8 @@ namespace headflow {
 // s[h * L + l]) and the head-averaged attention A_l; `backward` turns s, A and a_l = de/dA_l into
 // g_{h,l} = de/dchi_{h,l} (in place) and adds de/db_h and de/dv. Real is a number or a vector of
 // lanes; L may be an integral constant. The largest field is subtracted first, so any finite field
-// is safe. Equations: theory.md, sections 2 and 3.
+// is safe. Equations: theory.md, sections 2 and 3. head_scale(H, v) s_{h,l} is the head's own
+// attention sigma_{h,l}, whose mean over heads is A_l.
 
 /// Which parameters besides K an activation trains.
 struct Trained {
@@ -44,6 +45,7 @@ inline void normalise_each_head(Real* s, Tokens L, Heads H, const Scalar* b);
 struct Softmax {
   static constexpr std::string_view name = "softmax";
   static constexpr Trained trained{};
+  static constexpr double head_scale(int, double) { return 1; }
 
   template <class Real, class Scalar, class Tokens, class Heads>
   static void forward(Real* s, Real* A, Tokens L, Heads H, const Offsets<Scalar>&);
@@ -57,6 +59,7 @@ struct Softmax {
 struct SoftmaxOne {
   static constexpr std::string_view name = "softmax-1";
   static constexpr Trained trained{.b = true, .v = true};
+  static constexpr double head_scale(int, double v) { return v; }
 
   template <class Real, class Scalar, class Tokens, class Heads>
   static void forward(Real* s, Real* A, Tokens L, Heads H, const Offsets<Scalar>& offsets);
@@ -69,6 +72,7 @@ struct SoftmaxOne {
 struct BayesSoftmax {
   static constexpr std::string_view name = "bayes-softmax";
   static constexpr Trained trained{.b = true};
+  static constexpr double head_scale(int heads, double) { return heads; }
 
   template <class Real, class Scalar, class Tokens, class Heads>
   static void forward(Real* s, Real* A, Tokens L, Heads H, const Offsets<Scalar>& offsets);
