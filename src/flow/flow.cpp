@@ -51,6 +51,8 @@ class Flow {
     }
     if (summary_.end != FlowEnd::requested) save(stepper_.snapshot(false), last_stages_);
     summary_.time = std::min(stepper_.time(), options_.end_time);
+    if (summary_.end != FlowEnd::requested)
+      summary_.parameters = unpacked(stepper_.resolve(summary_.time));
     summary_.steps = stepper_.steps();
     summary_.rejected_steps = stepper_.rejected_steps();
     return summary_;

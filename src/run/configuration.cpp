@@ -12,6 +12,7 @@
 
 #include "headflow/core/data_file.hpp"
 #include "headflow/core/error.hpp"
+#include "headflow/population/bayes_risk.hpp"
 #include "headflow/run/named_priors.hpp"
 
 namespace headflow {
@@ -103,15 +104,18 @@ EarlierRun start_from_file(const Communicator& comm, const std::string& path, co
   return {start_from_state(m, u, gram, b_v.head(H), b_v[H]), comm.broadcast(run_id)};
 }
 
-EarlierRun start_of(const Communicator& comm, const StartKeys& keys, const Shape& shape) {
+EarlierRun start_of(const Communicator& comm, const StartKeys& keys, const Shape& shape,
+                    const Prior& prior) {
   std::vector<std::string> given;
   if (keys.dimension) given.push_back("dimension");
   if (keys.noise) given.push_back("noise");
   if (keys.m) given.push_back("m");
   if (keys.file) given.push_back("file");
+  if (keys.bayes) given.push_back("bayes");
   if (given.size() > 1)
-    throw InputError(fmt::format("[start] must have one of dimension, noise, m, file; found {}",
-                                 fmt::join(given, " and ")));
+    throw InputError(
+        fmt::format("[start] must have one of dimension, noise, m, file, bayes; found {}",
+                    fmt::join(given, " and ")));
   if (!keys.m && (keys.r || keys.b || keys.v))
     throw InputError("start.r, start.b and start.v go with start.m");
   const auto seed = static_cast<std::uint64_t>(keys.seed);
@@ -123,6 +127,8 @@ EarlierRun start_of(const Communicator& comm, const StartKeys& keys, const Shape
   }
   if (keys.m) return {explicit_start_of(keys, shape), ""};
   if (keys.file) return start_from_file(comm, *keys.file, shape);
+  if (keys.bayes)
+    return {{bayes_parameters(shape, prior), Matrix::Identity(shape.features, shape.features)}, ""};
   return {noisy_start(shape, keys.noise.value_or(0.01), keys.eta, seed), ""};
 }
 
@@ -138,6 +144,19 @@ Sampling sampling_of(const PopulationKeys& keys) {
           .symmetric = keys.symmetric,
           .precision = keys.precision == "single" ? Precision::single : Precision::double_,
           .memory_gib = keys.memory};
+}
+
+/// The same with other numbers, not closed under symmetries.
+Sampling test_sampling_of(PopulationKeys keys) {
+  if (*keys.test_samples % keys.replicates != 0)
+    throw InputError(
+        fmt::format("population.test_samples = {} must be a multiple of population.replicates = {}",
+                    *keys.test_samples, keys.replicates));
+  keys.samples = *keys.test_samples;
+  keys.symmetric = false;
+  Sampling sampling = sampling_of(keys);
+  sampling.seed = ~sampling.seed;
+  return sampling;
 }
 
 /// Throws unless `times` increase and stay within [0, end].
@@ -267,19 +286,34 @@ void resolve_engine(SgdKeys& keys, const Shape& shape) {
                     least, keys.dimension));
 }
 
-/// K, b, v of every replica at t = 0, where each has its own start.
-std::vector<Parameters> own_starts(const Communicator& comm, const InputKeys& keys,
-                                   const Shape& shape) {
-  std::vector<Parameters> first;
-  if (!keys.sgd.given || keys.sgd.starts == "shared") return first;
-  if (keys.start.m || keys.start.file)
-    throw InputError("sgd.starts = \"own\" needs a random start: start.dimension or start.noise");
+/// K, b, v of `count` random starts with consecutive seeds, for the key `who`.
+std::vector<Parameters> random_starts(const Communicator& comm, const InputKeys& keys,
+                                      const Shape& shape, const Prior& prior, std::int64_t count,
+                                      const char* who) {
+  if (keys.start.m || keys.start.file || keys.start.bayes)
+    throw InputError(fmt::format("{} needs a random start: start.dimension or start.noise", who));
   if (keys.start.dimension && keys.start.spikes == "finite")
-    throw InputError("sgd.starts = \"own\" needs start.spikes = \"orthonormal\"");
+    throw InputError(fmt::format("{} needs start.spikes = \"orthonormal\"", who));
+  std::vector<Parameters> starts;
   StartKeys start = keys.start;
-  for (std::int64_t i = 0; i < keys.sgd.replicas; ++i, ++start.seed)
-    first.push_back(start_of(comm, start, shape).start.parameters);
-  return first;
+  for (std::int64_t i = 0; i < count; ++i, ++start.seed)
+    starts.push_back(start_of(comm, start, shape, prior).start.parameters);
+  return starts;
+}
+
+std::optional<TrainConfiguration> train_of(const Communicator& comm, const InputKeys& keys,
+                                           const Configuration& configuration) {
+  if (!keys.train.given) return std::nullopt;
+  TrainConfiguration train{.from_flow = keys.train.from == "flow",
+                           .starts = {configuration.start.parameters},
+                           .options = {.gradient_tolerance = keys.train.gradient_tolerance,
+                                       .most_evaluations = keys.train.evaluations}};
+  if (train.from_flow && !keys.flow.given)
+    throw InputError("train.from = \"flow\" needs a section [flow]");
+  if (!train.from_flow && keys.train.starts > 1)
+    train.starts = random_starts(comm, keys, configuration.shape, configuration.prior,
+                                 keys.train.starts, "train.starts > 1");
+  return train;
 }
 
 std::optional<SgdConfiguration> sgd_of(const SgdKeys& keys, std::int64_t steps, const Shape& shape,
@@ -350,7 +384,8 @@ Configuration read_configuration(const Communicator& comm, const InputRequest& r
   if (!request.output.empty()) keys.output.file = request.output;
   if (!keys.output.file) keys.output.file = fs::path(request.input).stem().string() + ".h5";
   if (keys.sgd.given) resolve_engine(keys.sgd, shape);
-  if (!keys.start.dimension && !keys.start.m && !keys.start.file && !keys.start.noise) {
+  if (!keys.start.dimension && !keys.start.m && !keys.start.file && !keys.start.noise &&
+      !keys.start.bayes) {
     if (keys.sgd.given)
       keys.start.dimension = static_cast<double>(keys.sgd.dimension);
     else
@@ -360,17 +395,27 @@ Configuration read_configuration(const Communicator& comm, const InputRequest& r
       *keys.start.dimension != static_cast<double>(keys.sgd.dimension))
     throw InputError(fmt::format("start.dimension = {} but sgd.dimension = {}; leave out the first",
                                  *keys.start.dimension, keys.sgd.dimension));
-  keys.flow.given = keys.flow.given || !keys.sgd.given;
+  keys.flow.given = keys.flow.given || !(keys.sgd.given || keys.train.given || keys.bayes.given);
+  if (!keys.flow.given && !keys.train.given && (keys.prune.given || keys.maps.given))
+    throw InputError(fmt::format("[{}] needs heads: a section [train] or [flow]",
+                                 keys.prune.given ? "prune" : "maps"));
+  if (!keys.population.test_samples) keys.population.test_samples = 4 * keys.population.samples;
   const std::int64_t sgd_steps = resolve_end_times(keys.flow, keys.sgd);
-  EarlierRun earlier = start_of(comm, keys.start, shape);
+  const Prior prior = prior_of(keys.model, features);
+  EarlierRun earlier = start_of(comm, keys.start, shape, prior);
   Configuration configuration{.shape = shape,
                               .activation = activation_named(keys.attention.activation),
-                              .prior = prior_of(keys.model, features),
+                              .prior = prior,
                               .start = std::move(earlier.start),
                               .restarted_from = std::move(earlier.run_id),
                               .sampling = sampling_of(keys.population),
+                              .test_sampling = test_sampling_of(keys.population),
                               .flow = {},
                               .sgd = {},
+                              .train = {},
+                              .bayes = {},
+                              .prune = keys.prune.given,
+                              .maps = {},
                               .split_threshold = keys.flow.split_threshold,
                               .output = *keys.output.file,
                               .output_every = keys.output.every,
@@ -379,7 +424,13 @@ Configuration read_configuration(const Communicator& comm, const InputRequest& r
                               .resolved = to_toml(keys)};
   configuration.sgd = sgd_of(keys.sgd, sgd_steps, shape, configuration.activation,
                              configuration.prior, keys.start.seed);
-  if (configuration.sgd) configuration.sgd->options.first = own_starts(comm, keys, shape);
+  if (configuration.sgd && keys.sgd.starts == "own")
+    configuration.sgd->options.first =
+        random_starts(comm, keys, shape, prior, keys.sgd.replicas, "sgd.starts = \"own\"");
+  configuration.train = train_of(comm, keys, configuration);
+  if (keys.bayes.given) configuration.bayes = {keys.bayes.standard_error, keys.bayes.samples};
+  if (keys.maps.given)
+    configuration.maps = {keys.maps.sequences, static_cast<std::uint64_t>(keys.maps.seed)};
   if (keys.flow.given)
     configuration.flow = flow_of(keys.flow, keys.population.resample, configuration.sgd);
   require_memory(configuration);

@@ -36,9 +36,10 @@ void visit(AttentionKeys& keys, KeyVisitor& visitor) {
 }
 
 void visit(StartKeys& keys, KeyVisitor& visitor) {
-  visitor.section("start",
-                  "the state at t = 0: one of dimension, noise, m (with r, b, v) or file; default "
-                  "noise = 0.01");
+  visitor.section(
+      "start",
+      "the state at t = 0: one of dimension, noise, m (with r, b, v), file or bayes; default "
+      "noise = 0.01");
   visitor.key({"dimension", "D: overlaps of random k_h, k*_f in R^D, drawn from their exact law"},
               keys.dimension, {.least = 2, .most = 1e15});
   visitor.key({"spikes", "with dimension: finite-D Gram matrix of the spikes, or idealised"},
@@ -52,6 +53,10 @@ void visit(StartKeys& keys, KeyVisitor& visitor) {
   visitor.key({"b", "explicit: H biases; default 0"}, keys.b, any);
   visitor.key({"v", "explicit: scale; default 1"}, keys.v, any);
   visitor.key({"file", "last state of another output file"}, keys.file);
+  visitor.key(
+      {"bayes",
+       "the Bayes estimator of a discrete prior, in the heads of Bayes-softmax (Prop. IV.2)"},
+      keys.bayes);
   visitor.key({"seed", "of the random start"}, keys.seed, seeds);
 }
 
@@ -67,6 +72,9 @@ void visit(PopulationKeys& keys, KeyVisitor& visitor) {
   visitor.key({"replicates", "independent sample sets whose spread gives the standard errors"},
               keys.replicates, {.least = 1, .most = 4096});
   visitor.key({"seed", "of the samples"}, keys.seed, seeds);
+  visitor.key({"test_samples",
+               "fresh samples for trained losses, Bayes risk and pruning; default 4 times samples"},
+              keys.test_samples, {.least = 1, .most = 4e9});
   visitor.key({"symmetric", "close the set under cyclic head shifts and the prior's sign flips"},
               keys.symmetric);
   visitor.key({"precision", "of the kernel; sums are exact either way"}, keys.precision,
@@ -81,9 +89,11 @@ void visit(PopulationKeys& keys, KeyVisitor& visitor) {
 }
 
 void visit(FlowKeys& keys, KeyVisitor& visitor) {
-  visitor.section("flow",
-                  "the order-parameter flow; runs also without this section if there is no [sgd]",
-                  &keys.given);
+  visitor.section(
+      "flow",
+      "the order-parameter flow; runs also without this section if there is no [sgd], [train] or "
+      "[bayes]",
+      &keys.given);
   visitor.key({"end_time", "t at which the flow ends; default that of [sgd], else 200"},
               keys.end_time, positive);
   visitor.key({"method", "explicit PETSc time stepper: 5dp adaptive, euler with a fixed step, .."},
@@ -151,6 +161,39 @@ void visit(SgdKeys& keys, KeyVisitor& visitor) {
               at_least_zero);
 }
 
+void visit(TrainKeys& keys, KeyVisitor& visitor) {
+  visitor.section("train", "minimisation of the population loss on its fixed samples (PETSc Tao)",
+                  &keys.given);
+  visitor.key({"from", "start: from [start] with seeds seed, seed + 1, ..; flow: from its end"},
+              keys.from, {"start", "flow"});
+  visitor.key({"starts", "number of starts"}, keys.starts, {.least = 1, .most = 10000});
+  visitor.key({"gradient_tolerance", "Euclidean norm of dE/d(K, b, v) at which a search ends"},
+              keys.gradient_tolerance, positive);
+  visitor.key({"evaluations", "most evaluations of loss and gradient of a search"},
+              keys.evaluations, {.least = 1, .most = 1e9});
+}
+
+void visit(BayesKeys& keys, KeyVisitor& visitor) {
+  visitor.section("bayes", "the Bayes risk", &keys.given);
+  visitor.key({"standard_error", "samples are doubled until it is reached"}, keys.standard_error,
+              positive);
+  visitor.key({"samples", "the most samples"}, keys.samples, {.least = 1, .most = 4e9});
+}
+
+void visit(PruneKeys& keys, KeyVisitor& visitor) {
+  visitor.section("prune",
+                  "greedy removal of the heads of [train], or of the end of [flow]; no keys",
+                  &keys.given);
+}
+
+void visit(MapsKeys& keys, KeyVisitor& visitor) {
+  visitor.section("maps", "attention of the best heads of [train], or of the end of [flow]",
+                  &keys.given);
+  visitor.key({"sequences", "number of sequences of the prior"}, keys.sequences,
+              {.least = 1, .most = 1e6});
+  visitor.key({"seed", "of the sequences"}, keys.seed, seeds);
+}
+
 void visit(OutputKeys& keys, KeyVisitor& visitor) {
   visitor.section("output", "the HDF5 file");
   visitor.key({"file", "its name; default: the input's name with .h5, in the working folder"},
@@ -172,6 +215,10 @@ void visit_keys(InputKeys& keys, KeyVisitor& visitor) {
   visit(keys.population, visitor);
   visit(keys.flow, visitor);
   visit(keys.sgd, visitor);
+  visit(keys.train, visitor);
+  visit(keys.bayes, visitor);
+  visit(keys.prune, visitor);
+  visit(keys.maps, visitor);
   visit(keys.output, visitor);
 }
 

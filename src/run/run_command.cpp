@@ -16,6 +16,7 @@
 #include "headflow/run/provenance.hpp"
 #include "headflow/run/restart.hpp"
 #include "headflow/run/series.hpp"
+#include "headflow/run/trained_run.hpp"
 #include "headflow/run/watch.hpp"
 
 namespace headflow {
@@ -71,6 +72,7 @@ class Run {
     try {
       if (configuration_.flow) finished = flow();
       if (configuration_.sgd && finished) finished = sgd();
+      if (finished) finished = trained();
     } catch (const NumericalError& error) {
       file_.provenance("stopped", error.what());  // what there is so far
       file_.write();
@@ -90,7 +92,7 @@ class Run {
   void write_checkpoint() {
     const Stopwatch watch;
     DataFile content = file_.content();
-    for (const auto* state : {&flow_state_, &sgd_state_})
+    for (const auto* state : {&flow_state_, &sgd_state_, &train_state_})
       if (!state->variables.empty()) content.groups.push_back(*state);
     checkpoints_.write(std::move(content));
     watch_.saved(watch.seconds());
@@ -143,6 +145,7 @@ class Run {
         from);
     const bool went_on = from.empty() || summary.time > from.number("t");
     if (comm_.root() && went_on) print_flow(summary, last, stages, watch.seconds());
+    end_of_flow_ = summary.parameters;
     return summary.end != FlowEnd::requested;
   }
 
@@ -246,6 +249,28 @@ class Run {
     sgd_state_ = sgd_state_group(problem, options.replicas, saved);
   }
 
+  /// [train], [bayes], [prune] and [maps].
+  bool trained() {
+    TrainedRun trained(comm_, configuration_, loss_, file_);
+    const Parameters* flow = end_of_flow_ ? &*end_of_flow_ : nullptr;
+    if (configuration_.train) {
+      if (configuration_.flow && configuration_.flow->resample > 0) loss_.resample(0);
+      const Snapshot from = from_ ? from_->snapshot("train_state") : Snapshot();
+      const bool finished = trained.train(
+          flow, from, [&] { return poll(); },
+          [&](const Snapshot& snapshot, Request request) {
+            train_state_ = state_group("train_state", snapshot);
+            request_ = Request::none;
+            if (request != Request::none) write_checkpoint();
+          });
+      if (!finished) return false;
+    }
+    if (configuration_.bayes) trained.bayes();
+    if (configuration_.prune) trained.prune(flow);
+    if (configuration_.maps) trained.maps(flow);
+    return true;
+  }
+
   void print_sgd(const SgdProblem& problem, const SgdOptions& options, const SgdRecord& last,
                  double seconds) const {
     if (last.replicas.empty()) return;  // nothing was recorded since the restart
@@ -267,10 +292,11 @@ class Run {
   OutputFile file_;
   Watch watch_;
   Matrix spike_gram_;
+  std::optional<Parameters> end_of_flow_;
   std::optional<SgdSeries> sgd_series_;
   std::optional<SgdSource> sgd_from_;
-  DataGroup flow_state_, sgd_state_;  // as last saved
-  Request request_ = Request::none;   // what the next save answers
+  DataGroup flow_state_, sgd_state_, train_state_;  // as last saved
+  Request request_ = Request::none;                 // what the next save answers
 };
 
 }  // namespace
@@ -286,6 +312,7 @@ ExitCode run(const Communicator& comm, const Command& command) {
   }
   const PetscSession petsc(command.petsc_options);
   if (!configuration.flow) require_petsc_options_used("flow_");
+  if (!configuration.train) require_petsc_options_used("train_");
   install_signal_handlers();
   if (from && comm.root())
     fmt::print("going on from {} ({})\n", from->path, from->file->attributes()["checkpoint"]);

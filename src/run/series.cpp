@@ -86,12 +86,6 @@ const std::vector<StateVariable>& state_variables() {
   return variables;
 }
 
-Dimension counted(const std::string& name, std::int64_t count, const std::string& long_name) {
-  Dimension dimension{.name = name, .values = {}, .long_name = long_name};
-  for (std::int64_t i = 1; i <= count; ++i) dimension.values.push_back(static_cast<double>(i));
-  return dimension;
-}
-
 const Dimension time_axis{
     .name = "time", .values = {}, .unlimited = true, .long_name = "time t = learning rate * steps"};
 
@@ -146,6 +140,23 @@ void append_replicas(DataGroup& group, const std::string& name, bool averaged,
 }
 
 }  // namespace
+
+Dimension counted(const std::string& name, std::int64_t count, const std::string& long_name) {
+  Dimension dimension{.name = name, .values = {}, .long_name = long_name};
+  for (std::int64_t i = 1; i <= count; ++i) dimension.values.push_back(static_cast<double>(i));
+  return dimension;
+}
+
+void fill_states(DataGroup& group, const Shape& shape, const std::string& axis,
+                 const std::vector<State>& states) {
+  group.dimensions = {counted(axis, static_cast<std::int64_t>(states.size()), axis)};
+  group.variables.clear();
+  add_heads_and_features(group, shape);
+  for (const auto& [name, axes, long_name, averaged, values] : state_variables()) {
+    add_variable(group, name, with({axis}, axes), long_name);
+    for (const State& state : states) append_to(group, name, values(state));
+  }
+}
 
 FlowSeries::FlowSeries(DataGroup& group, const Shape& shape, const Matrix& spike_gram,
                        double split_threshold)

@@ -42,6 +42,7 @@ struct FlowSummary {
   std::int64_t rejected_steps = 0;
   std::int64_t right_hand_sides = 0;
   FlowEnd end = FlowEnd::end_time;
+  Parameters parameters{};  ///< where it has ended
 };
 
 /// What a flow hands out while it runs; all are called on every rank. `poll` comes after each step:

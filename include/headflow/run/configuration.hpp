@@ -7,6 +7,7 @@
 #include "headflow/flow/flow.hpp"
 #include "headflow/run/input_keys.hpp"
 #include "headflow/sgd/run_sgd.hpp"
+#include "headflow/trained/minimise.hpp"
 
 namespace headflow {
 
@@ -23,6 +24,25 @@ struct SgdConfiguration {
   SgdOptions options;
 };
 
+/// [train]: minimisation from several starts, or from the end of the flow.
+struct TrainConfiguration {
+  bool from_flow;
+  std::vector<Parameters> starts;
+  MinimiseOptions options;
+};
+
+/// [bayes]: the Bayes risk to that standard error, with so many samples at most.
+struct BayesConfiguration {
+  double standard_error;
+  std::int64_t samples;
+};
+
+/// [maps]: attention on so many sequences.
+struct MapsConfiguration {
+  std::int64_t sequences;
+  std::uint64_t seed;
+};
+
 /// A checked input: everything that a computation needs, immutable and the same on every rank.
 struct Configuration {
   Shape shape;
@@ -31,8 +51,13 @@ struct Configuration {
   Start start;
   std::string restarted_from;  ///< id of the run whose last state is the start, or empty
   Sampling sampling;
-  std::optional<FlowOptions> flow;  ///< at least one of these two
+  Sampling test_sampling;           ///< fresh samples, for what has been trained
+  std::optional<FlowOptions> flow;  ///< at least one of these four
   std::optional<SgdConfiguration> sgd;
+  std::optional<TrainConfiguration> train;
+  std::optional<BayesConfiguration> bayes;
+  bool prune;  ///< these two need flow or train
+  std::optional<MapsConfiguration> maps;
   double split_threshold;   ///< spread of m_{.f} over heads at which feature f counts as split
   std::string output;       ///< path of the output file
   double output_every;      ///< seconds between its updates

@@ -40,6 +40,7 @@ struct StartKeys {
   std::optional<std::vector<double>> b;
   std::optional<double> v;
   std::optional<std::string> file;
+  bool bayes = false;
   std::int64_t seed = 1;
 };
 
@@ -48,6 +49,7 @@ struct PopulationKeys {
   std::string sampling = "sobol";
   std::int64_t replicates = 8;
   std::int64_t seed = 1;
+  std::optional<std::int64_t> test_samples;
   bool symmetric = false;
   std::string precision = "double";
   double memory = 4;
@@ -90,6 +92,30 @@ struct SgdKeys {
   std::optional<std::vector<double>> weights_times;
 };
 
+struct TrainKeys {
+  bool given = false;
+  std::string from = "start";
+  std::int64_t starts = 5;
+  double gradient_tolerance = 1e-6;
+  std::int64_t evaluations = 20000;
+};
+
+struct BayesKeys {
+  bool given = false;
+  double standard_error = 1e-5;
+  std::int64_t samples = std::int64_t{1} << 26;
+};
+
+struct PruneKeys {
+  bool given = false;
+};
+
+struct MapsKeys {
+  bool given = false;
+  std::int64_t sequences = 4;
+  std::int64_t seed = 1;
+};
+
 struct OutputKeys {
   std::optional<std::string> file;
   double every = 5;
@@ -104,6 +130,10 @@ struct InputKeys {
   PopulationKeys population;
   FlowKeys flow;
   SgdKeys sgd;
+  TrainKeys train;
+  BayesKeys bayes;
+  PruneKeys prune;
+  MapsKeys maps;
   OutputKeys output;
 };
 

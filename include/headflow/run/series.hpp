@@ -37,6 +37,13 @@ class SgdSeries {
   double split_threshold_;
 };
 
+/// An axis 1, 2, .., count.
+Dimension counted(const std::string& name, std::int64_t count, const std::string& long_name);
+
+/// Fills `group` anew with the variables of a flow's states along an axis of that name.
+void fill_states(DataGroup& group, const Shape& shape, const std::string& axis,
+                 const std::vector<State>& states);
+
 /// The group `sgd` of a file with the weights of one output: k(replica, head, coordinate), b, v and
 /// the spikes, each rank with its part.
 DataGroup weights_group(const Shape& shape, std::int64_t dimension, const SgdRecord& record,
