@@ -28,6 +28,9 @@ int execute(const headflow::Communicator& comm, int argc, char** argv) {
     case Command::Kind::info:
       comm.on_root([&] { headflow::info(command.file); });
       break;
+    case Command::Kind::merge:
+      headflow::merge(comm, command);
+      break;
     case Command::Kind::done:
       break;
   }

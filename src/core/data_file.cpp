@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cmath>
 #include <cstring>
 #include <filesystem>
 #include <utility>
@@ -148,12 +149,18 @@ Dataset write_numbers(hid_t group, const std::string& name,
   return dataset;
 }
 
+bool is_whole(const Dimension& dimension) {
+  return !dimension.unlimited &&
+         std::all_of(dimension.values.begin(), dimension.values.end(),
+                     [](double x) { return x == std::floor(x) && std::abs(x) < 1e9; });
+}
+
 void write_group(hid_t file, const DataGroup& content) {
   const Group group = create_group(file, content.name);
   std::vector<Dataset> scales;
   for (const auto& dimension : content.dimensions) {
     scales.push_back(
-        write_numbers(group, dimension.name, {&dimension}, dimension.values, !dimension.unlimited));
+        write_numbers(group, dimension.name, {&dimension}, dimension.values, is_whole(dimension)));
     check(H5DSset_scale(scales.back(), dimension.name.c_str()), dimension.name);
     write_attribute(scales.back(), "units", dimension.units);
     write_attribute(scales.back(), "long_name", dimension.long_name);
@@ -318,20 +325,38 @@ std::string DataReader::text(const std::string& name) const {
   return value;
 }
 
-std::map<std::string, std::string> DataReader::attributes() const {
+std::map<std::string, std::string> DataReader::attributes(const std::string& name) const {
   std::map<std::string, std::string> found;
-  const auto visit = [](hid_t object, const char* name, const H5A_info_t*, void* out) -> herr_t {
-    const Attribute attribute(H5Aopen(object, name, H5P_DEFAULT), name);
-    const Type type(H5Aget_type(attribute), name);
+  const auto visit = [](hid_t object, const char* key, const H5A_info_t*, void* out) -> herr_t {
+    const Attribute attribute(H5Aopen(object, key, H5P_DEFAULT), key);
+    const Type type(H5Aget_type(attribute), key);
     if (H5Tget_class(type) != H5T_STRING || H5Tis_variable_str(type) > 0) return 0;
     std::string value(H5Tget_size(type), '\0');
     if (H5Aread(attribute, type, value.data()) < 0) return 0;
     value.resize(std::strlen(value.c_str()));
-    (*static_cast<std::map<std::string, std::string>*>(out))[name] = value;
+    (*static_cast<std::map<std::string, std::string>*>(out))[key] = value;
     return 0;
   };
-  H5Aiterate2(file_, H5_INDEX_NAME, H5_ITER_INC, nullptr, visit, &found);
+  H5Aiterate_by_name(file_, name.c_str(), H5_INDEX_NAME, H5_ITER_INC, nullptr, visit, &found,
+                     H5P_DEFAULT);
   return found;
+}
+
+std::vector<std::string> DataReader::axes(const std::string& name) const {
+  const Dataset dataset(H5Dopen2(file_, name.c_str(), H5P_DEFAULT), path_ + ": " + name);
+  if (H5DSis_scale(dataset) > 0) return {name.substr(name.rfind('/') + 1)};
+  const Space space(H5Dget_space(dataset), name);
+  std::vector<std::string> axes;
+  const auto visit = [](hid_t, unsigned, hid_t scale, void* out) -> herr_t {
+    std::string path(256, '\0');
+    H5Iget_name(scale, path.data(), path.size());
+    path.resize(std::strlen(path.c_str()));
+    static_cast<std::vector<std::string>*>(out)->push_back(path.substr(path.rfind('/') + 1));
+    return 1;  // one is enough
+  };
+  for (int i = 0; i < H5Sget_simple_extent_ndims(space); ++i)
+    H5DSiterate_scales(dataset, static_cast<unsigned>(i), nullptr, visit, &axes);
+  return axes;
 }
 
 std::vector<std::string> DataReader::members(const std::string& group) const {

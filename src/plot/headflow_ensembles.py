@@ -1,4 +1,4 @@
-"""Pictures that headflow-plot makes of many runs together: when heads split, and how much replicas differ, against D."""
+"""Pictures that headflow-plot makes of many runs together: when heads split, how much replicas differ, against D."""
 from __future__ import annotations
 
 import math
@@ -16,8 +16,8 @@ GROWTH = 1e-3, 3e-2  # spreads of m over heads between which it grows exponentia
 
 
 def median_and_error(times: list[float]) -> tuple[float, float]:
-    """Median, where runs that never split count as infinite, and its standard error from the quartiles, or from the lower
-    one where the upper is infinite."""
+    """Median, where runs that never split count as infinite, and its standard error from the quartiles, or from the
+    lower one where the upper is infinite."""
     ordered = np.where(np.isnan(times), np.inf, times)
     low, median, high = np.quantile(ordered, (0.25, 0.5, 0.75), method="nearest")
     width = high - low if np.isfinite(high) else 2 * (median - low)

@@ -127,10 +127,10 @@ Checkpoint Checkpoints::open(const std::string& path) const {
   return *checkpoint;
 }
 
-void Checkpoints::write(DataFile content) {
+void Checkpoints::write_alone(const Communicator& comm, DataFile content) {
   content.attributes["format"] = format_name;
   content.attributes["checkpoint"] = std::to_string(number_ + 1);
-  write_data_file(comm_, path_at(1 + number_ % kept_), content, true);
+  write_data_file(comm, path_at(1 + number_ % kept_), content, true);
   ++number_;
 }
 

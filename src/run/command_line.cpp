@@ -32,9 +32,22 @@ std::vector<std::string> take_petsc_options(std::vector<std::string>& words) {
 
 void require_known_command(const std::vector<std::string>& words) {
   if (words.empty() || words[0].starts_with("-")) return;
-  if (words[0] != "run" && words[0] != "check" && words[0] != "info")
+  if (words[0] != "run" && words[0] != "check" && words[0] != "info" && words[0] != "merge")
     throw InputError(fmt::format(
-        "unknown subcommand \"{}\"; known: run, check, info (headflow --help)", words[0]));
+        "unknown subcommand \"{}\"; known: run, check, info, merge (headflow --help)", words[0]));
+}
+
+/// "I/N" with 1 <= I <= N.
+void read_part(const std::string& text, Command& command) {
+  if (text.empty()) return;
+  long long part = 0, parts = 0;
+  char rest = 0;
+  if (std::sscanf(text.c_str(), "%lld/%lld%c", &part, &parts, &rest) != 2 || part < 1 ||
+      part > parts)
+    throw InputError(
+        fmt::format("--part {} is not allowed; it must be I/N with 1 <= I <= N", text));
+  command.part = part - 1;
+  command.parts = parts;
 }
 
 std::string footer() {
@@ -96,6 +109,14 @@ Command read_command_line(int argc, char** argv, bool root) {
   CLI::App* info = app.add_subcommand("info", "what an output file holds");
   info->add_option("FILE", command.file, "output file (HDF5)")->required();
 
+  CLI::App* merge =
+      app.add_subcommand("merge", "one file of a sweep that several runs have computed in parts");
+  merge->add_option("OUT", command.file, "file to write")->required();
+  merge->add_option("FILES", command.files, "outputs of the parts")->required();
+  merge->add_flag("-f,--force", command.force, "replace an existing OUT");
+  std::string part;
+  run->add_option("--part", part, "of a sweep, compute part I of N: \"I/N\"; see merge");
+
   try {
     app.parse(words);
   } catch (const CLI::ParseError& error) {
@@ -105,9 +126,11 @@ Command read_command_line(int argc, char** argv, bool root) {
     return command;
   }
   command.wall_seconds = wall_seconds_of(wall_time);
+  read_part(part, command);
   if (force->count() > 0 && restart->count() == 0) command.restart = "none";
   command.kind = run->parsed()     ? Command::Kind::run
                  : check->parsed() ? Command::Kind::check
+                 : merge->parsed() ? Command::Kind::merge
                                    : Command::Kind::info;
   return command;
 }

@@ -20,19 +20,6 @@ namespace {
 
 namespace fs = std::filesystem;
 
-std::string read_text(const Communicator& comm, const std::string& path) {
-  std::string text;
-  comm.on_root([&] {
-    if (!fs::exists(path)) throw InputError("input file " + path + " does not exist");
-    std::ifstream file(path);
-    std::ostringstream content;
-    content << file.rdbuf();
-    if (!file || fs::is_directory(path)) throw InputError("input file " + path + " cannot be read");
-    text = content.str();
-  });
-  return comm.broadcast(text);
-}
-
 Vector to_vector(const std::vector<double>& values) {
   return Eigen::Map<const Vector>(values.data(), static_cast<Eigen::Index>(values.size()));
 }
@@ -374,8 +361,25 @@ std::vector<std::string> Configuration::files() const {
   return files;
 }
 
+std::string read_text(const Communicator& comm, const std::string& path) {
+  std::string text;
+  comm.on_root([&] {
+    if (!fs::exists(path)) throw InputError("input file " + path + " does not exist");
+    std::ifstream file(path);
+    std::ostringstream content;
+    content << file.rdbuf();
+    if (!file || fs::is_directory(path)) throw InputError("input file " + path + " cannot be read");
+    text = content.str();
+  });
+  return comm.broadcast(text);
+}
+
 Configuration read_configuration(const Communicator& comm, const InputRequest& request) {
-  const std::string text = read_text(comm, request.input);
+  return configuration_of(comm, request, read_text(comm, request.input));
+}
+
+Configuration configuration_of(const Communicator& comm, const InputRequest& request,
+                               const std::string& text, bool member) {
   InputKeys keys = read_keys(text, request.input, request.overrides);
   const int features = features_of(keys.model);
   keys.model.features = features;
@@ -421,7 +425,17 @@ Configuration read_configuration(const Communicator& comm, const InputRequest& r
                               .output_every = keys.output.every,
                               .checkpoint_every = keys.output.checkpoint_every,
                               .checkpoints_kept = static_cast<int>(keys.output.checkpoints_kept),
+                              .sweep = {},
                               .resolved = to_toml(keys)};
+  if (!member) configuration.sweep = read_sweep(text, request.input, request.overrides);
+  if (configuration.sweep.size() > 0) {
+    configuration.resolved += "[sweep]\n" + configuration.sweep.text;
+    if (configuration.sweep.ranks_per_member > 0)
+      configuration.resolved +=
+          fmt::format("ranks_per_member = {}\n", configuration.sweep.ranks_per_member);
+    if (keys.sgd.save_weights || keys.sgd.weights_times)
+      throw InputError("a sweep writes no weights: leave out save_weights and weights_times");
+  }
   configuration.sgd = sgd_of(keys.sgd, sgd_steps, shape, configuration.activation,
                              configuration.prior, keys.start.seed);
   if (configuration.sgd && keys.sgd.starts == "own")

@@ -19,10 +19,6 @@ OutputFile::OutputFile(const Communicator& comm, std::string path, double every,
   content_.attributes = std::move(attributes);
 }
 
-DataGroup& OutputFile::add_group(const std::string& name) {
-  return content_.groups.emplace_back(DataGroup{.name = name, .dimensions = {}, .variables = {}});
-}
-
 void OutputFile::update() {
   const bool due = !written_ || seconds_since(last_write_) > std::max(every_, 50 * write_seconds_);
   if (comm_.max(due ? 1 : 0) != 0) write();

@@ -71,4 +71,11 @@ std::map<std::string, std::string> provenance(const Communicator& comm,
           {"started", comm.broadcast(utc_now())}};
 }
 
+std::map<std::string, std::string> file_attributes() {
+  return {{"title", "learning of the single-location attention model"},
+          {"program", "headflow"},
+          {"version", version_text()},
+          {"source", "arXiv:2603.03993"}};
+}
+
 }  // namespace headflow

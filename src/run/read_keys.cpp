@@ -1,5 +1,3 @@
-#include <toml++/toml.h>
-
 #include <fmt/format.h>
 #include <algorithm>
 #include <cmath>
@@ -9,6 +7,7 @@
 
 #include "headflow/core/error.hpp"
 #include "headflow/run/input_keys.hpp"
+#include "headflow/run/toml_table.hpp"
 
 namespace headflow {
 namespace {
@@ -221,43 +220,6 @@ class Reader : public KeyVisitor {
   std::map<std::string, std::vector<std::string>> known_keys_;
 };
 
-toml::table parse(const std::string& text, const std::string& name) {
-  try {
-    return toml::parse(text, name);
-  } catch (const toml::parse_error& error) {
-    throw InputError(fmt::format("{}:{}: not valid TOML: {}", name, error.source().begin.line,
-                                 error.description()));
-  }
-}
-
-/// "section.key=value" into the table; a value that is no TOML counts as a number (.5, 1.) or a
-/// text.
-void override_key(toml::table& table, const std::string& setting) {
-  const std::size_t equals = setting.find('=');
-  const std::size_t dot = setting.find('.');
-  if (equals == std::string::npos || dot == std::string::npos || dot > equals)
-    throw InputError(fmt::format("--set {}: write --set section.key=value", setting));
-  const std::string section = setting.substr(0, dot);
-  const std::string key = setting.substr(dot + 1, equals - dot - 1);
-  const std::string value = setting.substr(equals + 1);
-  toml::table parsed;
-  try {
-    parsed = toml::parse("value = " + value);
-  } catch (const toml::parse_error&) {
-    char* end = nullptr;
-    const double number = std::strtod(value.c_str(), &end);
-    if (!value.empty() && *end == '\0')
-      parsed.insert("value", number);
-    else
-      parsed.insert("value", value);
-  }
-  if (!table.contains(section)) table.insert(section, toml::table{});
-  auto* target = table[section].as_table();
-  if (target == nullptr)
-    throw InputError(fmt::format("--set {}: {} is no section", setting, section));
-  parsed.for_each([&](const toml::key&, auto&& node) { target->insert_or_assign(key, node); });
-}
-
 /// Collects one line for each key, by `to_toml` and `describe_keys`.
 class Printer : public KeyVisitor {
  public:
@@ -339,8 +301,8 @@ class Printer : public KeyVisitor {
 
 InputKeys read_keys(const std::string& text, const std::string& name,
                     const std::vector<std::string>& overrides) {
-  toml::table table = parse(text, name);
-  for (const auto& setting : overrides) override_key(table, setting);
+  toml::table table = parse_input(text, name, overrides);
+  table.erase("sweep");  // read_sweep
   InputKeys keys;
   Reader reader(table, name);
   visit_keys(keys, reader);

@@ -36,6 +36,10 @@ Minimum minimum_of(const double* next, const Shape& shape) {
 
 }  // namespace
 
+DataGroup& TrainedRun::add_group(const std::string& name) {
+  return content_.groups.emplace_back(DataGroup{.name = name, .dimensions = {}, .variables = {}});
+}
+
 bool TrainedRun::train(const Parameters* end_of_flow, const Snapshot& from,
                        const std::function<Request()>& poll,
                        const std::function<void(const Snapshot&, Request)>& saved) {
@@ -56,7 +60,7 @@ bool TrainedRun::train(const Parameters* end_of_flow, const Snapshot& from,
     for (std::size_t i = 0; i < all.size(); i += size)
       add(minimum_of(&all[i], configuration_.shape));
   }
-  group_ = &file_.add_group("train");
+  group_ = &add_group("train");
   Request request = Request::none;
   while (trained_.size() < starts.size()) {
     const Parameters& start = starts[trained_.size()];
@@ -76,7 +80,7 @@ bool TrainedRun::train(const Parameters* end_of_flow, const Snapshot& from,
     request = Request::none;
   }
   write_train_group();
-  if (comm_.root()) {
+  if (talk_) {
     const Trained& one = trained_[best()];
     fmt::print(
         "trained: loss {:.6f} +- {:.1g} on fresh samples, {:.6f} on its own, gradient norm "
@@ -128,14 +132,14 @@ void TrainedRun::write_train_group() {
                                  {static_cast<double>(best() + 1)},
                                  "1",
                                  "number of the start with the smallest loss on fresh samples"});
-  file_.update();
+  update_();
 }
 
 void TrainedRun::bayes() {
   const auto& [standard_error, samples] = *configuration_.bayes;
   const BayesRisk found = bayes_risk(comm_, configuration_.shape.tokens, configuration_.signal(),
                                      configuration_.test_sampling, standard_error, samples);
-  DataGroup& group = file_.add_group("bayes");
+  DataGroup& group = add_group("bayes");
   group.variables = {{"risk", {}, {found.risk}, "1", "Bayes risk"},
                      {"risk_stderr",
                       {},
@@ -143,7 +147,7 @@ void TrainedRun::bayes() {
                       "1",
                       "standard error of the risk, from replicates of the samples"},
                      {"samples", {}, {static_cast<double>(found.samples)}, "1", "samples"}};
-  if (comm_.root())
+  if (talk_)
     fmt::print("Bayes risk: {:.7f} +- {:.1g}, {} samples{}\n", found.risk, found.stderr_,
                found.samples,
                found.stderr_ > standard_error ? " (more would be over bayes.samples)" : "");
@@ -158,7 +162,7 @@ std::vector<Parameters> TrainedRun::heads(const Parameters* end_of_flow) const {
 
 void TrainedRun::prune(const Parameters* end_of_flow) {
   const Shape& shape = configuration_.shape;
-  DataGroup& group = file_.add_group("prune");
+  DataGroup& group = add_group("prune");
   Values order, loss, error;
   const auto all = heads(end_of_flow);
   for (const Parameters& parameters : all) {
@@ -175,7 +179,7 @@ void TrainedRun::prune(const Parameters* end_of_flow) {
                      {"loss_stderr", {"start", "left"}, error, "1", "its standard error"}};
   if (shape.heads > 1)
     group.variables.push_back({"order", {"start", "removal"}, order, "1", "head that was removed"});
-  if (comm_.root()) {
+  if (talk_) {
     fmt::print("pruned: loss with 0, 1, .. heads removed");
     for (int i = 0; i < shape.heads; ++i) fmt::print(" {:.4f}", loss[static_cast<std::size_t>(i)]);
     fmt::print("{}\n", all.size() > 1 ? " (first start)" : "");
@@ -189,7 +193,7 @@ void TrainedRun::maps(const Parameters* end_of_flow) {
   const AttentionMaps found =
       attention_maps(shape, configuration_.activation, all[trained_.empty() ? 0 : best()],
                      configuration_.signal(), sequences, seed);
-  DataGroup& group = file_.add_group("maps");
+  DataGroup& group = add_group("maps");
   group.dimensions = {counted("sequence", sequences, "sequence of the prior"),
                       counted("head", shape.heads, "head h"),
                       counted("token", shape.tokens, "token l"),

@@ -9,8 +9,7 @@
 
 namespace headflow {
 
-/// An axis of a group: becomes a dimension scale. Whole-number axes count 1, 2, .. ; the unlimited
-/// one holds `values`.
+/// An axis of a group with its values: becomes a dimension scale.
 struct Dimension {
   std::string name;
   std::vector<double> values;
@@ -79,8 +78,10 @@ class DataReader {
   /// A part of a dataset; the shape is that of the part.
   Numbers numbers(const std::string& name, const Slab& part) const;
   std::string text(const std::string& name) const;
-  /// Text attributes of the root.
-  std::map<std::string, std::string> attributes() const;
+  /// Text attributes of the root, a group or a dataset.
+  std::map<std::string, std::string> attributes(const std::string& object = "/") const;
+  /// Names of the axes of a dataset; its own for that of an axis.
+  std::vector<std::string> axes(const std::string& name) const;
   /// Names in a group, in the order of creation.
   std::vector<std::string> members(const std::string& group) const;
 

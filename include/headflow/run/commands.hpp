@@ -10,13 +10,15 @@ namespace headflow {
 
 /// What the command line asks for.
 struct Command {
-  enum class Kind { run, check, info, done };
+  enum class Kind { run, check, info, merge, done };
   Kind kind = Kind::done;  ///< done: help or version was printed
   InputRequest request;
   bool force = false;
   std::string restart = "auto";  ///< auto, none, or a checkpoint's path
   double wall_seconds = std::numeric_limits<double>::infinity();
-  std::string file;                        ///< of info
+  std::string file;                        ///< of info, or that merge writes
+  std::vector<std::string> files;          ///< that merge reads
+  std::int64_t part = 0, parts = 1;        ///< of a sweep: members number part modulo parts
   std::vector<std::string> petsc_options;  ///< words that start with -flow_, and their values
   std::string command_line;
 };
@@ -32,6 +34,10 @@ ExitCode run(const Communicator& comm, const Command& command);
 void check(const Communicator& comm, const Command& command);
 /// `headflow info FILE`: what is in an output file.
 void info(const std::string& file);
+
+/// `headflow merge OUT FILES`: the results of a sweep that several runs have computed in parts.
+/// Collective. Throws InputError.
+void merge(const Communicator& comm, const Command& command);
 
 /// Throws InputError when Slurm started several tasks that do not know of each other.
 void require_one_world(const Communicator& comm);

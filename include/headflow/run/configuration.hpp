@@ -6,6 +6,7 @@
 #include "headflow/core/mpi.hpp"
 #include "headflow/flow/flow.hpp"
 #include "headflow/run/input_keys.hpp"
+#include "headflow/run/sweep.hpp"
 #include "headflow/sgd/run_sgd.hpp"
 #include "headflow/trained/minimise.hpp"
 
@@ -63,6 +64,7 @@ struct Configuration {
   double output_every;      ///< seconds between its updates
   double checkpoint_every;  ///< seconds between checkpoints
   int checkpoints_kept;
+  Sweep sweep;           ///< [sweep]: this input is the base of its members
   std::string resolved;  ///< every key with its value, as TOML
 
   /// Paths of the files that the run writes: the output, then those of SGD's weights.
@@ -73,6 +75,14 @@ struct Configuration {
   /// The law of the signal as the heads see it, S' theta.
   Prior signal() const { return prior.transformed(start.spike_factor.transpose()); }
 };
+
+/// The text of a file, read by rank 0. Collective. Throws InputError.
+std::string read_text(const Communicator& comm, const std::string& path);
+
+/// Checks the input whose file has that text. A `member` of a sweep has no [sweep] of its own; its
+/// changes are among the overrides. Collective. Throws InputError.
+Configuration configuration_of(const Communicator& comm, const InputRequest& request,
+                               const std::string& text, bool member = false);
 
 /// Reads and checks the whole input; the file is read by rank 0. Collective. Throws InputError.
 Configuration read_configuration(const Communicator& comm, const InputRequest& request);

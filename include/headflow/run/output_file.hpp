@@ -16,8 +16,6 @@ class OutputFile {
   OutputFile(const Communicator& comm, std::string path, double every,
              std::map<std::string, std::string> attributes);
 
-  /// Adds a group; the reference stays valid.
-  DataGroup& add_group(const std::string& name);
   /// Adds to the provenance of the next write.
   void provenance(const std::string& name, const std::string& text) {
     content_.provenance[name] = text;
@@ -27,7 +25,8 @@ class OutputFile {
   /// Writes everything now. Collective.
   void write();
   const std::string& path() const { return path_; }
-  const DataFile& content() const { return content_; }
+  /// What is written; its groups are filled from outside.
+  DataFile& content() { return content_; }
 
  private:
   const Communicator& comm_;

@@ -18,4 +18,7 @@ std::map<std::string, std::string> provenance(const Communicator& comm,
 /// Now, in UTC, like 2026-03-01T12:00:00Z.
 std::string utc_now();
 
+/// Root attributes of every output.
+std::map<std::string, std::string> file_attributes();
+
 }  // namespace headflow

@@ -2,8 +2,8 @@
 #include <functional>
 #include <vector>
 
+#include "headflow/core/data_file.hpp"
 #include "headflow/run/configuration.hpp"
-#include "headflow/run/output_file.hpp"
 
 namespace headflow {
 
@@ -11,9 +11,16 @@ namespace headflow {
 /// [bayes], [prune], [maps]. All members are collective.
 class TrainedRun {
  public:
+  /// Groups are added to `content`; `update` is called when it has grown, and summaries are printed
+  /// where `talk` is true.
   TrainedRun(const Communicator& comm, const Configuration& configuration, PopulationLoss& loss,
-             OutputFile& file)
-      : comm_(comm), configuration_(configuration), loss_(loss), file_(file) {}
+             DataFile& content, bool talk, std::function<void()> update)
+      : comm_(comm),
+        configuration_(configuration),
+        loss_(loss),
+        content_(content),
+        talk_(talk),
+        update_(std::move(update)) {}
 
   /// Minimises from each start, or from the end of the flow. `from` holds the starts that an
   /// earlier run has finished. `poll` is called at every evaluation: Request::stop ends, and then
@@ -32,6 +39,7 @@ class TrainedRun {
     Minimum minimum;
     LossStatistics fresh;
   };
+  DataGroup& add_group(const std::string& name);
   void write_train_group();
   std::vector<Parameters> heads(const Parameters* end_of_flow) const;
   std::size_t best() const;
@@ -39,7 +47,9 @@ class TrainedRun {
   const Communicator& comm_;
   const Configuration& configuration_;
   PopulationLoss& loss_;
-  OutputFile& file_;
+  DataFile& content_;
+  bool talk_;
+  std::function<void()> update_;
   std::vector<Trained> trained_;
   DataGroup* group_ = nullptr;
 };

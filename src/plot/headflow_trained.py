@@ -1,0 +1,389 @@
+"""Pictures that headflow-plot makes of trained heads: loss against a swept key, pruning, attention, maps of a plane.
+
+Symbols are those of the paper (arXiv:2603.03993): loss E, heads h, overlaps m_hf, attention sigma_hl of a head and its
+mean A_l over heads, token l, feature weights theta, signal nu.
+"""
+from __future__ import annotations
+
+import textwrap
+from collections import defaultdict
+from collections.abc import Callable
+from itertools import product
+from typing import Any, NamedTuple
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.cm import viridis
+from matplotlib.colors import Normalize, PowerNorm
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Rectangle
+from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
+
+from headflow_ensembles import COLOURS
+from headflow_files import TITLE, Grid, Results, describe, grid_of
+
+ACTIVATION = "attention.activation"
+COLOUR = dict(zip(("softmax", "softmax-1", "bayes-softmax"), COLOURS))
+MARKERS = "osD^v"
+LOSS = r"loss $\mathcal{E}$"
+BAYES = {"color": "black", "ls": (0, (4, 2)), "lw": 1.0, "zorder": 2.5}
+DECADES = 1.5       # on an axis, beyond which it is logarithmic
+MAX_SEQUENCES = 8   # drawn of the attention maps
+MAX_CELLS = 5       # panels of heads-map along each direction
+
+
+class Line(NamedTuple):
+    """One combination of the swept keys that are not on the axes: its place in the arrays, its look and legend keys."""
+    index: tuple[Any, ...]
+    label: str
+    colour: str
+    marker: str
+    keys: dict[str, Line2D]
+
+    def look(self) -> dict[str, Any]:
+        return {"color": self.colour, "marker": self.marker, "ms": 3.8, "mec": "white", "mew": 0.3, "zorder": 3}
+
+
+def spans_decades(values: np.ndarray) -> bool:
+    known = values[np.isfinite(values)]
+    return known.size > 0 and known.min() > 0 and known.max() > 10**DECADES * known.min()
+
+
+def set_scale(ax: Axes, direction: str, values: np.ndarray) -> None:
+    """Logarithmic if the values span many decades."""
+    getattr(ax, f"set_{direction}scale")("log" if spans_decades(values) else "linear")
+
+
+def set_ticks(ax: Axes, direction: str, values: np.ndarray) -> None:
+    """At the values themselves or, where their names would touch, at every second, third, .. of them."""
+    set_scale(ax, direction, values)
+    known, axis = np.unique(values), getattr(ax, f"{direction}axis")
+    place = np.log(known) if spans_decades(values) else known
+    width = np.array([0.05 if direction == "y" else 0.02 + 0.03 * len(f"{value:.3g}") for value in known])
+    for stride in range(1, known.size + 1):
+        room = (width[::stride][1:] + width[::stride][:-1]) / 2
+        if (np.diff(place[::stride]) > room * np.ptp(place)).all():
+            break
+    axis.set_major_locator(FixedLocator(known[::stride]))
+    axis.set_minor_locator(NullLocator())
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.3g}"))
+
+
+def row_of_panels(figure: Figure, count: int, width: float, height: float) -> list[Axes]:
+    figure.set_size_inches(width * count if count > 1 else 1.15 * width, height)
+    return list(figure.subplots(1, count, squeeze=False)[0])
+
+
+def add_legend(figure: Figure, panels: list[Axes], keys: dict[str, Line2D]) -> None:
+    """Inside a single panel with few keys, else below all; the Bayes risk last."""
+    keys |= {name: keys.pop(name) for name in [name for name in keys if name.startswith("Bayes")]}
+    if len(panels) == 1 and len(keys) < 5:
+        panels[0].legend(keys.values(), keys.keys(), loc="best", fontsize=7)
+        return
+    width, height = figure.get_size_inches()
+    columns = max(1, min(len(keys), int(width / (0.5 + 0.06 * max(map(len, keys))))))
+    strip = 0.17 * -(-len(keys) // columns) + 0.06
+    figure.set_size_inches(width, height + strip)
+    figure.get_layout_engine().set(rect=(0, strip / (height + strip), 1, height / (height + strip)))
+    figure.legend(keys.values(), keys.keys(), loc="lower center", ncol=columns)
+
+
+def lines_of(results: Results, used: tuple[int, ...]) -> list[Line]:
+    """A colour for each activation, or for each line where it is not swept; a marker for the other keys' values."""
+    members = list(results.others(used))
+    rests = [", ".join(name for key, name in names.items() if key != ACTIVATION) for _, names in members]
+    markers = dict(zip(dict.fromkeys(rests), MARKERS * len(rests)))
+    only = results.config.get("attention", {}).get("activation", "trained")
+    lines = []
+    for i, ((index, names), rest) in enumerate(zip(members, rests)):
+        activation = names.get(ACTIVATION, only if len(members) == 1 else "")
+        colour, marker = COLOUR.get(activation, COLOURS[i % len(COLOURS)]), markers[rest]
+        label = ", ".join(names.values()) or activation
+        look = {"ms": 3.8, "mec": "white", "mew": 0.3}
+        keys = {label: Line2D([], [], color=colour, marker=marker, **look)}
+        if len(markers) > 1 and activation:
+            keys = {activation: Line2D([], [], color=colour),
+                    rest: Line2D([], [], color="0.35", ls="", marker=marker, **look)}
+        lines.append(Line(index, label, colour, marker, keys))
+    return lines
+
+
+def titles(files: list[Results]) -> list[str]:
+    """The model of each file where there are several; that of one file is the title of the picture."""
+    return [wrapped(describe(results.config, *TITLE)) if len(files) > 1 else "" for results in files]
+
+
+def wrapped(title: str) -> str:
+    return textwrap.fill(title, 48, break_long_words=False, break_on_hyphens=False)
+
+
+def only_sweeps(files: list[Results], name: str) -> None:
+    for results in files:
+        if not results.axes:
+            raise ValueError(f"{results.path}: {name} draws sweeps, and this is a single run")
+
+
+def number_axis(results: Results) -> tuple[int, str, np.ndarray]:
+    """The first swept key with numbers: place of its axis, symbol, values."""
+    for i, axis in enumerate(results.axes):
+        if len(columns := axis.columns()) == 1:
+            return i, *next(iter(columns.items()))
+    keys = ", ".join(axis.key for axis in results.axes)
+    raise ValueError(f"{results.path}: no swept key has one number in each value, to draw against; swept: {keys}")
+
+
+def draw_bayes(ax: Axes, results: Results, x_axis: int, x: np.ndarray, markers: dict[str, str]) -> dict[str, Line2D]:
+    """Bayes risk against the swept key: a line for each value of the keys on which it depends. Returns legend keys."""
+    if "bayes/risk" not in results.arrays:
+        return {}
+    risk, keys = np.nanmean(results.get("bayes/risk"), axis=-1), {}
+    extent = [np.nanmax(np.nanmax(risk, axis=i) - np.nanmin(risk, axis=i)) for i in range(risk.ndim)]
+    idle = [i for i in range(risk.ndim) if i == x_axis or not extent[i] > 1e-3 * np.nanmax(risk)]
+    for line in lines_of(results, tuple(idle)):
+        curve = np.moveaxis(risk[line.index], idle.index(x_axis), 0).reshape(x.size, -1)
+        order, marker = np.argsort(x), markers.get(line.label) if len(idle) < risk.ndim else None
+        ax.plot(x[order], np.nanmean(curve, axis=1)[order], **BAYES, marker=marker, ms=3, mfc="white", mew=0.7)
+        name = f"Bayes, {line.label}" if len(idle) < risk.ndim and not marker else "Bayes"
+        keys[name] = Line2D([], [], **BAYES)
+    return keys
+
+
+def draw_trained(figure: Figure, files: list[Results], features: tuple[int, ...]) -> None:
+    """Trained loss against the first swept key with numbers: the best of all starts and repeats with its standard
+    error, each start as a faint dot, and the Bayes risk dashed. Each file has a panel."""
+    only_sweeps(files, "trained")
+    panels, keys = row_of_panels(figure, len(files), 3.0, 2.8), {}
+    for ax, results, title in zip(panels, files, titles(files)):
+        x_axis, symbol, x = number_axis(results)
+        loss, error = results.get("train/loss"), results.get("train/loss_stderr")
+        order, markers = np.argsort(x), {}
+        for line in lines_of(results, (x_axis,)):
+            starts, errors = (values[line.index].reshape(x.size, -1)[order] for values in (loss, error))
+            best = np.where(np.isnan(starts), np.inf, starts).argmin(axis=1)[:, None]
+            least, bar = (np.take_along_axis(values, best, 1)[:, 0] for values in (starts, errors))
+            places = np.broadcast_to(x[order, None], starts.shape)
+            ax.plot(places.ravel(), starts.ravel(), ".", ms=4, mew=0, alpha=0.35, color=line.colour, zorder=2)
+            ax.errorbar(x[order], least, bar, elinewidth=0.8, **line.look())
+            markers[line.label.partition(", ")[2]] = markers[line.label] = line.marker
+            keys |= line.keys
+        keys |= draw_bayes(ax, results, x_axis, x, markers)
+        set_ticks(ax, "x", x)
+        set_scale(ax, "y", np.concatenate([loss.ravel(), results.arrays.get("bayes/risk", loss).ravel()]))
+        ax.set(xlabel=f"${symbol}$", title=title)
+        ax.margins(x=0.05)
+    panels[0].set_ylabel(LOSS)
+    add_legend(figure, panels, keys)
+
+
+def model_of(results: Results) -> str:
+    return wrapped(describe(results.config, *(key for key in TITLE if key != "activation")))
+
+
+def pruned_panels(files: list[Results]) -> dict[Any, list[tuple[Results, Line]]]:
+    """A panel for each sweep and for each model of the single runs: these differ in activation, or in their names."""
+    panels = defaultdict(list)
+    for results in files:
+        place = results.path if results.axes else model_of(results)
+        panels[place] += [(results, line) for line in lines_of(results, ())]
+    for members in panels.values():
+        if len({line.label for _, line in members}) < len(members):
+            for i, (results, line) in enumerate(members):
+                name, colour = results.path.stem, COLOURS[i % len(COLOURS)]
+                key = Line2D([], [], color=colour, marker=line.marker)
+                members[i] = results, line._replace(label=name, colour=colour, keys={name: key})
+    return panels
+
+
+def draw_pruned(ax: Axes, members: list[tuple[Results, Line]]) -> dict[str, Line2D]:
+    """The lines of one panel; returns their legend keys."""
+    shown, risks, keys = [], {}, {}
+    for results, line in members:
+        loss = results.get("prune/loss")[line.index]
+        loss = loss.reshape(-1, loss.shape[-1])
+        removed = np.arange(loss.shape[1])
+        if len(loss) > 1:
+            ax.plot(removed, loss.T, color=line.colour, lw=0.5, alpha=0.35, zorder=2)
+        ax.plot(removed, np.nanmedian(loss, axis=0), **line.look())
+        shown.append(loss.ravel())
+        keys |= line.keys
+        if "bayes/risk" in results.arrays:
+            risks.setdefault(f"{np.nanmean(results.arrays['bayes/risk'][line.index]):.3g}", line.label)
+    for risk, label in risks.items():
+        ax.axhline(float(risk), **BAYES)
+        keys[f"Bayes, {label}" if len(risks) > 1 else "Bayes"] = Line2D([], [], **BAYES)
+    ax.set_xlabel("heads removed")
+    ax.margins(x=0.05)
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+    set_scale(ax, "y", np.concatenate([*shown, [float(risk) for risk in risks]]))
+    return keys
+
+
+def draw_prune(figure: Figure, files: list[Results], features: tuple[int, ...]) -> None:
+    """Loss against the number of removed heads: median over starts and repeats, each of them as a faint line, and the
+    Bayes risk dashed. Each model has a panel with a line for each activation."""
+    groups = list(pruned_panels(files).values())
+    panels, keys = row_of_panels(figure, len(groups), 3.0, 2.8), {}
+    for ax, members in zip(panels, groups):
+        keys |= draw_pruned(ax, members)
+        ax.set_title(model_of(members[0][0]) if len(files) > 1 else "")
+    panels[0].set_ylabel(LOSS)
+    add_legend(figure, panels, keys)
+
+
+def theta_text(theta: np.ndarray) -> str:
+    shown = [f"{x:.2f}".rstrip("0").rstrip(".").replace("-", "−") for x in theta[:6] + 0.0]
+    return f"$\\theta=(${', '.join(shown)}{', …' if theta.size > 6 else ''}$)$"
+
+
+def draw_sequence(image: Axes, strip: Axes, sigma: np.ndarray, A: np.ndarray, relevant: int, norm: Normalize) -> Any:
+    """One sequence: sigma_hl as an image of heads and tokens, A_l as bars below, the relevant token framed."""
+    heads, tokens = sigma.shape
+    mesh = image.pcolormesh(np.arange(tokens + 1) + 0.5, np.arange(heads + 1) + 0.5, sigma, cmap="Blues", norm=norm,
+                            edgecolor="white", linewidth=0.4)
+    frame = Rectangle((relevant - 0.5, 0.5), 1, heads, fill=False, ec=COLOURS[1], lw=1.3, clip_on=False, zorder=4)
+    image.add_patch(frame)
+    image.set(xlim=(0.5, tokens + 0.5), ylim=(heads + 0.5, 0.5))
+    colours = [COLOURS[1] if l + 1 == relevant else "0.6" for l in range(tokens)]
+    strip.bar(np.arange(tokens) + 1, A, width=0.8, color=colours)
+    strip.set(xlim=(0.5, tokens + 0.5))
+    for axis in (image.xaxis, image.yaxis, strip.xaxis):
+        axis.set_major_locator(MaxNLocator(6, integer=True, min_n_ticks=1))
+        axis.set_tick_params(length=0)
+    image.tick_params(labelbottom=False)
+    return mesh
+
+
+def draw_maps(figure: Figure, files: list[Results], features: tuple[int, ...]) -> None:
+    """Attention maps sigma_hl and their mean A_l over heads: each sequence has a row, each file a column."""
+    for results in files:
+        if results.axes:
+            raise ValueError(f"{results.path}: maps draws single runs, and this is a sweep")
+    sigmas, means, thetas, places = ([results.get(f"maps/{name}")[0] for results in files]
+                                     for name in ("sigma", "A", "theta", "relevant"))
+    rows = min(MAX_SEQUENCES, *map(len, sigmas))
+    if rows < max(map(len, sigmas)):
+        print(f"drawn: the first {rows} sequences of {max(map(len, sigmas))}")
+    tall = 0.25 + 0.11 * min(12, max(sigma.shape[1] for sigma in sigmas))
+    figure.set_size_inches(0.9 + 2.0 * len(files) + 0.5, (tall + 0.65) * rows + 0.5)
+    peaks = [max(1.0, np.nanmax(sigma[:rows])) for sigma in sigmas]
+    if len({model_of(results) for results in files}) == 1 < len(files):
+        figure.suptitle(describe(files[0].config, *(key for key in TITLE if key != "activation")))
+    norm = PowerNorm(0.5, 0, max(peaks)) if max(peaks) > 1.5 * min(peaks) else Normalize(0, max(peaks))
+    top = max(1.0, *(1.04 * np.nanmax(A[:rows]) for A in means))
+    cells = figure.subplots(2 * rows, len(files), squeeze=False, gridspec_kw={"height_ratios": [tall, 0.28] * rows})
+    same = len({theta[:rows].tobytes() for theta in thetas}) == 1
+    for j, (results, sigma, A, theta, place) in enumerate(zip(files, sigmas, means, thetas, places)):
+        for i in range(rows):
+            image, strip = cells[2 * i:2 * i + 2, j]
+            mesh = draw_sequence(image, strip, sigma[i], A[i], int(place[i]), norm)
+            strip.set(ylim=(0, top), yticks=(0, 1))
+            head = results.config.get("attention", {}).get("activation", results.path.stem) + "\n"
+            lines = head if i == 0 and len(files) > 1 else ""
+            image.set_title(lines + (theta_text(theta[i]) if not same or j == 0 else ""), fontsize=8,
+                            loc="left" if same else "center")
+            if j == 0:
+                image.set_ylabel("head $h$")
+                strip.set_ylabel("$A_l$", rotation=0, ha="right", va="center")
+            else:
+                image.tick_params(labelleft=False)
+                strip.tick_params(labelleft=False)
+            if i < rows - 1:
+                strip.tick_params(labelbottom=False)
+        strip.set_xlabel("token $l$")
+    bar = figure.colorbar(mesh, ax=cells, aspect=20 * min(rows, 2), shrink=min(1.0, 2 / rows), pad=0.02)
+    bar.ax.set_title(r"$\sigma_{hl}$")
+
+
+def source(results: Results, name: str) -> np.ndarray:
+    """A variable of the best trained heads or, without [train], of the end of the flow."""
+    return results.best(f"flow/{name}" if "train/loss" not in results.arrays and "flow/loss" in results.arrays
+                        else f"train/{name}")
+
+
+def maps_of(files: list[Results], name: str, kind: str) -> list[tuple[str, Grid, np.ndarray]]:
+    """(title, grid, values on it) of every file and every combination of the swept keys that are not in the plane."""
+    only_sweeps(files, kind)
+    found = []
+    for results, model in zip(files, titles(files)):
+        grid, values = grid_of(results), source(results, name)
+        for index, names in results.others(grid.used):
+            found.append((", ".join(filter(None, [*names.values(), model])), grid, grid.values(values, index)))
+    return found
+
+
+def edges(centres: np.ndarray) -> np.ndarray:
+    """Of the cells around the centres: halfway between them, on a logarithmic axis in the logarithm."""
+    place = np.log(centres) if spans_decades(centres) else centres
+    half = np.diff(place) / 2 if place.size > 1 else np.array([0.5])
+    ends = np.concatenate([[place[0] - half[0]], place[:-1] + half[:place.size - 1], [place[-1] + half[-1]]])
+    return np.exp(ends) if spans_decades(centres) else ends
+
+
+def draw_cosine_map(figure: Figure, files: list[Results], features: tuple[int, ...]) -> None:
+    """Cosine similarity of heads 1 and 2, trained or at the end of the flow, over the plane of two swept numbers."""
+    found = maps_of(files, "cosine", "cosine-map")
+    if any(values.shape[-1] < 2 for _, _, values in found):
+        raise ValueError(f"{files[0].path}: cosine-map needs two heads")
+    panels = row_of_panels(figure, len(found), 2.7, 2.75)
+    for ax, (title, grid, values) in zip(panels, found):
+        ax.set_facecolor("0.6")
+        ax.set_box_aspect(1)
+        mesh = ax.pcolormesh(edges(grid.x), edges(grid.y), np.ma.masked_invalid(values[..., 0, 1].T), cmap="RdBu_r",
+                             vmin=-1, vmax=1, edgecolors="face", linewidth=0.1)
+        set_ticks(ax, "x", grid.x)
+        set_ticks(ax, "y", grid.y)
+        ax.set(xlabel=f"${grid.symbols[0]}$", ylabel=f"${grid.symbols[1]}$", title=title)
+        ax.tick_params(direction="out", length=2.5)
+    figure.colorbar(mesh, ax=panels, label=r"$\cos(k_1, k_2)$", aspect=25, pad=0.02)
+
+
+def thinned(size: int) -> np.ndarray:
+    return np.unique(np.round(np.linspace(0, size - 1, min(size, MAX_CELLS))).astype(int))
+
+
+def draw_heads_map(figure: Figure, files: list[Results], features: tuple[int, ...]) -> None:
+    """Heads (m_h1, m_h2), trained or at the end of the flow, in small panels over the plane of two swept numbers."""
+    found = maps_of(files, "m", "heads-map")
+    shown = features or (0, 1)
+    if any(values.shape[-1] < 2 for _, _, values in found):
+        raise ValueError(f"{files[0].path}: heads-map needs two features")
+    sizes = [(thinned(grid.x.size), thinned(grid.y.size)) for _, grid, _ in found]
+    cell = 0.95 if len(found) == 1 else 0.7
+    widths, heights = ([cell * places.size + 0.6 for places in side] for side in zip(*sizes))
+    figure.set_size_inches(sum(widths), max(heights))
+    parts = np.atleast_1d(figure.subfigures(1, len(found), width_ratios=widths))
+    reach = 1.12 * np.nanmax([np.nanmax(np.abs(values[..., shown])) for _, _, values in found])
+    for part, (title, grid, values), (columns, rows) in zip(parts, found, sizes):
+        panels = part.subplots(rows.size, columns.size, sharex=True, sharey=True, squeeze=False)
+        for (i, row), (j, column) in product(enumerate(rows[::-1]), enumerate(columns)):
+            draw_plane(panels[i, j], values[column, row][:, shown], reach)
+            if i == 0:
+                panels[i, j].set_title(f"${grid.symbols[0]}={grid.x[column]:.3g}$", fontsize=8)
+            if j == columns.size - 1:
+                panels[i, j].yaxis.set_label_position("right")
+                panels[i, j].set_ylabel(f"${grid.symbols[1]}={grid.y[row]:.3g}$", fontsize=8)
+        part.supxlabel(f"$m_{{h{shown[0] + 1}}}$", fontsize=9)
+        part.supylabel(f"$m_{{h{shown[1] + 1}}}$", fontsize=9)
+        if title:
+            part.suptitle(title, fontsize=9)
+
+
+def draw_plane(ax: Axes, m: np.ndarray, reach: float) -> None:
+    """The heads as lines from the origin to a dot, one colour for each."""
+    colours = COLOURS if len(m) <= len(COLOURS) else list(viridis(np.linspace(0, 0.92, len(m))))
+    ax.axhline(0, color="0.85", lw=0.6, zorder=0)
+    ax.axvline(0, color="0.85", lw=0.6, zorder=0)
+    for end, colour in zip(m, colours):
+        ax.plot([0, end[0]], [0, end[1]], color=colour, lw=0.9)
+        ax.plot(*end, "o", color=colour, ms=3.4, mec="white", mew=0.3, zorder=3)
+    ax.set(xlim=(-reach, reach), ylim=(-reach, reach))
+    ax.set_box_aspect(1)
+    ax.xaxis.set_major_locator(MaxNLocator(3, steps=[1, 2, 5, 10]))
+    ax.yaxis.set_major_locator(MaxNLocator(3, steps=[1, 2, 5, 10]))
+    ax.tick_params(labelsize=7)
+
+
+TRAINED: dict[str, Callable[[Figure, list[Results], tuple[int, ...]], None]] = {
+    "trained": draw_trained, "prune": draw_prune, "maps": draw_maps, "cosine-map": draw_cosine_map,
+    "heads-map": draw_heads_map}
