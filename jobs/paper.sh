@@ -25,9 +25,16 @@ fig01   softmax, flipping spike, L = 10, H = 2: the flow and SGD at D = 10^4; lo
 fig02   softmax, flipping spike: heads in the plane, H = 1 .. 8
 fig03   softmax, anisotropic and isotropic Gaussian, F = 2: heads in the plane, H = 2, 4, 8
 fig04   H = 8, F = 3: softmax against Bayes-softmax
+fig05   trained loss and Bayes risk against the number of heads and against the signal, three activations
+fig06   attention of trained heads on four sequences, three activations
+fig07   trained heads removed one by one: the loss, atoms and Gaussian features
 fig08   the same samples at every step against fresh ones
 fig09   as figure 1 with softmax-1 and Bayes-softmax, L = 4
 fig10   as figure 1 for the anisotropic Gaussian, three activations, L = 4
+fig11   cosine similarity of two trained heads against (nu_1, nu_2), flipping spike
+fig12   trained heads in the plane for several (nu_1, nu_2), flipping spike: softmax
+fig13   the same for softmax-1
+fig14   the same for Bayes-softmax
 fig15   softmax, flipping spike: m against t, H = 2, 4, 8
 fig16   softmax, H = 4, F = 2: four starts
 fig17   softmax, H = 8, F = 3: four starts
@@ -53,7 +60,8 @@ esac
 
 # Slurm runs a copy of this script from its own folder: then the repository is where the job was submitted.
 for root in "$(dirname "$(readlink -f "$0")")/.." "${SLURM_SUBMIT_DIR:-.}" "${SLURM_SUBMIT_DIR:-.}/.."; do
-    input=$root/input/paper/$figure.toml
+    inputs=("$root/input/paper/$figure"*.toml)
+    input=${inputs[0]}
     [[ -f $input ]] && break
 done
 [[ -f $input ]] || refuse "no input/paper/$figure.toml beside jobs/ or where the job was submitted"
@@ -97,6 +105,26 @@ case $figure in
         variant softmax
         variant bayes-softmax attention.activation=bayes-softmax flow.end_time=4000
         draw fig04 --panels m,space --log-time ;;
+    fig05)
+        gaussian=model.prior=anisotropic-gaussian
+        variant left-atoms
+        variant left-gaussian "$gaussian"
+        input=$root/input/paper/fig05-right.toml
+        variant right-atoms
+        variant right-gaussian "$gaussian"
+        variant right-flipping model.prior=flipping-spike 'model.signal=[1.0, 1.0]' \
+            'sweep."model.signal[2]"={from = 0.5, to = 20.0, count = 9, spacing = "log"}' \
+            'sweep.zip=[["model.signal[1]", "model.signal[2]"]]'
+        draw fig05 --panels trained ;;
+    fig06)
+        for activation in softmax softmax-1 bayes-softmax; do
+            variant "$activation" "attention.activation=$activation"
+        done
+        draw fig06 --panels maps ;;
+    fig07)
+        variant atoms
+        variant gaussian model.prior=anisotropic-gaussian
+        draw fig07 --panels prune ;;
     fig08)
         for sampling in monte-carlo sobol; do
             variant "$sampling-same" "population.sampling=$sampling"
@@ -112,6 +140,12 @@ case $figure in
             variant "$activation" "attention.activation=$activation"
         done
         draw "$figure" --panels loss,m,plane ;;
+    fig11)
+        variant ''
+        draw fig11 --panels cosine-map ;;
+    fig12 | fig13 | fig14)
+        variant ''
+        draw "$figure" --panels heads-map ;;
     fig15)
         for heads in 2 4 8; do variant "H$heads" "attention.heads=$heads"; done
         draw fig15 --panels m --log-time ;;

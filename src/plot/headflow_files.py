@@ -2,7 +2,6 @@
 from __future__ import annotations
 
 import os
-import re
 import tomllib
 from collections.abc import Callable, Iterator
 from itertools import product
@@ -56,13 +55,14 @@ class Run(NamedTuple):
 
 
 class Axis(NamedTuple):
-    """A swept key and its values: numbers, words or lists."""
+    """A swept key, its values (numbers, words or lists) and its symbol in mathtext, empty if it has none."""
     key: str
     values: list[Any]
+    symbol: str
 
     def columns(self) -> dict[str, np.ndarray]:
         """{symbol: coordinates} of numbers, or of what differs within lists and between them; {} of words."""
-        symbol = SYMBOLS.get(self.key) or r"\mathrm{%s}" % self.key.rpartition(".")[2].replace("_", r"\ ")
+        symbol = self.symbol or r"\mathrm{%s}" % self.key.rpartition(".")[2].replace("_", r"\ ")
         if not all(type(x) in (int, float) for value in self.values for x in np.ravel(value).tolist()):
             return {}
         if len({np.shape(value) for value in self.values}) != 1:
@@ -78,9 +78,8 @@ class Axis(NamedTuple):
         if isinstance(value, str):
             return value
         text = ",".join(f"{x:.4g}" if type(x) in (int, float) else str(x) for x in np.ravel(value).tolist())
-        symbol = SYMBOLS.get(self.key)
         text = f"({text})" if isinstance(value, list) and len(value) > 1 else text
-        return f"${symbol}={text}$" if symbol else f"{self.key.rpartition('.')[2].replace('_', ' ')} {text}"
+        return f"${self.symbol}={text}$" if self.symbol else f"{self.key.rpartition('.')[2].replace('_', ' ')} {text}"
 
 
 class Results(NamedTuple):
@@ -143,12 +142,6 @@ def plane_axes(results: Results) -> tuple[int, ...]:
     return singles
 
 
-def signal_symbols(axes: list[Axis], symbols: list[str]) -> list[str]:
-    """Both parts of the signal, if each has a key of its own, are its components."""
-    signals = len(axes) == 2 and all(axis.key.startswith("model.signal") for axis in axes)
-    return [r"\nu_1", r"\nu_2"] if signals else symbols
-
-
 def grid_of(results: Results) -> Grid:
     used = plane_axes(results)
     axes = [results.axes[i] for i in used]
@@ -159,7 +152,7 @@ def grid_of(results: Results) -> Grid:
     if len(points) != x.size * y.size or np.unique(places).size != len(points):
         raise ValueError(f"{results.path}: the {len(points)} values of {axes[0].key} do not form a grid of "
                          f"{x.size} x {y.size}")
-    symbols = signal_symbols(axes, [symbol for axis in axes for symbol in axis.columns()])
+    symbols = [symbol for axis in axes for symbol in axis.columns()]
     return Grid(used, symbols, x, y, np.argsort(places).reshape(x.size, y.size))
 
 
@@ -218,20 +211,43 @@ def series_of(path: Path, file: h5py.File) -> Run:
     return Run(path, series, heads, features, config, read_marks(file.get("flow", {})))
 
 
-def read_axes(text: str) -> tuple[list[Axis], int]:
-    """Axes and number of repeats of a sweep; a key zipped with another adds no axis."""
-    own = re.sub(r"^# zipped with (?:.*=.*|.*\n.*)$", "", text, flags=re.MULTILINE)
-    values = tomllib.loads(own)
-    repeats = int(values.pop("repeats", 1))
-    return [Axis(key, value) for key, value in values.items()], repeats
+def symbol_of(keys: list[str], values: dict[str, list[Any]], config: dict[str, Any]) -> str:
+    """Of the first of the keys that vary together, with the number of its element unless there is but one of it."""
+    name, _, element = keys[0].partition("[")
+    section, _, key = name.partition(".")
+    symbol, size = SYMBOLS.get(name, ""), np.size(config.get(section, {}).get(key, ()))
+    alike = len(keys) == size and all(other.partition("[")[0] == name and values[other] == values[keys[0]]
+                                      for other in keys)
+    return f"{symbol}_{element.rstrip(']')}" if symbol and element and size > 1 and not alike else symbol
+
+
+def read_axes(text: str, config: dict[str, Any]) -> tuple[list[Axis], int]:
+    """Axes and number of repeats of a sweep; keys that are zipped share the axis of the first."""
+    values = tomllib.loads(text)
+    repeats, zips = int(values.pop("repeats", 1)), values.pop("zip", [])
+    later = {key for group in zips for key in group[1:]}
+    groups = {group[0]: group for group in zips}
+    return [Axis(key, value, symbol_of(groups.get(key, [key]), values, config))
+            for key, value in values.items() if key not in later], repeats
+
+
+def without_swept(config: dict[str, Any], text: str) -> dict[str, Any]:
+    """The input without the keys that were swept; elements of a list that were swept become dots."""
+    for name in tomllib.loads(text):
+        (section, _, key), element = name.partition("[")[0].partition("."), name.partition("[")[2]
+        values = config.get(section, {}).pop(key, None)
+        if element and isinstance(values, list):
+            values[int(element.rstrip("]")) - 1] = r"\cdot"
+            if set(values) != {r"\cdot"}:
+                config[section][key] = values
+    return config
 
 
 def results_of(path: Path, file: h5py.File) -> Results:
     """Trained heads of a single run or a sweep, shapes checked; the keys that were swept are left out of the input."""
     sweep, config = "sweep" in file, read_config(file)
-    axes, repeats = read_axes(file["provenance/sweep"].asstr()[()]) if sweep else ([], 1)
-    for section, _, key in (axis.key.partition(".") for axis in axes):
-        config.get(section, {}).pop(key, None)
+    text = file["provenance/sweep"].asstr()[()] if sweep else ""
+    axes, repeats = read_axes(text, config)
     leading, arrays = [len(axis.values) for axis in axes] + [repeats] * (repeats > 1), {}
     for name, own in (TRAINED | FLOW_END if sweep else TRAINED).items():
         if name in file:
@@ -242,7 +258,7 @@ def results_of(path: Path, file: h5py.File) -> Results:
     features = [arrays[name].shape[-1] for name in ("train/m", "flow/m", "maps/theta") if name in arrays]
     if sweep and (left := int((np.array(file["sweep/done"]) != 1).sum())):
         print(f"{path}: left out {left} of {file['sweep/done'].size} members, which are not finished or failed")
-    return Results(path, axes, arrays, features[0] if features else 0, config)
+    return Results(path, axes, arrays, features[0] if features else 0, without_swept(config, text))
 
 
 def read_file(path: Path, read: Callable[[Path, h5py.File], Any]) -> Any:

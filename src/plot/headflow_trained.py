@@ -18,7 +18,7 @@ from matplotlib.colors import Normalize, PowerNorm
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
-from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
+from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
 from headflow_ensembles import COLOURS
 from headflow_files import TITLE, Grid, Results, describe, grid_of
@@ -52,27 +52,40 @@ def spans_decades(values: np.ndarray) -> bool:
 
 def set_scale(ax: Axes, direction: str, values: np.ndarray) -> None:
     """Logarithmic if the values span many decades."""
-    getattr(ax, f"set_{direction}scale")("log" if spans_decades(values) else "linear")
+    if spans_decades(values):
+        getattr(ax, f"set_{direction}scale")("log", nonpositive="clip")
 
 
-def set_ticks(ax: Axes, direction: str, values: np.ndarray) -> None:
-    """At the values themselves or, where their names would touch, at every second, third, .. of them."""
+def set_ticks(ax: Axes, direction: str, values: np.ndarray, cells: bool) -> None:
+    """At the values themselves (centres of cells, or whole numbers, or on a linear axis) or, where their names would
+    touch, at every second, third, .. of them; else at round numbers."""
     set_scale(ax, direction, values)
-    known, axis = np.unique(values), getattr(ax, f"{direction}axis")
-    place = np.log(known) if spans_decades(values) else known
+    known, axis, log = np.unique(values), getattr(ax, f"{direction}axis"), spans_decades(values)
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.3g}"))
+    axis.set_minor_locator(NullLocator())
+    if log and not cells and (known % 1).any():
+        axis.set_major_locator(LogLocator(subs=(1, 2, 5) if known[-1] < 300 * known[0] else (1,)))
+        return
+    place = np.log(known) if log else known
     width = np.array([0.05 if direction == "y" else 0.02 + 0.03 * len(f"{value:.3g}") for value in known])
     for stride in range(1, known.size + 1):
         room = (width[::stride][1:] + width[::stride][:-1]) / 2
         if (np.diff(place[::stride]) > room * np.ptp(place)).all():
             break
     axis.set_major_locator(FixedLocator(known[::stride]))
-    axis.set_minor_locator(NullLocator())
-    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.3g}"))
 
 
-def row_of_panels(figure: Figure, count: int, width: float, height: float) -> list[Axes]:
-    figure.set_size_inches(width * count if count > 1 else 1.15 * width, height)
-    return list(figure.subplots(1, count, squeeze=False)[0])
+def row_of_panels(figure: Figure, count: int, width: float, height: float, label: str) -> list[Axes]:
+    """Panels of this size side by side, more than three in rows; the label stands at the left."""
+    columns = count if count < 4 else 2 if count == 4 else 3
+    rows = -(-count // columns)
+    figure.set_size_inches(width * columns if count > 1 else 1.15 * width, height * rows)
+    panels = list(figure.subplots(rows, columns, squeeze=False).flat)
+    for ax in panels[count:]:
+        ax.remove()
+    for ax in panels[:count:columns]:
+        ax.set_ylabel(label)
+    return panels[:count]
 
 
 def add_legend(figure: Figure, panels: list[Axes], keys: dict[str, Line2D]) -> None:
@@ -114,8 +127,8 @@ def titles(files: list[Results]) -> list[str]:
     return [wrapped(describe(results.config, *TITLE)) if len(files) > 1 else "" for results in files]
 
 
-def wrapped(title: str) -> str:
-    return textwrap.fill(title, 48, break_long_words=False, break_on_hyphens=False)
+def wrapped(title: str, width: int = 55) -> str:
+    return textwrap.fill(title, width, break_long_words=False, break_on_hyphens=False)
 
 
 def only_sweeps(files: list[Results], name: str) -> None:
@@ -153,7 +166,7 @@ def draw_trained(figure: Figure, files: list[Results], features: tuple[int, ...]
     """Trained loss against the first swept key with numbers: the best of all starts and repeats with its standard
     error, each start as a faint dot, and the Bayes risk dashed. Each file has a panel."""
     only_sweeps(files, "trained")
-    panels, keys = row_of_panels(figure, len(files), 3.0, 2.8), {}
+    panels, keys = row_of_panels(figure, len(files), 3.0, 2.8, LOSS), {}
     for ax, results, title in zip(panels, files, titles(files)):
         x_axis, symbol, x = number_axis(results)
         loss, error = results.get("train/loss"), results.get("train/loss_stderr")
@@ -168,11 +181,11 @@ def draw_trained(figure: Figure, files: list[Results], features: tuple[int, ...]
             markers[line.label.partition(", ")[2]] = markers[line.label] = line.marker
             keys |= line.keys
         keys |= draw_bayes(ax, results, x_axis, x, markers)
-        set_ticks(ax, "x", x)
-        set_scale(ax, "y", np.concatenate([loss.ravel(), results.arrays.get("bayes/risk", loss).ravel()]))
+        set_ticks(ax, "x", x, cells=False)
+        shown = np.concatenate([loss.ravel(), results.arrays.get("bayes/risk", loss).ravel()])
+        set_scale(ax, "y", shown[shown > 0])
         ax.set(xlabel=f"${symbol}$", title=title)
         ax.margins(x=0.05)
-    panels[0].set_ylabel(LOSS)
     add_legend(figure, panels, keys)
 
 
@@ -223,11 +236,10 @@ def draw_prune(figure: Figure, files: list[Results], features: tuple[int, ...]) 
     """Loss against the number of removed heads: median over starts and repeats, each of them as a faint line, and the
     Bayes risk dashed. Each model has a panel with a line for each activation."""
     groups = list(pruned_panels(files).values())
-    panels, keys = row_of_panels(figure, len(groups), 3.0, 2.8), {}
+    panels, keys = row_of_panels(figure, len(groups), 3.0, 2.8, LOSS), {}
     for ax, members in zip(panels, groups):
         keys |= draw_pruned(ax, members)
         ax.set_title(model_of(members[0][0]) if len(files) > 1 else "")
-    panels[0].set_ylabel(LOSS)
     add_legend(figure, panels, keys)
 
 
@@ -308,7 +320,8 @@ def maps_of(files: list[Results], name: str, kind: str) -> list[tuple[str, Grid,
     for results, model in zip(files, titles(files)):
         grid, values = grid_of(results), source(results, name)
         for index, names in results.others(grid.used):
-            found.append((", ".join(filter(None, [*names.values(), model])), grid, grid.values(values, index)))
+            title = ", ".join(filter(None, [*names.values(), model])).replace("\n", " ")
+            found.append((wrapped(title, 48), grid, grid.values(values, index)))
     return found
 
 
@@ -325,14 +338,14 @@ def draw_cosine_map(figure: Figure, files: list[Results], features: tuple[int, .
     found = maps_of(files, "cosine", "cosine-map")
     if any(values.shape[-1] < 2 for _, _, values in found):
         raise ValueError(f"{files[0].path}: cosine-map needs two heads")
-    panels = row_of_panels(figure, len(found), 2.7, 2.75)
+    panels = row_of_panels(figure, len(found), 2.7, 2.75, "")
     for ax, (title, grid, values) in zip(panels, found):
         ax.set_facecolor("0.6")
         ax.set_box_aspect(1)
         mesh = ax.pcolormesh(edges(grid.x), edges(grid.y), np.ma.masked_invalid(values[..., 0, 1].T), cmap="RdBu_r",
                              vmin=-1, vmax=1, edgecolors="face", linewidth=0.1)
-        set_ticks(ax, "x", grid.x)
-        set_ticks(ax, "y", grid.y)
+        set_ticks(ax, "x", grid.x, cells=True)
+        set_ticks(ax, "y", grid.y, cells=True)
         ax.set(xlabel=f"${grid.symbols[0]}$", ylabel=f"${grid.symbols[1]}$", title=title)
         ax.tick_params(direction="out", length=2.5)
     figure.colorbar(mesh, ax=panels, label=r"$\cos(k_1, k_2)$", aspect=25, pad=0.02)
@@ -353,7 +366,10 @@ def draw_heads_map(figure: Figure, files: list[Results], features: tuple[int, ..
     widths, heights = ([cell * places.size + 0.6 for places in side] for side in zip(*sizes))
     figure.set_size_inches(sum(widths), max(heights))
     parts = np.atleast_1d(figure.subfigures(1, len(found), width_ratios=widths))
-    reach = 1.12 * np.nanmax([np.nanmax(np.abs(values[..., shown])) for _, _, values in found])
+    far = np.concatenate([np.abs(values[..., shown]).max(axis=-1).ravel() for _, _, values in found])
+    reach = 1.12 * min(np.nanmax(far), 2 * np.nanquantile(far, 0.9))  # few heads may be very long
+    if outside := int((far > reach).sum()):
+        print(f"{outside} heads lie outside the panels, the farthest at {np.nanmax(far):.3g}")
     for part, (title, grid, values), (columns, rows) in zip(parts, found, sizes):
         panels = part.subplots(rows.size, columns.size, sharex=True, sharey=True, squeeze=False)
         for (i, row), (j, column) in product(enumerate(rows[::-1]), enumerate(columns)):

@@ -6,6 +6,7 @@
 #include "headflow/core/petsc.hpp"
 #include "headflow/run/commands.hpp"
 #include "headflow/run/progress.hpp"
+#include "headflow/run/sweep_run.hpp"
 
 namespace headflow {
 namespace {
@@ -171,11 +172,15 @@ void print_sgd_cost(const Communicator& comm, const Configuration& configuration
 
 void check(const Communicator& comm, const Command& command) {
   const Configuration configuration = read_configuration(comm, command.request);
+  if (configuration.sweep.size() > 0) check_members(comm, configuration, command.request);
   for (const auto& file : configuration.files())
     require_writable_output(comm, file, command.request.input, true);
   const PetscSession petsc(command.petsc_options);  // collective
   if (!comm.root()) return;
   fmt::print("{}\n", configuration.resolved);
+  const std::int64_t members = configuration.sweep.size();
+  if (members > 0)
+    fmt::print("# sweep                      {} members; for the base of them:\n", members);
   if (configuration.flow) print_flow_cost(comm, configuration);
   if (configuration.sgd) print_sgd_cost(comm, configuration);
   fmt::print("# output                     {}\n", fmt::join(configuration.files(), ", "));

@@ -99,7 +99,10 @@ class SweepReader {
     if (key.find('.') == std::string::npos || key.starts_with("output.") ||
         key.starts_with("sweep."))
       fail(node, fmt::format("\"{}\" cannot be swept; write \"section.key\"", key));
-    std::replace(axis.name.begin(), axis.name.end(), '.', '_');
+    for (const SweepAxis& other : sweep_.axes)
+      if (other.keys[0] == key) fail(node, fmt::format("{} is there twice", key));
+    std::erase(axis.name, ']');
+    for (const char c : {'.', '['}) std::replace(axis.name.begin(), axis.name.end(), c, '_');
     bool numeric = true;
     if (const auto* list = node.as_array()) {
       for (const auto& value : *list) {

@@ -19,6 +19,7 @@ import numpy as np
 PROGRAM = Path(os.environ.get("HEADFLOW", "build/release/headflow")).absolute()
 PLOT = Path(os.environ.get("HEADFLOW_PLOT", PROGRAM.with_name("headflow-plot"))).absolute()
 MPIEXEC = os.environ.get("MPIEXEC", "mpiexec")
+BAD_INPUT = 2  # exit code
 JOBS = 3  # programs that run side by side where a test has many: their start is mostly waiting
 
 # L = 3, H = F = 2: runs in a few hundredths of a second.
@@ -48,12 +49,14 @@ def environment(**extra):
 
 
 def changed(base, changes):
-    """`base` with {"section.key": value} put in; the value None takes the key out, or the whole "section"."""
+    """`base` with {"section.key": value} or {"section": keys} put in; the value None takes the key or section out."""
     sections = copy.deepcopy(base)
     for name, value in changes.items():
         section, _, key = name.partition(".")
-        if not key:
-            sections.pop(section)
+        if not key and value is None:
+            sections.pop(section, None)
+        elif not key:
+            sections[section] = value
         elif value is None:
             sections.get(section, {}).pop(key, None)
         else:
@@ -61,12 +64,18 @@ def changed(base, changes):
     return sections
 
 
+def toml_value(value):
+    if isinstance(value, dict):
+        return "{ " + ", ".join(f"{key} = {toml_value(item)}" for key, item in value.items()) + " }"
+    return value if isinstance(value, Raw) else json.dumps(value)
+
+
 def toml_text(sections):
     """One line for each key; JSON's numbers, lists, texts and truth values are TOML's too."""
     lines = []
     for section, keys in sections.items():
-        values = {key: value if isinstance(value, Raw) else json.dumps(value) for key, value in keys.items()}
-        lines += [f"[{section}]", *(f"{key} = {value}" for key, value in values.items()), ""]
+        names = {key: json.dumps(key) if "[" in key else key for key in keys}
+        lines += [f"[{section}]", *(f"{names[key]} = {toml_value(value)}" for key, value in keys.items()), ""]
     return "\n".join(lines)
 
 

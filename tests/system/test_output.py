@@ -313,6 +313,8 @@ class CommandLine(SystemTest):
                          "start.r": [[1.0, 0.0], [0.0, 1.0]], "start.b": 0.0, "flow.output_times": [1.0]},
                         {"model.prior": "gaussian", "model.signal": None, "model.mean": 0.0,
                          "model.covariance": [[1.0]], "start.noise": None, "start.dimension": 9},
+                        {"train": {}, "bayes": {}, "prune": {}, "maps": {}, "attention.activation": "bayes-softmax",
+                         "start.bayes": True, "start.noise": None, "train.starts": 1},
                         {"sgd.dimension": 9, "sgd.batch": 2, "sgd.learning_rate": 0.5, "sgd.steps": 4,
                          "sgd.output_times": [1.0], "sgd.weights_times": [1.0]}):
             changes = {key: [0.0, 0.0] if key == "start.b" else value for key, value in changes.items()}

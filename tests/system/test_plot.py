@@ -1,5 +1,10 @@
 """headflow-plot on real files: a picture for every panel and suffix; bad calls say why in one line and draw nothing."""
+import json
 import re
+import sys
+
+import h5py
+import numpy as np
 
 from harness import PLOT, SMALL, SystemTest, changed, command, content, execute, main, side_by_side, toml_text
 
@@ -16,17 +21,57 @@ SPLITS = {f"split{i}": changed(SMALL, {"start.noise": None, "start.dimension": 1
           for i in (4, 6, 8)}
 SPLITS["sgd"] = changed(SPLITS["split4"], {"start.dimension": 100.0, "sgd.dimension": 100, "sgd.batch": 1, "flow.outputs": 9,
                                            "sgd.learning_rate": 0.02, "sgd.replicas": 8, "sgd.outputs": 60})
+# Trained heads in each activation.
+TRAINED = {f"trained-{activation}": changed(SMALL, {"attention.activation": activation, "attention.heads": 3, "flow": None})
+           | {"train": {"starts": 2}, "bayes": {"standard_error": 1e-2}, "prune": {}, "maps": {}}
+           for activation in ("softmax", "softmax-1", "bayes-softmax")}
 PANELS = ["loss", "m", "plane", "space", "r", "b", "cosine", "gradient"]
+PAIRS = [[nu_1, nu_2] for nu_2 in (4.0, 1.0, 9.0) for nu_1 in (1.0, 25.0, 5.0, 50.0)]  # a grid, not in order
+ACTIVATIONS = ["softmax", "softmax-1"]
+
+
+def write_sweep(path, axes, own, repeats=1, zipped=""):
+    """A file like that of a sweep over `axes`: own = {"group/name": shape after the sweep's axes}, random numbers."""
+    random = np.random.default_rng(5)
+    leading = [len(values) for values in axes.values()] + [repeats] * (repeats > 1)
+    with h5py.File(path, "w") as file:
+        lines = [f'"{key}" = {json.dumps(values)}\n' for key, values in axes.items()]
+        file["provenance/sweep"] = "".join(lines) + zipped + f"repeats = {repeats}\n"
+        file["provenance/input"] = toml_text(SMALL)
+        file["sweep/done"] = np.ones(leading)
+        for name, shape in own.items():
+            file[name] = random.random((*leading, *shape))
+
+
+def write_sweeps(folder):
+    """One of every kind that a picture draws, and some that none can."""
+    train = {"train/loss": (5,), "train/loss_stderr": (5,), "train/m": (5, 3, 2), "train/cosine": (5, 3, 3)}
+    heads, signals = {"attention.activation": ACTIVATIONS, "attention.heads": [1, 2, 4]}, {"model.signal": PAIRS}
+    zipped = '"start.seed" = [' + "1, " * 11 + '1]\nzip = [["model.signal", "start.seed"]]\n'
+    laws = {"model.prior": ["canonical-spikes", "anisotropic-gaussian"], "model.signal": [1.0, 10.0, 100.0], **heads}
+    write_sweep(folder / "heads.h5", heads, train | {"bayes/risk": ()}, repeats=2)
+    write_sweep(folder / "laws.h5", laws, train | {"bayes/risk": ()})
+    write_sweep(folder / "pairs.h5", signals, train, zipped=zipped)
+    write_sweep(folder / "plane.h5", {**heads, "start.eta": [0.5, 1.0]}, {"flow/loss": (), "flow/m": (3, 2),
+                                                                        "flow/cosine": (3, 3)}, repeats=3)
+    write_sweep(folder / "pruned.h5", {"attention.activation": ACTIVATIONS}, {"prune/loss": (4, 3), "bayes/risk": ()})
+    write_sweep(folder / "ragged.h5", {"model.signal": PAIRS[1:]}, train)
+    write_sweep(folder / "wrong.h5", heads, {"train/loss": (5, 1)})
+    with h5py.File(folder / "heads.h5", "r+") as file:  # one member is missing
+        file["sweep/done"][1, 2, 1] = 0
+        for name in train:
+            file[name][1, 2, 1] = np.nan
 
 
 class Plot(SystemTest):
     @classmethod
     def setUpClass(cls):
         super().setUpClass()
-        for name, text in {"full": FULL, "single": SINGLE, "small": SMALL, **SPLITS}.items():
+        for name, text in {"full": FULL, "single": SINGLE, "small": SMALL, **SPLITS, **TRAINED}.items():
             (cls.shared / f"{name}.toml").write_text(toml_text(text))
             done = execute(cls.shared, command("run", f"{name}.toml"))
             assert done.returncode == 0, done.stderr
+        write_sweeps(cls.shared)
 
     def draw(self, *words):
         return execute(self.shared, [PLOT, *words])
@@ -55,6 +100,18 @@ class Plot(SystemTest):
         calls |= {"specialization.png": [*splits, "--panels", "specialization"],
                   "specialization-1.png": [*splits, "--panels", "specialization", "--features", "1", "2"],
                   "spread.pdf": ["sgd.h5", "--panels", "spread"]}
+        trained = [f"{name}.h5" for name in TRAINED]
+        calls |= {"trained.png": ["heads.h5", "--panels", "trained"],
+                  "trained-2.png": ["heads.h5", "laws.h5", "--panels", "trained"],
+                  "prune.png": [*trained, "--panels", "prune"],
+                  "prune-1.svg": [trained[0], "--panels", "prune"],
+                  "prune-2.png": ["pruned.h5", trained[0], trained[0], "--panels", "prune"],
+                  "maps.png": [trained[0], "--panels", "maps"],
+                  "maps-3.pdf": [*trained, "--panels", "maps", "--title", "T"],
+                  "cosine-map.png": ["pairs.h5", "--panels", "cosine-map"],
+                  "cosine-map-2.pdf": ["plane.h5", "pairs.h5", "--panels", "cosine-map"],
+                  "heads-map.png": ["pairs.h5", "--panels", "heads-map"],
+                  "heads-map-2.png": ["plane.h5", "--panels", "heads-map", "--features", "2", "1"]}
         outcomes = side_by_side(lambda name: self.draw(*calls[name], "-o", self.folder / name), calls)
         for name, done in zip(calls, outcomes):
             with self.subTest(name):
@@ -77,7 +134,18 @@ class Plot(SystemTest):
             ("full.h5", "--dpi", "5"): ["--dpi", "10 to 1200"],
             ("full.h5", "--panels", "specialization"): ["full.h5", "dimension"],
             ("full.h5", "--panels", "spread"): ["full.h5", "no replicas"],
-            ("full.h5", "--panels", "m,spread"): ["'m,spread'", "of their own"],
+            ("full.h5", "--panels", "m,spread"): ["'m,spread'", "of its own"],
+            ("heads.h5",): ["heads.h5", "sweep", "no time axis", "trained"],
+            ("heads.h5", "--panels", "specialization"): ["heads.h5", "sweep", "no time axis"],
+            ("trained-softmax.h5", "--panels", "trained"): ["trained-softmax.h5", "single run"],
+            ("heads.h5", "--panels", "maps"): ["heads.h5", "sweep"],
+            ("full.h5", "--panels", "prune"): ["full.h5", "prune/loss", "[prune]"],
+            ("full.h5", "--panels", "cosine-map"): ["full.h5", "single run"],
+            ("pruned.h5", "--panels", "trained"): ["pruned.h5", "no swept key", "attention.activation"],
+            ("pruned.h5", "--panels", "heads-map"): ["pruned.h5", "two swept keys", "attention.activation"],
+            ("ragged.h5", "--panels", "cosine-map"): ["ragged.h5", "11 values", "grid of 4 x 3"],
+            ("wrong.h5", "--panels", "trained"): ["wrong.h5", "train/loss", "does not fit"],
+            ("pairs.h5", "--panels", "heads-map", "--features", "1", "3"): ["--features", "1 to 2"],
             ("full.h5", "--bogus"): ["--bogus"],
             (): ["FILE.h5"],
         }
@@ -96,6 +164,30 @@ class Plot(SystemTest):
         slope, rate = map(float, re.search(r"1 / \(2 slope\) = ([\d.]+), growth rate ([\d.]+)", done.stdout).groups())
         self.assertGreater(rate, 0.01)
         self.assertLess(abs(slope / rate - 1), 0.15)
+
+    def test_sweep_reading(self):
+        """The best of starts and repeats where some are missing; pairs of numbers as a grid; zipped keys add no axis."""
+        sys.dont_write_bytecode, sys.path[:0] = True, [str(PLOT.parent)]
+        import headflow_files as files
+        heads, pairs, plane = (files.read_file(self.shared / f"{name}.h5", files.results_of)
+                               for name in ("heads", "pairs", "plane"))
+        with h5py.File(self.shared / "heads.h5") as file:
+            loss, m = np.array(file["train/loss"]), np.array(file["train/m"])
+        for i, j in np.ndindex(2, 3):
+            repeat, start = np.unravel_index(np.nanargmin(loss[i, j]), loss.shape[2:])
+            self.assertTrue((heads.best("train/m")[i, j] == m[i, j, repeat, start]).all())
+        self.assertTrue(np.isnan(heads.arrays["train/loss"][1, 2, 1]).all())
+        grid = files.grid_of(pairs)
+        self.assertEqual((grid.symbols, grid.used), ([r"\nu_1", r"\nu_2"], (0,)))
+        for (i, j), k in np.ndenumerate(grid.order):
+            self.assertEqual(PAIRS[k], [grid.x[i], grid.y[j]])
+        grid = files.grid_of(plane)
+        self.assertEqual((grid.symbols, grid.used), (["H", r"\eta"], (1, 2)))
+        self.assertEqual(grid.order.tolist(), [[0, 1], [2, 3], [4, 5]])
+        index, names = list(plane.others(grid.used))[1]
+        self.assertEqual(names, {"attention.activation": "softmax-1"})
+        values = plane.best("flow/m")
+        self.assertTrue((grid.values(values, index)[2, 1] == values[1, 2, 1]).all())
 
     def test_unfinished_run(self):
         """A file with its first record alone, as a run leaves it soon after its start."""

@@ -1,0 +1,191 @@
+"""Sweeps: members are the single runs bit for bit, whatever the ranks; stopped, killed, in parts; what is refused."""
+import signal
+import time
+
+import h5py
+import numpy as np
+import xarray
+
+from harness import BAD_INPUT, SMALL, changed, command, execute, main, read_group, side_by_side
+from restart_harness import STOPPED, RestartTest, end, ended
+
+FLOWS = changed(SMALL, {"sweep.attention.heads": [1, 2, 3], "sweep.repeats": 2, "flow.outputs": 4,
+                        "sweep.attention.activation": ["softmax", "bayes-softmax"]})
+# A second of members that can be hit in between.
+LONG = changed(SMALL, {"population.samples": 2**16, "flow.end_time": 20.0, "sweep.repeats": 12})
+EVERYTHING = changed(SMALL, {"flow.outputs": 2, "sgd.dimension": 60, "sgd.batch": 5, "sgd.learning_rate": 0.1, "sgd.outputs": 3,
+                             "train.starts": 2, "bayes.standard_error": 0.1, "maps.sequences": 2, "prune": {},
+                             "population.test_samples": 1024, "sweep.model.signal": [[1.0, 2.0], [3.0, 4.0]]})
+
+
+def results(path):
+    """{group/name: array} of a sweep, but for the wall times."""
+    with h5py.File(path) as file:
+        groups = [name for name in file if name != "provenance"]
+    return {f"{group}/{name}": array for group in groups for name, array in read_group(path, group).items()
+            if (group, name) != ("sweep", "seconds")}
+
+
+class Sweep(RestartTest):
+    def assert_same(self, one, other):
+        a, b = results(one), results(other)
+        self.assertEqual(list(a), list(b))
+        self.assertEqual([name for name in a if a[name].shape != b[name].shape or a[name].tobytes() != b[name].tobytes()], [])
+
+    def test_members_are_single_runs(self):
+        """The last values of a run with the member's changes; shorter ones filled with NaN."""
+        path = self.place("sweep", FLOWS)
+        self.finish(path, ranks=2)
+        all_ = read_group(path, "flow")
+        self.assertEqual(all_["m"].shape, (3, 2, 2, 3, 2))
+        self.assertEqual(all_["attention_heads"].tolist(), [1, 2, 3])
+        self.assertEqual(all_["attention_activation"].tolist(), [1, 2])
+        self.assertTrue((read_group(path, "sweep")["done"] == 1).all())
+        members = [(h, a, r) for h in range(3) for a in range(2) for r in range(2)]
+
+        def single(member):
+            h, a, r = member
+            changes = {"attention.heads": h + 1, "attention.activation": ["softmax", "bayes-softmax"][a],
+                       "start.seed": SMALL["start"]["seed"] + r, "sweep": None}
+            one = self.place(f"single{h}{a}{r}", FLOWS, changes)
+            self.finish(one)
+            return read_group(one, "flow")
+
+        for (h, a, r), flow in zip(members, side_by_side(single, members)):
+            with self.subTest(heads=h + 1, activation=a, repeat=r):
+                found = all_["m"][h, a, r]
+                np.testing.assert_array_equal(found[:h + 1], flow["m"][-1])
+                self.assertTrue(np.isnan(found[h + 1:]).all())
+                for name in "loss", "v", "gradient_norm", "loss_stderr":
+                    self.assertEqual(all_[name][h, a, r], flow[name][-1])
+                self.assertEqual(all_["end_time"][h, a, r], 4)
+        for engine in "netcdf4", "h5netcdf":
+            with xarray.open_dataset(path, group="flow", engine=engine) as data:
+                self.assertEqual(data.m.dims, ("attention_heads", "attention_activation", "repeat", "head", "feature"))
+
+    def test_everything(self):
+        """All sections in one sweep, on any number of ranks in a member."""
+        alone = self.place("alone", EVERYTHING)
+        self.finish(alone)
+        found = results(alone)
+        for name, shape in {"flow/m": (2, 2, 2), "sgd/m_mean": (2, 2, 2), "train/m": (2, 2, 2, 2), "bayes/risk": (2,),
+                            "prune/loss": (2, 2, 2), "maps/sigma": (2, 2, 2, 3)}.items():
+            self.assertEqual(found[name].shape, shape, name)
+            self.assertFalse(np.isnan(found[name]).any(), name)
+        self.assertFalse("sgd/sequences_per_second" in found)
+        for ranks, each in (2, 1), (3, 2), (4, 2), (3, 3):
+            path = self.place(f"{ranks}-{each}", EVERYTHING, {"sweep.ranks_per_member": each})
+            self.finish(path, ranks=ranks)
+            self.assert_same(path, alone)
+
+    def test_stopped_and_killed(self):
+        """The rest is computed, nothing twice; the same bits as in one go."""
+        whole = self.place("whole", LONG)
+        self.finish(whole, ranks=2)
+        for name, number in ("stopped", signal.SIGUSR1), ("killed", signal.SIGKILL):
+            with self.subTest(name):
+                path = self.place(name, LONG, {"output.every": 0.0, "output.checkpoint_every": 0.05})
+                process = self.launch(path, ranks=2)
+                deadline = time.monotonic() + 30
+                while not path.with_name("case.checkpoint-2.h5").exists() and time.monotonic() < deadline:
+                    time.sleep(5e-3)
+                if number == signal.SIGKILL:
+                    end(process)
+                else:
+                    process.send_signal(number)
+                    self.assert_stopped(ended(process), name)
+                text = self.finish(path, ranks=3)
+                self.assertRegex(text, r"sweep: \d+ members to compute")
+                self.assertLess(int(text.split("sweep: ")[1].split()[0]), 12, "nothing was saved")
+                self.assertIn("sweep: 12 of 12 members", text)
+                self.assert_same(path, whole)
+        self.assertIn("finished already", self.finish(whole))
+
+    def test_parts(self):
+        """Each computes its members alone, and merge makes of them what one run makes; also of parts that are missing."""
+        whole = self.place("whole", FLOWS)
+        self.finish(whole)
+        parts = [self.folder / "parts" / f"part{i}.h5" for i in (1, 2, 3)]
+        parts[0].parent.mkdir()
+        for i, part in enumerate(parts, 1):
+            self.finish(whole, "--part", f"{i}/3", "--output", part)
+            self.assertEqual((read_group(part, "sweep")["done"] == 1).sum(), 4)
+        merged, some = (self.folder / "parts" / name for name in ("merged.h5", "some.h5"))
+        for out, files in (merged, parts), (some, parts[1:]):
+            done = execute(self.folder, command("merge", out, *files))
+            self.assertEqual((done.returncode, done.stderr), (0, ""))
+        self.assert_same(merged, whole)
+        self.assertEqual((read_group(some, "sweep")["done"] == 1).sum(), 8)
+        for words, error in (((merged, *parts), "--force"), ((self.folder / "x.h5", whole.with_suffix(".toml")), "case.toml"),
+                             ((self.folder / "x.h5", parts[0], self.folder / "none.h5"), "none.h5")):
+            done = execute(self.folder, command("merge", *words))
+            self.assertEqual(done.returncode, BAD_INPUT, done.stderr)
+            self.assertIn(error, done.stderr)
+
+    def test_a_failed_member(self):
+        """SGD that explodes in one member: reported, the others finished; all of them: exit code 3."""
+        base = changed(SMALL, {"sgd.dimension": 60, "sgd.batch": 5, "sgd.end_time": 0.4, "flow": None, "sgd.outputs": 2})
+        path = self.place("one", base, {"sgd.learning_rate": 0.04, "sweep.sgd.learning_rate": [0.04, 1e9],
+                                        "sgd.end_time": None, "sgd.steps": 10})
+        done = self.run_case(path, ranks=2)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertRegex(done.stderr, r"warning: sweep member sgd.learning_rate=1000000000.0 has failed: SGD diverged")
+        self.assertEqual(read_group(path, "sweep")["done"].tolist(), [1, -1])
+        self.assertIn("SGD diverged", read_group(path, "provenance")["failures"])
+        path = self.place("all", base, {"sgd.learning_rate": 1e9, "sweep.model.signal": [[1.0, 1.0], [2.0, 2.0]],
+                                        "sgd.end_time": None, "sgd.steps": 10})
+        done = self.run_case(path)
+        self.assertEqual(done.returncode, 3)
+        self.assertIn("every member", done.stderr)
+
+    def test_axes(self):
+        """Ranges, elements of lists, keys that vary together, --set in place of an axis."""
+        path = self.place("axes", SMALL, {"sweep": {"model.signal[2]": {"from": 1.0, "to": 4.0, "count": 3, "spacing": "log"},
+                                                    "attention.heads": [1, 2, 3], "model.signal[1]": [5.0, 6.0, 7.0],
+                                                    "zip": [["model.signal[1]", "attention.heads"]]}})
+        self.finish(path)
+        flow = read_group(path, "flow")
+        self.assertEqual(flow["model_signal_2"].tolist(), [1, 2, 4])
+        self.assertEqual(flow["m"].shape, (3, 3, 3, 2))
+        self.assertIn("model_signal_1", flow)
+        self.finish(path, "--output", "set.h5", "--set", 'sweep."model.signal[2]"=[1.0]', "--set", "sweep.zip=[]")
+        self.assertEqual(read_group(path.with_name("set.h5"), "flow")["loss"].size, 9)
+
+    def test_refused(self):
+        cases = {
+            "unknown key": ({"attention.hedas": [1]}, ["attention.hedas", "attention.heads?"]),
+            "bad value": ({"attention.heads": [1, 0]}, ["attention.heads=0", ">= 1"]),
+            "no list": ({"attention.heads": 2}, ["attention.heads = 2", "list"]),
+            "empty list": ({"attention.heads": []}, ["attention.heads", "no values"]),
+            "no axis": ({}, ["no axis"]),
+            "no section": ({"heads": [1, 2]}, ['"heads"', "section.key"]),
+            "range": ({"flow.end_time": {"from": 1.0, "to": 2.0}}, ["flow.end_time", "count"]),
+            "range word": ({"flow.end_time": {"from": 1.0, "to": 2.0, "cout": 2}}, ["cout", "count"]),
+            "log range": ({"flow.end_time": {"from": 0.0, "to": 2.0, "count": 2, "spacing": "log"}}, ["flow.end_time", "> 0"]),
+            "spacing": ({"flow.end_time": {"from": 1.0, "to": 2.0, "count": 2, "spacing": "lin"}}, ['"lin"', '"linear"']),
+            "zip of unequal": ({"attention.heads": [1, 2], "flow.end_time": [1.0], "zip": [["attention.heads", "flow.end_time"]]},
+                               ["zip", "2", "1"]),
+            "zip of nothing": ({"attention.heads": [1, 2], "zip": [["attention.heads", "flow.step"]]}, ["zip", "flow.step"]),
+            "repeats": ({"repeats": 0}, ["repeats = 0", ">= 1"]),
+            "ranks": ({"attention.heads": [1], "ranks_per_member": -1}, ["ranks_per_member = -1", ">= 0"]),
+            "output": ({"output.every": [1.0]}, ["output.every", "cannot be swept"]),
+            "element": ({"model.signal[3]": [1.0]}, ["model.signal[3]", "list"]),
+        }
+
+        def refused(name):
+            return self.refused(self.place(name, SMALL, {"sweep": cases[name][0]}))
+
+        for name, text in zip(cases, side_by_side(refused, cases)):
+            with self.subTest(name):
+                for word in cases[name][1]:
+                    self.assertIn(word, text)
+        path = self.place("part", SMALL)
+        self.assertIn("[sweep]", self.refused(path, "--part", "1/2"))
+        sweep = self.place("parts", FLOWS)
+        for part in "0/2", "3/2", "x", "1", "1/2/3":
+            self.assertIn("--part", self.refused(sweep, "--part", part))
+        self.assertEqual(STOPPED, 75)
+
+
+if __name__ == "__main__":
+    main()
