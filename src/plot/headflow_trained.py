@@ -366,14 +366,11 @@ def draw_heads_map(figure: Figure, files: list[Results], features: tuple[int, ..
     widths, heights = ([cell * places.size + 0.6 for places in side] for side in zip(*sizes))
     figure.set_size_inches(sum(widths), max(heights))
     parts = np.atleast_1d(figure.subfigures(1, len(found), width_ratios=widths))
-    far = np.concatenate([np.abs(values[..., shown]).max(axis=-1).ravel() for _, _, values in found])
-    reach = 1.12 * min(np.nanmax(far), 2 * np.nanquantile(far, 0.9))  # few heads may be very long
-    if outside := int((far > reach).sum()):
-        print(f"{outside} heads lie outside the panels, the farthest at {np.nanmax(far):.3g}")
+    limits = common_limits(np.concatenate([values[..., shown].reshape(-1, 2) for _, _, values in found]))
     for part, (title, grid, values), (columns, rows) in zip(parts, found, sizes):
         panels = part.subplots(rows.size, columns.size, sharex=True, sharey=True, squeeze=False)
         for (i, row), (j, column) in product(enumerate(rows[::-1]), enumerate(columns)):
-            draw_plane(panels[i, j], values[column, row][:, shown], reach)
+            draw_plane(panels[i, j], values[column, row][:, shown], limits)
             if i == 0:
                 panels[i, j].set_title(f"${grid.symbols[0]}={grid.x[column]:.3g}$", fontsize=8)
             if j == columns.size - 1:
@@ -385,7 +382,19 @@ def draw_heads_map(figure: Figure, files: list[Results], features: tuple[int, ..
             part.suptitle(title, fontsize=9)
 
 
-def draw_plane(ax: Axes, m: np.ndarray, reach: float) -> None:
+def common_limits(m: np.ndarray) -> np.ndarray:
+    """[(low, high) of x, of y], a square around the origin and all heads (head, 2) but a few that are very long."""
+    known = m[np.isfinite(m).all(axis=1)]
+    length = np.abs(known).max(axis=1)
+    inside = length <= 2 * np.quantile(length, 0.9)
+    if not inside.all():
+        print(f"{(~inside).sum()} heads lie outside the panels, the farthest at {length.max():.3g}")
+    ends = np.vstack([known[inside], [[0, 0]]])
+    side = 1.2 * (np.ptp(ends, axis=0).max() or 1.0)
+    return (ends.min(axis=0) + ends.max(axis=0))[:, None] / 2 + [-side / 2, side / 2]
+
+
+def draw_plane(ax: Axes, m: np.ndarray, limits: np.ndarray) -> None:
     """The heads as lines from the origin to a dot, one colour for each."""
     colours = COLOURS if len(m) <= len(COLOURS) else list(viridis(np.linspace(0, 0.92, len(m))))
     ax.axhline(0, color="0.85", lw=0.6, zorder=0)
@@ -393,7 +402,7 @@ def draw_plane(ax: Axes, m: np.ndarray, reach: float) -> None:
     for end, colour in zip(m, colours):
         ax.plot([0, end[0]], [0, end[1]], color=colour, lw=0.9)
         ax.plot(*end, "o", color=colour, ms=3.4, mec="white", mew=0.3, zorder=3)
-    ax.set(xlim=(-reach, reach), ylim=(-reach, reach))
+    ax.set(xlim=limits[0], ylim=limits[1])
     ax.set_box_aspect(1)
     ax.xaxis.set_major_locator(MaxNLocator(3, steps=[1, 2, 5, 10]))
     ax.yaxis.set_major_locator(MaxNLocator(3, steps=[1, 2, 5, 10]))

@@ -173,6 +173,37 @@ def flow_rows() -> None:
         taken["euler"][0] / taken["5dp"][0])
 
 
+SWEEP = """[model]
+tokens = 4
+prior = "flipping-spike"
+signal = [2.0, 2.0]
+[attention]
+heads = 2
+[start]
+noise = 0.05
+[population]
+samples = 1024
+[flow]
+end_time = 100.0
+outputs = 1
+[sweep]
+repeats = 2000
+"""
+
+
+def sweep_row() -> None:
+    """Small flows, (L,H,F) = (4,2,2) with 1024 samples to t = 100, in one sweep on one rank; with start-up and checks."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "sweep.toml"
+        path.write_text(SWEEP)
+        taken = []
+        for _ in range(ROUNDS):
+            begin = time.perf_counter()
+            output_of(BUILD / "headflow", "run", path, "--force", "--output", path.with_suffix(".h5"))
+            taken.append(time.perf_counter() - begin)
+    row("sweep of 2000 small flows, one rank: members a second, limit", f"{2000 / min(taken):.0f}", "100", 20 / min(taken), 1)
+
+
 def core_rows() -> None:
     """Pieces: exact sums, drawing samples, writing the output."""
     results = benchmarks("bench_core", ".")
@@ -191,6 +222,7 @@ def main() -> None:
     sgd_rows()
     overlap_rows()
     flow_rows()
+    sweep_row()
     core_rows()
 
 

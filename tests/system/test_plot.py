@@ -22,9 +22,9 @@ SPLITS = {f"split{i}": changed(SMALL, {"start.noise": None, "start.dimension": 1
 SPLITS["sgd"] = changed(SPLITS["split4"], {"start.dimension": 100.0, "sgd.dimension": 100, "sgd.batch": 1, "flow.outputs": 9,
                                            "sgd.learning_rate": 0.02, "sgd.replicas": 8, "sgd.outputs": 60})
 # Trained heads in each activation.
-TRAINED = {f"trained-{activation}": changed(SMALL, {"attention.activation": activation, "attention.heads": 3, "flow": None})
+TRAINED = {f"trained-{name}": changed(SMALL, {"attention.activation": name, "attention.heads": 3, "flow": None})
            | {"train": {"starts": 2}, "bayes": {"standard_error": 1e-2}, "prune": {}, "maps": {}}
-           for activation in ("softmax", "softmax-1", "bayes-softmax")}
+           for name in ("softmax", "softmax-1", "bayes-softmax")}
 PANELS = ["loss", "m", "plane", "space", "r", "b", "cosine", "gradient"]
 PAIRS = [[nu_1, nu_2] for nu_2 in (4.0, 1.0, 9.0) for nu_1 in (1.0, 25.0, 5.0, 50.0)]  # a grid, not in order
 ACTIVATIONS = ["softmax", "softmax-1"]
@@ -138,7 +138,7 @@ class Plot(SystemTest):
             ("heads.h5",): ["heads.h5", "sweep", "no time axis", "trained"],
             ("heads.h5", "--panels", "specialization"): ["heads.h5", "sweep", "no time axis"],
             ("trained-softmax.h5", "--panels", "trained"): ["trained-softmax.h5", "single run"],
-            ("heads.h5", "--panels", "maps"): ["heads.h5", "sweep"],
+            ("laws.h5", "--panels", "maps"): ["laws.h5", "sweep"],
             ("full.h5", "--panels", "prune"): ["full.h5", "prune/loss", "[prune]"],
             ("full.h5", "--panels", "cosine-map"): ["full.h5", "single run"],
             ("pruned.h5", "--panels", "trained"): ["pruned.h5", "no swept key", "attention.activation"],
@@ -166,7 +166,7 @@ class Plot(SystemTest):
         self.assertLess(abs(slope / rate - 1), 0.15)
 
     def test_sweep_reading(self):
-        """The best of starts and repeats where some are missing; pairs of numbers as a grid; zipped keys add no axis."""
+        """The best of starts and repeats where some are missing; pairs of numbers as a grid; zipped keys, one axis."""
         sys.dont_write_bytecode, sys.path[:0] = True, [str(PLOT.parent)]
         import headflow_files as files
         heads, pairs, plane = (files.read_file(self.shared / f"{name}.h5", files.results_of)
@@ -188,6 +188,23 @@ class Plot(SystemTest):
         self.assertEqual(names, {"attention.activation": "softmax-1"})
         values = plane.best("flow/m")
         self.assertTrue((grid.values(values, index)[2, 1] == values[1, 2, 1]).all())
+
+    def test_swept_elements(self):
+        """Elements of the signal: with their number, or without where they are alike or the only one."""
+        sys.dont_write_bytecode, sys.path[:0] = True, [str(PLOT.parent)]
+        import headflow_files as files
+        first, second = '"model.signal[1]" = [1.0, 4.0]\n', '"model.signal[2]" = [1.0, 4.0]\n'
+        zipped = 'zip = [["model.signal[1]", "model.signal[2]"]]\n'
+        for text, signal, symbols, left in ((first + second, [9.0, 9.0], [r"\nu_1", r"\nu_2"], None),
+                                            (first + second + zipped, [9.0, 9.0], [r"\nu"], None),
+                                            (second, [9.0, 9.0], [r"\nu_2"], [9.0, r"\cdot"]),
+                                            (first + "repeats = 3\n", [9.0], [r"\nu"], None)):
+            with self.subTest(text):
+                config = {"model": {"signal": signal}}
+                axes, repeats = files.read_axes(text, config)
+                self.assertEqual([next(iter(axis.columns())) for axis in axes], symbols)
+                self.assertEqual(repeats, 3 if "repeats" in text else 1)
+                self.assertEqual(files.without_swept(config, text)["model"].get("signal"), left)
 
     def test_unfinished_run(self):
         """A file with its first record alone, as a run leaves it soon after its start."""

@@ -451,7 +451,6 @@ void check_row(const Row& row, int starts, std::int64_t samples, double slack) {
   const Shape shape{5, row.heads, row.prior.features()};
   for (std::size_t i = 0; i < all_activations.size(); ++i) {
     const Estimate found = trained_loss(all_activations[i], shape, row.prior, starts, samples);
-    std::printf("%s H %d table %.4f found %.5f +- %.5f\n", name_of(all_activations[i]).data(), row.heads, table[i], found.mean, found.stderr_);
     EXPECT_LT(found.mean, table[i] + slack + 4 * found.stderr_) << name_of(all_activations[i]);
     EXPECT_GT(found.mean, row.risk - 4.5 * std::hypot(found.stderr_, row.risk_error));
   }
