@@ -282,7 +282,7 @@ def draw_maps(figure: Figure, files: list[Results], features: tuple[int, ...]) -
     if len({model_of(results) for results in files}) == 1 < len(files):
         figure.suptitle(describe(files[0].config, *(key for key in TITLE if key != "activation")))
     norm = PowerNorm(0.5, 0, max(peaks)) if max(peaks) > 1.5 * min(peaks) else Normalize(0, max(peaks))
-    top = max(1.0, *(1.04 * np.nanmax(A[:rows]) for A in means))
+    top = max(1.0, *(1.1 * np.nanmax(A[:rows]) for A in means))
     cells = figure.subplots(2 * rows, len(files), squeeze=False, gridspec_kw={"height_ratios": [tall, 0.28] * rows})
     same = len({theta[:rows].tobytes() for theta in thetas}) == 1
     for j, (results, sigma, A, theta, place) in enumerate(zip(files, sigmas, means, thetas, places)):
