@@ -60,7 +60,8 @@ Real Posterior::log_evidence(const Real* x) {
 }
 
 BayesRisk bayes_risk(const Communicator& comm, int tokens, const Prior& prior, Sampling sampling,
-                     double wanted_stderr, std::int64_t most_samples) {
+                     double wanted_stderr, std::int64_t most_samples,
+                     const std::function<void()>& between) {
   // Tokens without the directions of heads: x_l = delta_{l,1} theta + z_l in R^F.
   const Shape shape{tokens, 0, prior.features()};
   const int F = shape.features;
@@ -86,6 +87,9 @@ BayesRisk bayes_risk(const Communicator& comm, int tokens, const Prior& prior, S
     sums[0] = lane_sum<double>(risk);
   };
   sampling.symmetric = false;
+  sampling.samples =
+      std::max<std::int64_t>(1, std::min(sampling.samples, most_samples) / sampling.replicates) *
+      sampling.replicates;
   BayesRisk result;
   for (;; sampling.samples *= 2) {
     const SampleMeans means = sample_means(comm, shape, prior, sampling, 1, block_sums);
@@ -93,6 +97,7 @@ BayesRisk bayes_risk(const Communicator& comm, int tokens, const Prior& prior, S
               means.standard_error([](const std::vector<double>& mean) { return mean[0]; }),
               sampling.samples};
     if (result.stderr_ <= wanted_stderr || 2 * sampling.samples > most_samples) return result;
+    if (between) between();
   }
 }
 

@@ -50,6 +50,9 @@ Computation::Computation(const Communicator& comm, const Configuration& configur
             configuration.sampling, configuration.flow && configuration.flow->kappa > 0) {
   const Matrix& S = configuration.start.spike_factor;
   spike_gram_ = S * S.transpose();
+  // Kept while what comes before [train] goes on.
+  if (from && from->file->has("train_state"))
+    train_state_ = state_group("train_state", from->snapshot("train_state"));
 }
 
 bool Computation::run() {
@@ -231,7 +234,7 @@ bool Computation::trained() {
         });
     if (!finished) return false;
   }
-  if (configuration_.bayes) trained.bayes();
+  if (configuration_.bayes && !trained.bayes([&] { return poll(); })) return false;
   if (configuration_.prune) trained.prune(flow);
   if (configuration_.maps) trained.maps(flow);
   return true;

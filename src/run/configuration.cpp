@@ -326,6 +326,8 @@ Configuration configuration_of(const Communicator& comm, const InputRequest& req
     configuration.sgd->options.first =
         random_starts(comm, keys, shape, prior, keys.sgd.replicas, "sgd.starts = \"own\"");
   configuration.train = train_of(comm, keys, configuration);
+  if (keys.bayes.given && keys.population.replicates < 2)
+    throw InputError("[bayes] needs population.replicates >= 2 for its standard error, found 1");
   if (keys.bayes.given) configuration.bayes = {keys.bayes.standard_error, keys.bayes.samples};
   if (keys.maps.given)
     configuration.maps = {keys.maps.sequences, static_cast<std::uint64_t>(keys.maps.seed)};

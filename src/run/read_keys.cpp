@@ -151,6 +151,8 @@ class Reader : public KeyVisitor {
                                nearest(name, known_sections_), list(known_sections_)));
       for (const auto& [key, value] : *node.as_table()) {
         const std::string word(key.str());
+        if (keys == known_keys_.end())
+          fail(value, fmt::format("unknown key {}.{}; the section has no keys", name, word));
         if (std::find(keys->second.begin(), keys->second.end(), word) == keys->second.end())
           fail(value, fmt::format("unknown key {}.{}; did you mean {}.{}? Known: {}", name, word,
                                   name, nearest(word, keys->second), list(keys->second)));

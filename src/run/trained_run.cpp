@@ -135,10 +135,17 @@ void TrainedRun::write_train_group() {
   update_();
 }
 
-void TrainedRun::bayes() {
+bool TrainedRun::bayes(const std::function<Request()>& poll) {
   const auto& [standard_error, samples] = *configuration_.bayes;
-  const BayesRisk found = bayes_risk(comm_, configuration_.shape.tokens, configuration_.signal(),
-                                     configuration_.test_sampling, standard_error, samples);
+  BayesRisk found;
+  try {
+    found = bayes_risk(comm_, configuration_.shape.tokens, configuration_.signal(),
+                       configuration_.test_sampling, standard_error, samples, [&] {
+                         if (poll() == Request::stop) throw Interrupt{};
+                       });
+  } catch (const Interrupt&) {
+    return false;
+  }
   DataGroup& group = add_group("bayes");
   group.variables = {{"risk", {}, {found.risk}, "1", "Bayes risk"},
                      {"risk_stderr",
@@ -151,6 +158,7 @@ void TrainedRun::bayes() {
     fmt::print("Bayes risk: {:.7f} +- {:.1g}, {} samples{}\n", found.risk, found.stderr_,
                found.samples,
                found.stderr_ > standard_error ? " (more would be over bayes.samples)" : "");
+  return true;
 }
 
 std::vector<Parameters> TrainedRun::heads(const Parameters* end_of_flow) const {

@@ -72,7 +72,7 @@ struct Moments {
       d += relevant(h) / count;
       for (const int g : heads) squares += product(h, g) / (count * count);
     }
-    const double c = all / left;
+    const double c = left != 0 ? all / left : 0;
     return 1 - 2 * c * d + c * c * squares;
   }
 };

@@ -42,6 +42,15 @@ PetscErrorCode evaluate(Tao, Vec x, PetscReal* value, Vec gradient, void* contex
   return 0;
 }
 
+/// The command line wins; what PETSc refuses there is the user's input.
+void set_from_options(Tao tao) {
+  try {
+    petsc_check(TaoSetFromOptions(tao), "TaoSetFromOptions");
+  } catch (const NumericalError& error) {
+    throw InputError(error.what());
+  }
+}
+
 class Solver {
  public:
   Solver() { petsc_check(TaoCreate(PETSC_COMM_SELF, &tao_), "TaoCreate"); }
@@ -78,12 +87,13 @@ Minimum minimise(PopulationLoss& loss, const Parameters& start, const MinimiseOp
   petsc_check(
       TaoSetMaximumFunctionEvaluations(tao, static_cast<PetscInt>(options.most_evaluations)),
       "TaoSetMaximumFunctionEvaluations");
-  petsc_check(TaoSetFromOptions(tao), "TaoSetFromOptions");
+  set_from_options(tao);
   PetscPushErrorHandler(PetscReturnErrorHandler, nullptr);
   const PetscErrorCode code = TaoSolve(tao);
   PetscPopErrorHandler();
   if (objective.failure) std::rethrow_exception(objective.failure);
   petsc_check(code, "TaoSolve");
+  require_petsc_options_used("train_");  // some are read by the solver's first step alone
 
   Minimum found{.parameters = start};
   TaoConvergedReason reason = TAO_CONTINUE_ITERATING;

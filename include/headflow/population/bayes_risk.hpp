@@ -37,10 +37,12 @@ struct BayesRisk {
 
 /// The Bayes risk E[ sum_l (delta_{l,eps} - p_l)^2 ] = 1 - E[ sum_l p_l^2 ], p the posterior of the
 /// location (averaged over it in closed form), for L tokens of `prior`. The number of samples is
-/// doubled from sampling.samples until the standard error reaches `wanted_stderr` or there would be
-/// more than `most_samples`. Collective.
+/// doubled from sampling.samples (or `most_samples`, if that is less) until the standard error
+/// reaches `wanted_stderr` or there would be more than `most_samples`; it needs two replicates at
+/// least. `between` is called before each doubling; what it throws comes out. Collective.
 BayesRisk bayes_risk(const Communicator& comm, int tokens, const Prior& prior, Sampling sampling,
-                     double wanted_stderr, std::int64_t most_samples);
+                     double wanted_stderr, std::int64_t most_samples,
+                     const std::function<void()>& between = nullptr);
 
 /// Prop. IV.2: for a discrete prior with N <= H atoms, the K, b with which Bayes-softmax is the
 /// Bayes estimator: m_h = theta_h, r = 0, b_h = -|theta_h|^2/2 + log P(theta_h); heads beyond the

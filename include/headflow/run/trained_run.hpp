@@ -28,7 +28,8 @@ class TrainedRun {
   bool train(const Parameters* end_of_flow, const Snapshot& from,
              const std::function<Request()>& poll,
              const std::function<void(const Snapshot&, Request)>& saved);
-  void bayes();
+  /// `poll` is asked between doublings of the samples; false when it wants to stop.
+  bool bayes(const std::function<Request()>& poll);
   /// Of the trained heads, or of those at the end of the flow.
   void prune(const Parameters* end_of_flow);
   void maps(const Parameters* end_of_flow);

@@ -1,0 +1,292 @@
+// The Bayes risk and the Bayes estimator: theory.md, sections 6 and 8.
+#include <gtest/gtest.h>
+
+#include <Eigen/LU>
+#include <numeric>
+
+#include "headflow/core/error.hpp"
+#include "headflow/flow/flow.hpp"
+#include "headflow/population/bayes_risk.hpp"
+#include "headflow/trained/heads.hpp"
+#include "headflow/trained/minimise.hpp"
+#include "trained_support.hpp"
+
+namespace headflow {
+namespace {
+
+using namespace testing_support;
+
+/// log sum_i exp(terms_i).
+long double log_sum_exp(const std::vector<long double>& terms) {
+  const long double top = *std::max_element(terms.begin(), terms.end());
+  long double sum = 0;
+  for (const long double term : terms) sum += std::exp(term - top);
+  return top + std::log(sum);
+}
+
+// Section 6: log E_theta exp(theta . x - |theta|^2 / 2).
+
+/// Of every row of x, the rows in turn in every lane.
+Vector log_evidence(const Prior& prior, const Matrix& x) {
+  constexpr int lanes = lane_count<double>;
+  Posterior posterior(prior);
+  Vector found(x.rows());
+  AlignedVector<Posterior::Real> tokens(static_cast<std::size_t>(x.cols()));
+  for (Eigen::Index row = 0; row < x.rows(); ++row) {
+    const int lane = static_cast<int>(row % lanes);
+    for (int i = 0; i < lanes; ++i)
+      for (Eigen::Index f = 0; f < x.cols(); ++f)
+        tokens[static_cast<std::size_t>(f)][i] = x((row + i - lane + x.rows()) % x.rows(), f);
+    found[row] = posterior.log_evidence(tokens.data())[lane];
+  }
+  return found;
+}
+
+/// Tokens without order, of sizes from 1 to 10^4.
+Matrix tokens_of_all_sizes(int features) {
+  Matrix x(40, features);
+  for (Eigen::Index i = 0; i < x.size(); ++i)
+    x.data()[i] = std::pow(10, i / features % 5) * std::sin(2.1 * static_cast<double>(i) + 0.4);
+  return x;
+}
+
+void expect_evidence(const Prior& prior, auto&& expected) {
+  const Matrix x = tokens_of_all_sizes(prior.features());
+  const Vector found = log_evidence(prior, x);
+  for (Eigen::Index i = 0; i < x.rows(); ++i) {
+    const auto value = static_cast<double>(expected(Vector(x.row(i).transpose())));
+    ASSERT_TRUE(std::isfinite(found[i]));
+    // the terms of the sum are of the order of |x|^2
+    EXPECT_NEAR(found[i], value, 4e-14 * (1 + x.row(i).squaredNorm())) << x.row(i);
+  }
+}
+
+TEST(Posterior, evidenceOfAtomsIsTheirSum) {
+  for (const Prior& prior :
+       {flipping_spike(2, 0.5), canonical_spikes(5, 10), opposite_directions(3), unequal_atoms()})
+    expect_evidence(prior, [&](const Vector& x) {
+      const auto& law = std::get<DiscreteLaw>(prior.law());
+      std::vector<long double> terms;
+      for (Eigen::Index n = 0; n < law.weights.size(); ++n) {
+        if (law.weights[n] == 0) continue;
+        long double term = std::log(static_cast<long double>(law.weights[n]));
+        for (Eigen::Index f = 0; f < x.size(); ++f) {
+          const long double theta = law.atoms(n, f);
+          term += theta * x[f] - theta * theta / 2;
+        }
+        terms.push_back(term);
+      }
+      return log_sum_exp(terms);
+    });
+}
+
+/// The integral over xi ~ N(0, I_k) of theta = mean + factor xi, k = 1 or 2, by the trapezoidal
+/// rule about the integrand's maximum: exact to rounding for a Gaussian this smooth.
+long double integrated_evidence(const Vector& mean, const Matrix& factor, const Vector& x) {
+  const Eigen::Index k = factor.cols();
+  const Eigen::MatrixXd curvature = Eigen::MatrixXd::Identity(k, k) + factor.transpose() * factor;
+  const Vector centre = curvature.inverse() * (factor.transpose() * (x - mean));
+  constexpr double step = 0.15;
+  constexpr int half = 65;
+  std::vector<long double> terms;
+  for (int i = -half; i <= half; ++i)
+    for (int j = k == 2 ? -half : 0; j <= (k == 2 ? half : 0); ++j) {
+      Eigen::Matrix<long double, Eigen::Dynamic, 1> xi = centre.cast<long double>();
+      xi[0] += step * i;
+      if (k == 2) xi[1] += step * j;
+      const Eigen::Matrix<long double, Eigen::Dynamic, 1> theta =
+          mean.cast<long double>() + factor.cast<long double>() * xi;
+      terms.push_back(theta.dot(x.cast<long double>()) - theta.squaredNorm() / 2 -
+                      xi.squaredNorm() / 2);
+    }
+  const long double cell = std::log(step / std::sqrt(2 * std::numbers::pi_v<long double>));
+  return log_sum_exp(terms) + static_cast<long double>(k) * cell;
+}
+
+TEST(Posterior, evidenceOfAGaussianIsItsIntegral) {
+  const auto check = [](const Vector& mean, const Matrix& factor) {
+    expect_evidence(gaussian_prior(mean, factor * factor.transpose()),
+                    [&](const Vector& x) { return integrated_evidence(mean, factor, x); });
+  };
+  check(Vector{{0}}, Matrix{{1.3}});
+  check(Vector{{-0.7}}, Matrix{{0.6}});
+  check(Vector{{0, 0}}, Matrix{{1.2, 0}, {0, 0.5}});
+  check(Vector{{0.8, -0.4}}, Matrix{{1.1, 0}, {-0.6, 0.7}});
+  check(Vector{{0.8, -0.4}}, Matrix{{1.1}, {-0.6}});  // a singular covariance
+  check(Vector{{0, 1.5}}, Matrix{{0}, {0.9}});
+}
+
+// Section 6: the Bayes risk.
+
+// theory.md's values are +-.0003 or .0002; together with the own error (t with 7 degrees of
+// freedom, but far smaller) 4 sigma: false alarm 6e-5 for each of the 6.
+TEST(BayesRisk, hasTheReferenceValues) {
+  const auto check = [](int L, const Prior& prior, double risk, double error) {
+    const BayesRisk found = bayes_risk(world(), L, prior, sobol(65536), 1e-4, 1 << 20);
+    EXPECT_LE(found.stderr_, 1e-4);
+    EXPECT_NEAR(found.risk, risk, 4 * std::hypot(error, found.stderr_)) << L;
+  };
+  check(4, flipping_spike(2, 2), .34267, .0003);
+  check(5, flipping_spike(2, 2), .39711, .0003);
+  check(10, flipping_spike(2, 2), .55312, .0003);
+  check(5, canonical_spikes(4, 10), .14893, .0002);
+  check(5, anisotropic_gaussian(2, 2, 2), .58363, .0002);
+  check(5, anisotropic_gaussian(2, 10, 10), .22434, .0002);
+}
+
+TEST(BayesRisk, isThatOfAGuessWithoutASignal) {
+  for (const int L : {2, 5, 17})
+    for (const Prior& prior : {canonical_spikes(3, 0), anisotropic_gaussian(2, 0, 0)}) {
+      const BayesRisk found = bayes_risk(world(), L, prior, sobol(1000), 1e-9, 1 << 20);
+      EXPECT_NEAR(found.risk, 1 - 1.0 / L, 1e-14);
+      EXPECT_LT(found.stderr_, 1e-14);
+      EXPECT_EQ(found.samples, 1000);
+    }
+}
+
+/// L = 2, one known direction of length s: the log odds of the relevant token are N(s^2, 2 s^2).
+double risk_of_two_tokens(double s) {
+  double risk = 0;
+  constexpr double step = 0.05;
+  for (int i = -200; i <= 200; ++i) {
+    const double z = step * i;
+    risk += step / std::sqrt(2 * std::numbers::pi) * std::exp(-z * z / 2) /
+            (1 + std::exp(s * s + std::sqrt(2.0) * s * z));
+  }
+  return risk;
+}
+
+// 6 sigma of t with 31 degrees of freedom: false alarm 1.3e-6.
+TEST(BayesRisk, ofTwoTokensHasItsClosedForm) {
+  for (const double s : {0.5, 1.5, 3.0}) {
+    const Prior known = discrete_prior(Matrix{{s}}, Vector{{1}});
+    const BayesRisk found = bayes_risk(world(), 2, known, sobol(65536, 32), 2e-5, 1 << 18);
+    EXPECT_NEAR(found.risk, risk_of_two_tokens(s), 6 * found.stderr_);
+    EXPECT_LE(found.stderr_, 2e-5);
+  }
+}
+
+// (risk - truth) / stderr over 64 seeds has a mean square near 7/5, that of t with 7 degrees of
+// freedom; [0.7, 2.6] is missed with probability under 1e-3.
+TEST(BayesRisk, standardErrorsAreHonest) {
+  const Prior known = discrete_prior(Matrix{{1.5}}, Vector{{1}});
+  double mean_square = 0;
+  for (std::uint64_t seed = 1; seed <= 64; ++seed) {
+    Sampling sampling = sobol(4096, 8, seed);
+    sampling.method = SamplingMethod::monte_carlo;
+    const BayesRisk found = bayes_risk(world(), 2, known, sampling, 1, 4096);
+    mean_square += std::pow((found.risk - risk_of_two_tokens(1.5)) / found.stderr_, 2) / 64;
+  }
+  EXPECT_GT(mean_square, 0.7);
+  EXPECT_LT(mean_square, 2.6);
+}
+
+TEST(BayesRisk, doublesItsSamplesUntilTheErrorIsSmall) {
+  const Prior prior = flipping_spike(2, 2);
+  const auto risk = [&](double error, std::int64_t most) {
+    Sampling sampling = sobol(1000);
+    sampling.method = SamplingMethod::monte_carlo;
+    return bayes_risk(world(), 4, prior, sampling, error, most);
+  };
+  const BayesRisk found = risk(1e-3, 1 << 22);
+  EXPECT_LE(found.stderr_, 1e-3);
+  EXPECT_GE(found.samples, 8000);
+  const BayesRisk before = risk(1e-3, found.samples - 1);
+  EXPECT_EQ(2 * before.samples, found.samples);
+  EXPECT_GT(before.stderr_, 1e-3);
+  EXPECT_EQ(risk(1e-3, found.samples).risk, found.risk);
+  EXPECT_EQ(risk(1, 1 << 22).samples, 1000);
+}
+
+TEST(DistributedBayesRisk, hasTheBitsOfOneProcess) {
+  const Communicator self = Communicator::self();
+  for (const Prior& prior :
+       {flipping_spike(2, 2), unequal_atoms(), anisotropic_gaussian(2, 3, 1)}) {
+    const auto alone = bayes_risk(self, 3, prior, sobol(8 * 1500), 1e-3, 1 << 17);
+    const auto shared = bayes_risk(world(), 3, prior, sobol(8 * 1500), 1e-3, 1 << 17);
+    EXPECT_EQ(alone.risk, shared.risk);
+    EXPECT_EQ(alone.stderr_, shared.stderr_);
+    EXPECT_EQ(alone.samples, shared.samples);
+  }
+}
+
+// Prop. IV.2: Bayes-softmax is the Bayes estimator.
+
+const std::vector<Prior> laws_with_atoms = {flipping_spike(2, 2), canonical_spikes(4, 10),
+                                            unequal_atoms()};
+
+int atoms_of(const Prior& prior) {
+  return static_cast<int>((std::get<DiscreteLaw>(prior.law()).weights.array() > 0).count());
+}
+
+// On every single sequence: A_l is the posterior of the location.
+TEST(BayesParameters, attendByThePosterior) {
+  for (const Prior& prior : laws_with_atoms)
+    for (const int H : {atoms_of(prior), atoms_of(prior) + 1, 2 * atoms_of(prior) + 1}) {
+      const Shape shape{5, H, prior.features()};
+      const Parameters parameters = bayes_parameters(shape, prior);
+      EXPECT_EQ(parameters.K.rightCols(H), Matrix::Zero(H, H));
+      constexpr std::int64_t count = 64;
+      AlignedVector<double> x(static_cast<std::size_t>(count * 5 * shape.coordinates()));
+      SampleGenerator(shape, prior, sobol(count, 1)).fill(0, 0, count, x.data());
+      for (std::int64_t i = 0; i < count; ++i) {
+        const Matrix tokens = sample(x.data(), i, shape);
+        const auto A = reference_attention(BayesSoftmax{}, parameters.K * tokens.transpose(),
+                                           parameters.b, parameters.v);
+        const Vector evidence = log_evidence(prior, tokens.leftCols(shape.features));
+        const Vector p = (evidence.array() - evidence.maxCoeff()).exp();
+        for (Eigen::Index l = 0; l < 5; ++l)
+          EXPECT_NEAR(static_cast<double>(A[static_cast<std::size_t>(l)]), p[l] / p.sum(), 1e-13);
+      }
+    }
+}
+
+/// dE/d(K, b) at `parameters` over its standard error, entry by entry: the largest. 64 independent
+/// sample sets; entries that vanish to rounding do not count.
+double largest_force(const Shape& shape, const Prior& prior, const Parameters& parameters) {
+  std::vector<std::vector<double>> entries(parameters.trained_size(BayesSoftmax{}));
+  std::vector<double> packed(entries.size());
+  for (std::uint64_t seed = 1; seed <= 64; ++seed) {
+    PopulationLoss loss(world(), shape, BayesSoftmax{}, prior, sobol(1024, 1, seed));
+    loss.evaluate(parameters).gradient.pack(BayesSoftmax{}, packed);
+    for (std::size_t i = 0; i < packed.size(); ++i) entries[i].push_back(packed[i]);
+  }
+  double largest = 0;
+  for (const auto& entry : entries)
+    largest = std::max(largest, std::abs(estimate(entry).mean) / (estimate(entry).stderr_ + 1e-14));
+  return largest;
+}
+
+// The loss within 5 combined sigma of the risk on other samples (32 replicates each, false alarm
+// 1e-5 for each of 9); the gradient's largest entry under 4.5 sigma (t with 63 degrees of freedom,
+// about 250 entries in all: false alarm under 1e-2; the seeds are fixed). Without log P(theta) in b
+// it is far above.
+TEST(BayesParameters, reachTheBayesRiskWithoutAForce) {
+  for (const Prior& prior : laws_with_atoms)
+    for (const int H : {atoms_of(prior), atoms_of(prior) + 1, 2 * atoms_of(prior)}) {
+      const Shape shape{5, H, prior.features()};
+      const Parameters parameters = bayes_parameters(shape, prior);
+      PopulationLoss loss(world(), shape, BayesSoftmax{}, prior, sobol(32768, 32));
+      const LossStatistics value = loss.statistics(parameters);
+      const BayesRisk risk = bayes_risk(world(), 5, prior, sobol(65536, 32, 2), 1e-4, 1 << 18);
+      EXPECT_NEAR(value.mean.loss, risk.risk, 5 * std::hypot(value.loss_stderr, risk.stderr_));
+      EXPECT_LT(value.loss_stderr, 2e-3);
+      EXPECT_LT(largest_force(shape, prior, parameters), 4.5);
+    }
+  const Shape shape{5, 3, 2};
+  Parameters wrong = bayes_parameters(shape, unequal_atoms());
+  wrong.b = -0.5 * wrong.K.rowwise().squaredNorm();
+  EXPECT_GT(largest_force(shape, unequal_atoms(), wrong), 10);
+}
+
+TEST(BayesParameters, needAHeadForEachAtom) {
+  EXPECT_THROW(bayes_parameters({4, 2, 2}, anisotropic_gaussian(2, 2, 1)), InputError);
+  EXPECT_THROW(bayes_parameters({4, 3, 4}, canonical_spikes(4, 10)), InputError);
+  EXPECT_THROW(bayes_parameters({4, 2, 2}, unequal_atoms()), InputError);
+  EXPECT_NO_THROW(bayes_parameters({4, 3, 2}, unequal_atoms()));  // one atom has no weight
+}
+
+// The minimiser.
+
+}  // namespace
+}  // namespace headflow

@@ -1,0 +1,204 @@
+// Minima of the loss: theory.md, section 8, Props. IV.1 and IV.3.
+#include <gtest/gtest.h>
+
+#include <numeric>
+
+#include "headflow/core/error.hpp"
+#include "headflow/flow/flow.hpp"
+#include "headflow/population/bayes_risk.hpp"
+#include "headflow/trained/heads.hpp"
+#include "headflow/trained/minimise.hpp"
+#include "trained_support.hpp"
+
+namespace headflow {
+namespace {
+
+using namespace testing_support;
+
+double norm_of(const LossGradient& value, const Activation& activation) {
+  std::vector<double> packed(value.gradient.trained_size(activation));
+  value.gradient.pack(activation, packed);
+  return std::sqrt(std::inner_product(packed.begin(), packed.end(), packed.begin(), 0.0));
+}
+
+TEST(Minimise, endsWhereTheGradientVanishes) {
+  const Shape shape{4, 2, 2};
+  for (const Activation& activation : all_activations) {
+    PopulationLoss loss(world(), shape, activation, flipping_spike(2, 2), sobol(4096));
+    const Parameters start = noisy_start(shape, 0.1, 1, 1).parameters;
+    std::vector<double> seen;
+    const Minimum found = minimise(loss, start, {.gradient_tolerance = 1e-7},
+                                   [&](std::int64_t evaluations, double value) {
+                                     seen.push_back(value);
+                                     EXPECT_EQ(evaluations, std::ssize(seen));
+                                   });
+    EXPECT_TRUE(found.converged) << name_of(activation) << ' ' << found.reason;
+    EXPECT_LE(found.gradient_norm, 1e-7);
+    EXPECT_EQ(found.evaluations, std::ssize(seen));
+    EXPECT_EQ(seen.front(), loss.evaluate(start).loss);
+    EXPECT_LE(found.loss, *std::min_element(seen.begin(), seen.end()) + 1e-12);
+    const LossGradient there = loss.evaluate(found.parameters);
+    EXPECT_EQ(there.loss, found.loss);
+    EXPECT_NEAR(norm_of(there, activation), found.gradient_norm, 1e-14);
+    EXPECT_EQ(found.parameters.b == start.b, !trained_by(activation).b);
+    EXPECT_EQ(found.parameters.v == start.v, !trained_by(activation).v);
+  }
+}
+
+TEST(Minimise, stopsAtItsMostEvaluations) {
+  const Shape shape{4, 2, 2};
+  PopulationLoss loss(world(), shape, Softmax{}, flipping_spike(2, 2), sobol(1024));
+  const Parameters start = noisy_start(shape, 0.1, 1, 1).parameters;
+  const Minimum found = minimise(loss, start, {.most_evaluations = 10});
+  EXPECT_FALSE(found.converged);
+  EXPECT_GT(found.gradient_norm, 1e-6);
+  EXPECT_LE(found.evaluations, 30);  // a line search is not broken off
+  EXPECT_LT(found.loss, loss.evaluate(start).loss);
+  const Minimum done = minimise(loss, minimise(loss, start, {}).parameters, {});
+  EXPECT_TRUE(done.converged);
+  EXPECT_EQ(done.evaluations, 1);
+}
+
+// The loss where the flow has come to rest is that of the minimiser from the same start.
+TEST(Minimise, meetsTheFlow) {
+  const Shape shape{4, 2, 2};
+  for (const Activation& activation : {Activation{BayesSoftmax{}}, Activation{Softmax{}}}) {
+    PopulationLoss loss(world(), shape, activation, flipping_spike(2, 2), sobol(2048));
+    const Start start = noisy_start(shape, 0.1, 1, 3);
+    const FlowSummary flow =
+        run_flow(loss, start, Vector::Ones(2), {.end_time = 20000, .stop_gradient_norm = 1e-5},
+                 {.record = [](const FlowRecord&, const Stages&) {}});
+    EXPECT_EQ(flow.end, FlowEnd::small_gradient);
+    const Minimum found = minimise(loss, start.parameters, {.gradient_tolerance = 1e-7});
+    EXPECT_NEAR(found.loss, loss.evaluate(flow.parameters).loss, 1e-6) << name_of(activation);
+  }
+}
+
+TEST(Minimise, letsAnExceptionOut) {
+  const Shape shape{4, 2, 2};
+  PopulationLoss loss(world(), shape, BayesSoftmax{}, flipping_spike(2, 2), sobol(1024));
+  const Parameters start = noisy_start(shape, 0.1, 1, 1).parameters;
+  const Minimum expected = minimise(loss, start, {});
+  for (const std::int64_t at : {1, 2, 7}) {
+    std::int64_t last = 0;
+    EXPECT_THROW(minimise(loss, start, {},
+                          [&](std::int64_t evaluations, double) {
+                            last = evaluations;
+                            if (evaluations == at) throw Interrupt{};
+                          }),
+                 Interrupt);
+    EXPECT_EQ(last, at);
+    EXPECT_EQ(minimise(loss, start, {}).parameters.K, expected.parameters.K);
+  }
+  Parameters nowhere = start;
+  nowhere.K(0, 0) = std::nan("");
+  EXPECT_THROW(minimise(loss, nowhere, {}), NumericalError);
+}
+
+TEST(DistributedMinimise, hasTheBitsOfOneProcess) {
+  const Communicator self = Communicator::self();
+  const Shape shape{3, 2, 2};
+  for (const Activation& activation : all_activations) {
+    const auto found = [&](const Communicator& comm) {
+      PopulationLoss loss(comm, shape, activation, flipping_spike(2, 2), sobol(8 * 300));
+      return minimise(loss, noisy_start(shape, 0.1, 1, 1).parameters, {.most_evaluations = 60});
+    };
+    const Minimum alone = found(self);
+    const Minimum shared = found(world());
+    EXPECT_EQ(alone.parameters.K, shared.parameters.K);
+    EXPECT_EQ(alone.parameters.b, shared.parameters.b);
+    EXPECT_EQ(alone.parameters.v, shared.parameters.v);
+    EXPECT_EQ(alone.loss, shared.loss);
+    EXPECT_EQ(alone.gradient_norm, shared.gradient_norm);
+    EXPECT_EQ(alone.evaluations, shared.evaluations);
+  }
+}
+
+/// The smallest loss on fresh samples (another seed) after training from noisy starts. Where v is
+/// trained every second start has its heads switched off, v = H and b = -5: from v = 1, b = 0 the
+/// search mostly ends in a minimum far above the best (canonical spikes, H = 4: .336 and .251).
+Estimate trained_loss(const Activation& activation, const Shape& shape, const Prior& prior,
+                      int starts, std::int64_t samples, Parameters* best = nullptr) {
+  PopulationLoss loss(world(), shape, activation, prior, sobol(samples));
+  PopulationLoss fresh(world(), shape, activation, prior, sobol(4 * samples, 32, 2));
+  Estimate least{.mean = 2};
+  for (int seed = 1; seed <= starts; ++seed) {
+    Parameters start = noisy_start(shape, 0.3, 1, static_cast<std::uint64_t>(seed)).parameters;
+    if (trained_by(activation).v && seed % 2 == 0) {
+      start.v = shape.heads;
+      start.b.setConstant(-5);
+    }
+    const Minimum found =
+        minimise(loss, start, {.gradient_tolerance = 1e-5, .most_evaluations = 2000});
+    const LossStatistics value = fresh.statistics(found.parameters);
+    if (value.mean.loss > least.mean) continue;
+    least = {value.mean.loss, value.loss_stderr};
+    if (best) *best = found.parameters;
+  }
+  return least;
+}
+
+struct Row {
+  Prior prior;
+  int heads;
+  double softmax, softmax_one, bayes_softmax, risk, risk_error;
+};
+
+const Prior strong_gaussian = anisotropic_gaussian(2, 10, 10);
+
+/// theory.md section 8, L = 5; the risk of flipping nu = (10,10) is given to two digits.
+const std::vector<Row> reference_table = {
+    {canonical_spikes(4, 10), 1, .441, .441, .441, .14893, .0002},
+    {canonical_spikes(4, 10), 2, .431, .386, .320, .14893, .0002},
+    {canonical_spikes(4, 10), 4, .393, .309, .149, .14893, .0002},
+    {strong_gaussian, 4, .559, .328, .232, .22434, .0002},
+    {flipping_spike(10, 10), 4, .0624, .0623, .0085, .00815, .00005}};
+
+// theory.md's trained losses are matched or beaten within their error, 1e-3 from the size of the
+// sample set and half a unit of the last digit; and none is under the Bayes risk (Prop. IV.1).
+void check_row(const Row& row, int starts, std::int64_t samples, double slack) {
+  const double table[] = {row.softmax, row.softmax_one, row.bayes_softmax};
+  const Shape shape{5, row.heads, row.prior.features()};
+  for (std::size_t i = 0; i < all_activations.size(); ++i) {
+    const Estimate found = trained_loss(all_activations[i], shape, row.prior, starts, samples);
+    EXPECT_LT(found.mean, table[i] + slack + 4 * found.stderr_) << name_of(all_activations[i]);
+    EXPECT_GT(found.mean, row.risk - 4.5 * std::hypot(found.stderr_, row.risk_error));
+  }
+}
+
+TEST(Minimise, reachesTheReferenceLosses) {
+  for (const Row& row : reference_table) check_row(row, 3, 8192, 3e-3);
+}
+
+TEST(LongMinimise, reachesTheReferenceLosses) {
+  for (const Row& row : reference_table) check_row(row, 5, 32768, 1.5e-3);
+}
+
+// Prop. IV.3, L = 4. Two softmax heads along +-theta share the attention where one of them errs:
+// E > (1/2)^2 + 3 (1/6)^2 = 1/3, whatever the signal. The heads of softmax-1 switch themselves off
+// there: v = H / (heads that answer) = 2, biases that fall with nu, a loss that follows the Bayes
+// risk to zero.
+TEST(Minimise, softmaxOneAloneFollowsOppositeDirections) {
+  const Shape shape{4, 2, 1};
+  double before = 1;
+  for (const double nu : {4.0, 16.0, 64.0}) {
+    const Prior prior = opposite_directions(nu);
+    const BayesRisk risk = bayes_risk(world(), 4, prior, sobol(16384), 3e-4, 1 << 20);
+    EXPECT_GT(trained_loss(Softmax{}, shape, prior, 3, 4096).mean, 1.0 / 3) << nu;
+    EXPECT_GT(trained_loss(Softmax{}, {4, 4, 1}, prior, 3, 4096).mean, 1.0 / 3) << nu;
+    Parameters best;
+    const Estimate found = trained_loss(SoftmaxOne{}, shape, prior, 3, 4096, &best);
+    EXPECT_GT(found.mean, risk.risk - 4.5 * std::hypot(found.stderr_, risk.stderr_)) << nu;
+    EXPECT_LT(found.mean, (nu < 10 ? 0.6 : 0.25) * before) << nu;
+    EXPECT_NEAR(best.v, 2, 0.05) << nu;
+    EXPECT_LT(best.K(0, 0) * best.K(1, 0), -0.9 * nu) << nu;
+    EXPECT_LT(best.b.maxCoeff(), -0.5 * nu) << nu;
+    before = found.mean;
+  }
+  EXPECT_LT(before, 1e-3);
+}
+
+// Pruning and attention maps.
+
+}  // namespace
+}  // namespace headflow
