@@ -141,7 +141,6 @@ class SweepRun {
   /// On rank 0: takes the results that have come, and writes them when it is time.
   void collect() {
     if (!world_.root()) return;
-    bool news = false;
     while (const auto message = mailbox_.receive()) {
       if (message->empty()) {
         ++closed_;
@@ -149,13 +148,13 @@ class SweepRun {
       }
       const MemberResult result = MemberResult::unpacked(*message);
       store_.add(result);
-      news = true;
+      news_ = true;
       if (!result.failure.empty())
         fmt::print(stderr, "headflow: warning: sweep member {} has failed: {}\n",
                    name_of_member(sweep_, result.member), result.failure);
     }
-    if (save_ || (news && seconds_since(last_write_) >
-                              std::max(configuration_.output_every, 50 * write_seconds_)))
+    if (news_ && (save_ || seconds_since(last_write_) >
+                               std::max(configuration_.output_every, 50 * write_seconds_)))
       write();
   }
 
@@ -169,7 +168,7 @@ class SweepRun {
     file_.provenance("failures", failures);
     write_data_file(self_, configuration_.output, file_.content());
     checkpoints_.write_alone(self_, file_.content());
-    save_ = false;
+    save_ = news_ = false;
     write_seconds_ = seconds_since(begin);
     last_write_ = Clock::now();
   }
@@ -209,7 +208,8 @@ class SweepRun {
   Watch watch_;
   std::vector<std::int64_t> members_;  // that are not finished
   int closed_ = 0;                     // groups that have ended
-  bool save_ = false;
+  bool save_ = false;                  // a checkpoint is asked for
+  bool news_ = false;                  // results that are not written yet
   Clock::time_point last_write_ = Clock::now();
   double write_seconds_ = 0;
 };

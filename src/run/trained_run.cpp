@@ -54,30 +54,37 @@ bool TrainedRun::train(const Parameters* end_of_flow, const Snapshot& from,
     LossStatistics loss = fresh.statistics(minimum.parameters);
     trained_.push_back({std::move(minimum), std::move(loss)});
   };
-  if (!from.empty()) {
+  SearchLog log;  // of the search that is running
+  if (from.has("log")) log = from.list("log");
+  if (from.has("minima")) {
     const auto& all = from.list("minima");
     const std::size_t size = numbers_of({.parameters = starts[0]}).size();
     for (std::size_t i = 0; i < all.size(); i += size)
       add(minimum_of(&all[i], configuration_.shape));
   }
   group_ = &add_group("train");
-  Request request = Request::none;
-  while (trained_.size() < starts.size()) {
-    const Parameters& start = starts[trained_.size()];
-    try {
-      add(minimise(loss_, start, train.options, [&](std::int64_t, double) {
-        const Request now = poll();
-        if (now != Request::none) request = now;
-        if (now == Request::stop) throw Interrupt{};
-      }));
-    } catch (const Interrupt&) {
-    }
-    write_train_group();
+  const auto save = [&](Request request) {
     Snapshot snapshot;
     snapshot.put("minima", state);
+    snapshot.put("log", log);
     saved(snapshot, request);
-    if (request == Request::stop) return false;
-    request = Request::none;
+  };
+  while (trained_.size() < starts.size()) {
+    const auto between = [&](std::int64_t, double) {
+      const Request request = poll();
+      if (request == Request::checkpoint) save(request);
+      if (request == Request::stop) throw Interrupt{};
+    };
+    try {
+      add(minimise(loss_, starts[trained_.size()], train.options, between, &log));
+    } catch (const Interrupt&) {
+      write_train_group();
+      save(Request::stop);
+      return false;
+    }
+    log.clear();
+    write_train_group();
+    save(Request::none);
   }
   write_train_group();
   if (talk_) {

@@ -3,6 +3,7 @@
 #include <petsctao.h>
 
 #include <exception>
+#include <span>
 
 #include "headflow/core/error.hpp"
 #include "headflow/core/petsc.hpp"
@@ -15,19 +16,26 @@ struct Objective {
   PopulationLoss& loss;
   Parameters parameters;
   const std::function<void(std::int64_t, double)>& poll;
+  SearchLog& log;
   std::int64_t evaluations = 0;
   std::exception_ptr failure{};
 
   void evaluate(Vec x, double& value, Vec gradient) {
     const Activation activation = loss.activation();
     parameters.unpack(activation, read(x));
-    const LossGradient found = loss.evaluate(parameters);
-    std::vector<double> packed(parameters.trained_size(activation));
-    found.gradient.pack(activation, packed);
-    write(gradient, packed);
-    value = found.loss;
+    const std::size_t size = 1 + parameters.trained_size(activation);
+    const std::size_t place = static_cast<std::size_t>(evaluations) * size;
+    const bool known = place < log.size();
+    if (!known) {
+      const LossGradient found = loss.evaluate(parameters);
+      log.resize(place + size);
+      log[place] = found.loss;
+      found.gradient.pack(activation, std::span(log).subspan(place + 1));
+    }
+    value = log[place];
+    write(gradient, std::span(log).subspan(place + 1, size - 1));
     ++evaluations;
-    if (poll) poll(evaluations, value);
+    if (poll && !known) poll(evaluations, value);
   }
 };
 
@@ -66,14 +74,16 @@ class Solver {
 }  // namespace
 
 Minimum minimise(PopulationLoss& loss, const Parameters& start, const MinimiseOptions& options,
-                 const std::function<void(std::int64_t, double)>& poll) {
+                 const std::function<void(std::int64_t, double)>& poll, SearchLog* log) {
   const Activation activation = loss.activation();
   const std::size_t size = start.trained_size(activation);
   PetscVector x(size);
   std::vector<double> packed(size);
   start.pack(activation, packed);
   write(x.handle(), packed);
-  Objective objective{.loss = loss, .parameters = start, .poll = poll};
+  SearchLog own;
+  Objective objective{
+      .loss = loss, .parameters = start, .poll = poll, .log = log != nullptr ? *log : own};
   const Solver solver;
   const Tao tao = solver.handle();
   petsc_check(TaoSetType(tao, TAOLMVM), "TaoSetType");

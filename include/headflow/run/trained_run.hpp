@@ -22,9 +22,10 @@ class TrainedRun {
         talk_(talk),
         update_(std::move(update)) {}
 
-  /// Minimises from each start, or from the end of the flow. `from` holds the starts that an
-  /// earlier run has finished. `poll` is called at every evaluation: Request::stop ends, and then
-  /// false is returned; `saved` is called after each start with what is finished.
+  /// Minimises from each start, or from the end of the flow. `from` holds what an earlier run has
+  /// saved: finished starts, and the log of the search that it was in. `poll` is called at every
+  /// evaluation: Request::stop ends, and then false is returned; `saved` gets the state after each
+  /// start and in answer to a request.
   bool train(const Parameters* end_of_flow, const Snapshot& from,
              const std::function<Request()>& poll,
              const std::function<void(const Snapshot&, Request)>& saved);

@@ -1,6 +1,7 @@
 #pragma once
 #include <functional>
 #include <string>
+#include <vector>
 
 #include "headflow/core/snapshot.hpp"
 #include "headflow/population/population_loss.hpp"
@@ -22,11 +23,18 @@ struct Minimum {
   std::string reason{};  ///< why it ended, PETSc's word
 };
 
+/// What the evaluations of a search have found, one after the other: loss and packed gradient. A
+/// search that begins again with the log of one that was cut short repeats it without computing
+/// anything twice, and goes on with the same bits.
+using SearchLog = std::vector<double>;
+
 /// Minimises the population loss on its fixed samples over what the activation trains of (K, b, v),
 /// from `start`, with PETSc Tao: limited-memory BFGS (TAOLMVM) with the line search of More and
 /// Thuente, or what options with the prefix "train_" choose. The same on every rank, with the same
-/// bits on any number. Collective. `poll` is called at every evaluation and may throw.
+/// bits on any number. Collective. Evaluations are added to `log`; `poll` is called after each that
+/// is computed and may throw.
 Minimum minimise(PopulationLoss& loss, const Parameters& start, const MinimiseOptions& options,
-                 const std::function<void(std::int64_t evaluations, double loss)>& poll = nullptr);
+                 const std::function<void(std::int64_t evaluations, double loss)>& poll = nullptr,
+                 SearchLog* log = nullptr);
 
 }  // namespace headflow
