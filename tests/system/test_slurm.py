@@ -25,7 +25,8 @@ DEADLINE = 270  # seconds for everything; ctest would end only this program, at 
 
 # Some seconds of SGD after a short flow.
 CASE = changed(SMALL, {"flow.end_time": 60.0, "flow.outputs": 60,
-                       "sgd.engine": "direct", "sgd.dimension": 2000, "sgd.batch": 16, "sgd.learning_rate": 0.0025, "sgd.outputs": 60, "output.every": 0.1,
+                       "sgd.engine": "direct", "sgd.dimension": 2000, "sgd.batch": 16,
+                       "sgd.learning_rate": 0.0025, "sgd.outputs": 60, "output.every": 0.1,
                        "output.checkpoint_every": 0.5})
 SEED = CASE["start"]["seed"]
 # Without end.
