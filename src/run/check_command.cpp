@@ -1,9 +1,9 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <chrono>
 
 #include "headflow/core/petsc.hpp"
+#include "headflow/core/stopwatch.hpp"
 #include "headflow/run/commands.hpp"
 #include "headflow/run/progress.hpp"
 #include "headflow/run/sweep_run.hpp"
@@ -12,9 +12,9 @@ namespace headflow {
 namespace {
 
 double seconds_of(auto&& work) {
-  const auto begin = std::chrono::steady_clock::now();
+  const Stopwatch watch;
   work();
-  return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+  return watch.seconds();
 }
 
 /// What a pilot with few samples on this process tells about the run.
@@ -61,21 +61,19 @@ Pilot measure(const Configuration& configuration) {
   FlowOptions options = *configuration.flow;
   options.kappa = 0;  // which changes the cost little
   options.output_times.clear();
-  const auto begin = std::chrono::steady_clock::now();
+  const Stopwatch watch;
   double reached = 0;
   std::int64_t steps = 0;
   try {
-    const FlowSummary summary = run_flow(
-        loss, configuration.start, configuration.prior.mean(), options,
-        {.record = [](const FlowRecord&, const Stages&) {},
-         .progress =
-             [&](const FlowProgress& progress) {
-               reached = progress.time;
-               steps = progress.steps;
-               if (std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count() >
-                   patience)
-                 throw CutShort{};
-             }});
+    const FlowSummary summary =
+        run_flow(loss, configuration.start, configuration.prior.mean(), options,
+                 {.record = [](const FlowRecord&, const Stages&) {},
+                  .progress =
+                      [&](const FlowProgress& progress) {
+                        reached = progress.time;
+                        steps = progress.steps;
+                        if (watch.seconds() > patience) throw CutShort{};
+                      }});
     pilot.right_hand_sides = static_cast<double>(summary.right_hand_sides);
   } catch (const CutShort&) {
     pilot.extrapolated = true;
@@ -125,11 +123,11 @@ double seconds_per_sequence(const SgdConfiguration& sgd, const Start& start,
   const auto ignore = [](const SgdProgress&) {};
   pilot->advance(1, ignore);
   std::int64_t steps = 0;
-  const auto begin = std::chrono::steady_clock::now();
+  const Stopwatch watch;
   double seconds = 0;
   while (seconds < 0.2) {
     pilot->advance(1 + ++steps, ignore);
-    seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+    seconds = watch.seconds();
   }
   return seconds / static_cast<double>(steps * problem.batch * replicas.size());
 }

@@ -3,12 +3,12 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <chrono>
 #include <cmath>
 #include <cstdio>
 #include <utility>
 
 #include "headflow/core/error.hpp"
+#include "headflow/core/stopwatch.hpp"
 #include "headflow/run/comparison.hpp"
 #include "headflow/run/progress.hpp"
 
@@ -18,16 +18,6 @@ namespace {
 std::string time_or_never(double t) {
   return std::isnan(t) ? "not reached" : fmt::format("t = {:.4g}", t);
 }
-
-class Stopwatch {
- public:
-  double seconds() const {
-    return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin_).count();
-  }
-
- private:
-  std::chrono::steady_clock::time_point begin_ = std::chrono::steady_clock::now();
-};
 
 /// What is already computed cannot be taken back.
 void require_later(const char* section, double end, double reached) {
@@ -69,10 +59,6 @@ std::vector<DataGroup> Computation::states() const {
   return states;
 }
 
-DataGroup& Computation::add_group(const std::string& name) {
-  return content_.groups.emplace_back(DataGroup{.name = name, .dimensions = {}, .variables = {}});
-}
-
 Request Computation::poll() {
   request_ = host_.poll();
   return request_;
@@ -84,7 +70,7 @@ void Computation::answer() {
 
 bool Computation::flow() {
   const FlowOptions& options = *configuration_.flow;
-  DataGroup& group = add_group("flow");
+  DataGroup& group = content_.add_group("flow");
   FlowSeries series(group, configuration_.shape, spike_gram_, configuration_.split_threshold);
   const Snapshot from = from_ ? from_->snapshot("flow_state") : Snapshot();
   if (!from.empty()) {
@@ -195,7 +181,7 @@ bool Computation::sgd() {
 void Computation::begin_sgd() {
   const auto& [problem, options] = *configuration_.sgd;
   const Shape& shape = configuration_.shape;
-  DataGroup& group = add_group("sgd");
+  DataGroup& group = content_.add_group("sgd");
   sgd_series_.emplace(group, shape, spike_gram_, configuration_.split_threshold, options.replicas);
   const Snapshot numbers = from_ ? from_->snapshot("sgd_state") : Snapshot();
   if (numbers.empty()) return;
@@ -234,7 +220,12 @@ bool Computation::trained() {
         });
     if (!finished) return false;
   }
-  if (configuration_.bayes && !trained.bayes([&] { return poll(); })) return false;
+  const auto poll_and_answer = [&] {
+    const Request request = poll();
+    answer();  // what is finished is saved already
+    return request;
+  };
+  if (configuration_.bayes && !trained.bayes(poll_and_answer)) return false;
   if (configuration_.prune) trained.prune(flow);
   if (configuration_.maps) trained.maps(flow);
   return true;

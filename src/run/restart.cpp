@@ -9,6 +9,7 @@
 
 #include "headflow/core/error.hpp"
 #include "headflow/core/exact_sum.hpp"
+#include "headflow/run/provenance.hpp"
 
 namespace headflow {
 namespace {
@@ -101,7 +102,19 @@ std::map<std::string, std::string> identity(const Command& command,
   numbers.push_back(start.v);
   const Matrix& S = configuration.start.spike_factor;
   numbers.insert(numbers.end(), S.data(), S.data() + S.size());
-  return {{"flow_options", options}, {"start_hash", fmt::format("{:016x}", fingerprint(numbers))}};
+  return {{"solver_options", options},
+          {"start_hash", fmt::format("{:016x}", fingerprint(numbers))}};
+}
+
+std::map<std::string, std::string> run_provenance(const Communicator& comm, const Command& command,
+                                                  const Configuration& configuration,
+                                                  const std::optional<Checkpoint>& from) {
+  auto texts = provenance(comm, command.command_line, configuration.resolved);
+  texts["restarted_from"] = configuration.restarted_from;
+  texts["runs"] = from ? from->file->text("provenance/runs") + "\n" : "";
+  texts["runs"] += fmt::format("{} {} {} ranks", texts["run_id"], texts["started"], comm.size());
+  texts.merge(identity(command, configuration));
+  return texts;
 }
 
 std::optional<Checkpoint> find_restart(const Communicator& comm, const Command& command,

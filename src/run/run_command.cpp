@@ -1,11 +1,11 @@
 #include <fmt/format.h>
 
-#include <chrono>
 #include <cstdio>
 #include <filesystem>
 
 #include "headflow/core/petsc.hpp"
 #include "headflow/core/signals.hpp"
+#include "headflow/core/stopwatch.hpp"
 #include "headflow/run/commands.hpp"
 #include "headflow/run/computation.hpp"
 #include "headflow/run/output_file.hpp"
@@ -18,10 +18,6 @@ namespace headflow {
 namespace {
 
 namespace fs = std::filesystem;
-
-double seconds_since(std::chrono::steady_clock::time_point then) {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now() - then).count();
-}
 
 /// One run: its output file, its checkpoints, and what stops it.
 class Run {
@@ -43,12 +39,7 @@ class Run {
                       .checkpoint = [this] { write_checkpoint(); },
                       .talk = true},
                      from) {
-    auto texts = provenance(comm, command.command_line, configuration.resolved);
-    texts["restarted_from"] = configuration.restarted_from;
-    texts["runs"] = from ? from->file->text("provenance/runs") + "\n" : "";
-    texts["runs"] += fmt::format("{} {} {} ranks", texts["run_id"], texts["started"], comm.size());
-    texts.merge(identity(command, configuration));
-    for (const auto& [name, text] : texts) file_.provenance(name, text);
+    file_.content().provenance = run_provenance(comm, command, configuration, from);
   }
 
   ExitCode run() {
@@ -72,11 +63,11 @@ class Run {
 
  private:
   void write_checkpoint() {
-    const auto begin = std::chrono::steady_clock::now();
+    const Stopwatch watch;
     DataFile content = file_.content();
     for (auto& state : computation_.states()) content.groups.push_back(std::move(state));
     checkpoints_.write(std::move(content));
-    watch_.saved(seconds_since(begin));
+    watch_.saved(watch.seconds());
   }
 
   const Communicator& comm_;

@@ -2,16 +2,13 @@
 
 #include <fmt/format.h>
 
-#include <chrono>
 #include <filesystem>
 #include <limits>
 
 #include "headflow/core/error.hpp"
-#include "headflow/core/local_range.hpp"
+#include "headflow/core/stopwatch.hpp"
 #include "headflow/core/work_queue.hpp"
 #include "headflow/run/computation.hpp"
-#include "headflow/run/output_file.hpp"
-#include "headflow/run/progress.hpp"
 #include "headflow/run/provenance.hpp"
 #include "headflow/run/restart.hpp"
 #include "headflow/run/sweep_store.hpp"
@@ -21,11 +18,6 @@ namespace headflow {
 namespace {
 
 namespace fs = std::filesystem;
-using Clock = std::chrono::steady_clock;
-
-double seconds_since(Clock::time_point then) {
-  return std::chrono::duration<double>(Clock::now() - then).count();
-}
 
 InputRequest request_of(const InputRequest& request, const Sweep& sweep, std::int64_t member) {
   InputRequest own = request;
@@ -66,7 +58,6 @@ class SweepRun {
         counter_(world),
         mailbox_(world),
         store_(sweep_),
-        file_(world, configuration.output, configuration.output_every, file_attributes()),
         watch_(comm_,
                {.checkpoint_every = configuration.checkpoint_every,
                 .wall_seconds = command.wall_seconds,
@@ -75,13 +66,9 @@ class SweepRun {
     if (from) store_.read(*from->file);
     for (std::int64_t member = command.part; member < sweep_.size(); member += command.parts)
       if (!store_.done(member)) members_.push_back(member);
-    auto texts = provenance(world, command.command_line, configuration.resolved);
-    texts["sweep"] = sweep_.text;
-    texts["restarted_from"] = "";
-    texts["runs"] = from ? from->file->text("provenance/runs") + "\n" : "";
-    texts["runs"] += fmt::format("{} {} {} ranks", texts["run_id"], texts["started"], world.size());
-    texts.merge(identity(command, configuration));
-    for (const auto& [name, text] : texts) file_.provenance(name, text);
+    content_.attributes = file_attributes();
+    content_.provenance = run_provenance(world, command, configuration, from);
+    content_.provenance["sweep"] = sweep_.text;
   }
 
   ExitCode run() {
@@ -107,7 +94,7 @@ class SweepRun {
  private:
   /// False when the run is to stop; the member is then not finished.
   bool compute(std::int64_t member) {
-    const auto begin = Clock::now();
+    const Stopwatch watch;
     MemberResult result{.member = member};
     bool finished = true;
     try {
@@ -123,17 +110,14 @@ class SweepRun {
     } catch (const NumericalError& error) {
       result.failure = error.what();
     }
-    result.seconds = seconds_since(begin);
+    result.seconds = watch.seconds();
     if (finished && comm_.root()) mailbox_.send(result.packed());
     return finished;
   }
 
   Request poll() {
     const Request request = watch_.poll();
-    if (request == Request::checkpoint) {
-      save_ = true;
-      watch_.saved(0);
-    }
+    save_ = save_ || request == Request::checkpoint;
     collect();
     return request == Request::stop ? request : Request::none;
   }
@@ -153,28 +137,29 @@ class SweepRun {
         fmt::print(stderr, "headflow: warning: sweep member {} has failed: {}\n",
                    name_of_member(sweep_, result.member), result.failure);
     }
-    if (news_ && (save_ || seconds_since(last_write_) >
+    if (news_ && (save_ || since_write_.seconds() >
                                std::max(configuration_.output_every, 50 * write_seconds_)))
       write();
   }
 
   /// On rank 0: output and checkpoint, without the other ranks, who are busy.
   void write() {
-    const auto begin = Clock::now();
-    file_.content().groups = store_.groups();
+    const Stopwatch watch;
+    content_.groups = store_.groups();
     std::string failures;
     for (const auto& [member, text] : store_.failures())
       failures += name_of_member(sweep_, member) + ": " + text + "\n";
-    file_.provenance("failures", failures);
-    write_data_file(self_, configuration_.output, file_.content());
-    checkpoints_.write_alone(self_, file_.content());
+    content_.provenance["failures"] = failures;
+    write_data_file(self_, configuration_.output, content_);
+    checkpoints_.write_alone(self_, content_);
     save_ = news_ = false;
-    write_seconds_ = seconds_since(begin);
-    last_write_ = Clock::now();
+    write_seconds_ = watch.seconds();
+    since_write_.restart();
+    watch_.saved(write_seconds_);
   }
 
   ExitCode finish(bool finished) {
-    file_.provenance(finished ? "finished" : "stopped", world_.broadcast(utc_now()));
+    content_.provenance[finished ? "finished" : "stopped"] = world_.broadcast(utc_now());
     world_.on_root([&] { write(); });
     const std::int64_t failed = world_.max(world_.root() ? store_.failed() : 0);
     const std::int64_t done = world_.max(world_.root() ? store_.finished() : 0);
@@ -204,13 +189,13 @@ class SweepRun {
   SharedCounter counter_;
   Mailbox mailbox_;
   SweepStore store_;  // on rank 0
-  OutputFile file_;
+  DataFile content_;
   Watch watch_;
   std::vector<std::int64_t> members_;  // that are not finished
   int closed_ = 0;                     // groups that have ended
   bool save_ = false;                  // a checkpoint is asked for
   bool news_ = false;                  // results that are not written yet
-  Clock::time_point last_write_ = Clock::now();
+  Stopwatch since_write_;
   double write_seconds_ = 0;
 };
 

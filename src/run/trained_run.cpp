@@ -36,10 +36,6 @@ Minimum minimum_of(const double* next, const Shape& shape) {
 
 }  // namespace
 
-DataGroup& TrainedRun::add_group(const std::string& name) {
-  return content_.groups.emplace_back(DataGroup{.name = name, .dimensions = {}, .variables = {}});
-}
-
 bool TrainedRun::train(const Parameters* end_of_flow, const Snapshot& from,
                        const std::function<Request()>& poll,
                        const std::function<void(const Snapshot&, Request)>& saved) {
@@ -62,7 +58,7 @@ bool TrainedRun::train(const Parameters* end_of_flow, const Snapshot& from,
     for (std::size_t i = 0; i < all.size(); i += size)
       add(minimum_of(&all[i], configuration_.shape));
   }
-  group_ = &add_group("train");
+  group_ = &content_.add_group("train");
   const auto save = [&](Request request) {
     Snapshot snapshot;
     snapshot.put("minima", state);
@@ -153,7 +149,7 @@ bool TrainedRun::bayes(const std::function<Request()>& poll) {
   } catch (const Interrupt&) {
     return false;
   }
-  DataGroup& group = add_group("bayes");
+  DataGroup& group = content_.add_group("bayes");
   group.variables = {{"risk", {}, {found.risk}, "1", "Bayes risk"},
                      {"risk_stderr",
                       {},
@@ -177,7 +173,7 @@ std::vector<Parameters> TrainedRun::heads(const Parameters* end_of_flow) const {
 
 void TrainedRun::prune(const Parameters* end_of_flow) {
   const Shape& shape = configuration_.shape;
-  DataGroup& group = add_group("prune");
+  DataGroup& group = content_.add_group("prune");
   Values order, loss, error;
   const auto all = heads(end_of_flow);
   for (const Parameters& parameters : all) {
@@ -208,7 +204,7 @@ void TrainedRun::maps(const Parameters* end_of_flow) {
   const AttentionMaps found =
       attention_maps(shape, configuration_.activation, all[trained_.empty() ? 0 : best()],
                      configuration_.signal(), sequences, seed);
-  DataGroup& group = add_group("maps");
+  DataGroup& group = content_.add_group("maps");
   group.dimensions = {counted("sequence", sequences, "sequence of the prior"),
                       counted("head", shape.heads, "head h"),
                       counted("token", shape.tokens, "token l"),

@@ -4,15 +4,13 @@
 
 #include <algorithm>
 #include <bit>
-#include <chrono>
 #include <limits>
 
 #include "headflow/core/error.hpp"
+#include "headflow/core/stopwatch.hpp"
 
 namespace headflow {
 namespace {
-
-using Clock = std::chrono::steady_clock;
 
 /// Which of `parts` shares of `count` items holds `item`.
 int part_of(std::int64_t item, std::int64_t count, int parts) {
@@ -69,10 +67,10 @@ class Ensemble {
  private:
   /// All replicas to `step`; then the next stretch is chosen to take about a second.
   void advance_all(std::int64_t step) {
-    const auto begin = Clock::now();
+    const Stopwatch watch;
     engine_->advance(step, observer_.progress);
     agree_on_failures();
-    const double seconds = std::chrono::duration<double>(Clock::now() - begin).count();
+    const double seconds = watch.seconds();
     seconds_ += seconds;
     all_seconds_ += seconds;
     steps_here_ += step - step_;

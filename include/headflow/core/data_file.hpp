@@ -46,6 +46,10 @@ struct DataFile {
   std::map<std::string, std::string> attributes;
   std::map<std::string, std::string> provenance;
   std::deque<DataGroup> groups;  ///< a deque, so that references stay valid while groups are added
+
+  DataGroup& add_group(const std::string& name) {
+    return groups.emplace_back(DataGroup{.name = name, .dimensions = {}, .variables = {}});
+  }
 };
 
 /// Writes `content` (the same on every rank, but for slabs) to `path` as HDF5 in the shape of

@@ -35,7 +35,6 @@ class Computation {
   std::vector<DataGroup> states() const;
 
  private:
-  DataGroup& add_group(const std::string& name);
   /// Asks the host; what is saved in answer goes into a checkpoint.
   Request poll();
   void answer();

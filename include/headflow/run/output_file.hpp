@@ -1,9 +1,9 @@
 #pragma once
-#include <chrono>
 #include <map>
 #include <string>
 
 #include "headflow/core/data_file.hpp"
+#include "headflow/core/stopwatch.hpp"
 
 namespace headflow {
 
@@ -34,7 +34,7 @@ class OutputFile {
   double every_;
   DataFile content_;
   bool written_ = false;
-  std::chrono::steady_clock::time_point last_write_;
+  Stopwatch since_write_;
   double write_seconds_ = 0;
 };
 

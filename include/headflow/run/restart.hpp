@@ -21,6 +21,12 @@ std::optional<Checkpoint> find_restart(const Communicator& comm, const Command& 
 std::map<std::string, std::string> identity(const Command& command,
                                             const Configuration& configuration);
 
+/// The whole provenance of a run that begins now: what made it (provenance.hpp), its input and
+/// identity, and the chain of runs that it goes on from. Collective.
+std::map<std::string, std::string> run_provenance(const Communicator& comm, const Command& command,
+                                                  const Configuration& configuration,
+                                                  const std::optional<Checkpoint>& from);
+
 /// Whether nothing is left to do: the checkpoint is of a finished run of this very input, and its
 /// output is there. Collective.
 bool already_finished(const Communicator& comm, const Checkpoint& checkpoint,

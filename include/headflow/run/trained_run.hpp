@@ -41,7 +41,6 @@ class TrainedRun {
     Minimum minimum;
     LossStatistics fresh;
   };
-  DataGroup& add_group(const std::string& name);
   void write_train_group();
   std::vector<Parameters> heads(const Parameters* end_of_flow) const;
   std::size_t best() const;
