@@ -29,6 +29,14 @@ int level_of_blocks(std::int64_t batch, int ranks, int replicas) {
   return std::min(root, static_cast<int>(std::bit_width(fair)) - 1);
 }
 
+/// The most levels above its own that a node may have which begins at `first` and ends by `end`.
+int aligned_level(std::int64_t first, std::int64_t end) {
+  int level = 0;
+  while (first % (std::int64_t{2} << level) == 0 && first + (std::int64_t{2} << level) <= end)
+    ++level;
+  return level;
+}
+
 }  // namespace
 
 OverlapSgd::OverlapSgd(const Communicator& comm, const SgdProblem& problem, const Start& start,
@@ -178,29 +186,33 @@ void OverlapSgd::add(const Pack& pack, Node node) {
   while (siblings()) merge_last(pack, false);
 }
 
-void OverlapSgd::share(const Pack& pack) {
-  // Every rank's nodes as integers in places of their own, zero elsewhere, so that their sum keeps
-  // every bit. A rank has two nodes of a level at most.
+void OverlapSgd::share(const Pack& pack, std::int64_t blocks, int level) {
+  // All ranks' nodes one after the other as integers, each from its owner and zero elsewhere, so
+  // that their sum keeps every bit.
   const auto term = static_cast<std::size_t>(kernel_.term_size());
-  const std::size_t size = 2 + term * static_cast<std::size_t>(pack.count);
-  const auto most = static_cast<std::size_t>(2 * (root_level(problem_.batch) + 1));
-  std::vector<std::int64_t> all(static_cast<std::size_t>(comm_.size()) * most * size, 0);
-  auto* to = &all[static_cast<std::size_t>(comm_.rank()) * most * size];
-  for (const Node& node : tree_) {
-    *to++ = node.level + 1;  // zero: no node
-    *to++ = node.index;
+  const std::size_t size = term * static_cast<std::size_t>(pack.count);
+  std::vector<Node> nodes;
+  std::size_t own = 0;
+  for (int rank = 0; rank < comm_.size(); ++rank) {
+    if (rank == comm_.rank()) own = nodes.size();
+    const IndexRange range = local_range(rank, blocks, comm_.size());
+    for (std::int64_t first = range.begin; first < range.end;) {
+      const int above = aligned_level(first, range.end);
+      nodes.push_back({.level = level + above, .index = first >> above});
+      first += std::int64_t{1} << above;
+    }
+  }
+  std::vector<std::int64_t> all(nodes.size() * size, 0);
+  auto* to = &all[own * size];
+  for (const Node& node : tree_)
     for (const Real& value : node.term)
       for (int lane = 0; lane < pack.count; ++lane)
         *to++ = std::bit_cast<std::int64_t>(static_cast<double>(value[lane]));
-  }
   comm_.sum(all);
   tree_.clear();
-  for (std::size_t place = 0; place < all.size(); place += size) {
-    if (all[place] == 0) continue;
-    Node node{.level = static_cast<int>(all[place]) - 1,
-              .index = all[place + 1],
-              .term = AlignedVector<Real>(term)};
-    const auto* from = &all[place + 2];
+  const auto* from = all.data();
+  for (Node& node : nodes) {
+    node.term.resize(term);
     for (Real& value : node.term)
       for (int lane = 0; lane < pack.count; ++lane) value[lane] = std::bit_cast<double>(*from++);
     add(pack, std::move(node));
@@ -228,7 +240,7 @@ void OverlapSgd::step(Pack& pack) {
                .term = AlignedVector<Real>(term, term + kernel_.term_size())});
     first += count;
   }
-  if (!alone) share(pack);
+  if (!alone) share(pack, blocks, level);
   while (tree_.size() > 1 || tree_[0].level < root_level(batch)) {
     merge_last(pack, true);
     if (tree_.size() < 2) continue;

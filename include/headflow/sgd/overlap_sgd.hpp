@@ -60,8 +60,9 @@ class OverlapSgd : public SgdEngine {
   void add(const Pack& pack, Node node);
   /// Merges the last node with the one before it, its sibling, or (`alone`) with nothing.
   void merge_last(const Pack& pack, bool alone);
-  /// tree_ becomes that of all ranks' nodes.
-  void share(const Pack& pack);
+  /// tree_, which holds the largest nodes of this rank's share of `blocks` nodes of that level,
+  /// becomes that of all ranks' nodes.
+  void share(const Pack& pack, std::int64_t blocks, int level);
   void finish(Pack& pack, const Real* term);
   double& state(std::size_t i, int number);
   double state(std::size_t i, int number) const;
