@@ -166,6 +166,24 @@ void print_sgd_cost(const Communicator& comm, const Configuration& configuration
              clock_text(outputs + each * steps * static_cast<double>(sequences * replicas)));
 }
 
+/// What the searches of [train] and the fresh samples cost; the number of evaluations is a guess.
+void print_trained_cost(const Communicator& comm, const Configuration& configuration) {
+  if (!configuration.train) return;
+  const auto seconds = [&](const Sampling& sampling) {
+    const PopulationCost cost =
+        PopulationLoss::cost(configuration.shape, configuration.signal(), sampling, comm.size());
+    return measure_loss(configuration).seconds_per_sample *
+           static_cast<double>(cost.samples_per_rank * static_cast<std::int64_t>(cost.images));
+  };
+  const double each = seconds(configuration.sampling);
+  fmt::print(
+      "# train                      {} start{}, {:.3g} s an evaluation; most searches need 20 to "
+      "200\n",
+      configuration.train->starts.size(), configuration.train->starts.size() > 1 ? "s" : "", each);
+  fmt::print("# fresh samples              {}, {:.3g} s for the loss of a start\n",
+             configuration.test_sampling.samples, seconds(configuration.test_sampling));
+}
+
 }  // namespace
 
 void check(const Communicator& comm, const Command& command) {
@@ -181,6 +199,7 @@ void check(const Communicator& comm, const Command& command) {
     fmt::print("# sweep                      {} members; for the base of them:\n", members);
   if (configuration.flow) print_flow_cost(comm, configuration);
   if (configuration.sgd) print_sgd_cost(comm, configuration);
+  print_trained_cost(comm, configuration);
   fmt::print("# output                     {}\n", fmt::join(configuration.files(), ", "));
 }
 

@@ -299,6 +299,20 @@ class Stops(RestartTest):
         self.finish(parts)
         self.assert_same_numbers(parts, whole)
 
+    def test_during_the_bayes_risk(self):
+        """What came before it is in the checkpoint: the flow and the searches are not repeated."""
+        base = changed(FULL, FLOW | {"bayes.standard_error": 1e-12, "bayes.samples": 2**23, "train.from": "flow"})
+        whole, parts = self.place("whole", base), self.place("parts", base)
+        self.finish(whole)
+        self.stop(parts, ranks=2)  # flow and search are done in 0.1 s
+        self.assertNotIn("bayes", groups_of(parts))
+        saved = checkpoints(parts)[1]
+        self.assertEqual(read_group(saved, "train")["loss"].size, 1)
+        for state in "flow_state", "train_state":
+            self.assertTrue(read_group(saved, state), state)
+        self.finish(parts, ranks=1)
+        self.assert_same_numbers(parts, whole)
+
     def test_finished(self):
         """Nothing is computed twice; a lost output comes back from the checkpoint."""
         path, whole = self.place("case", FULL), self.place("whole", FULL)
