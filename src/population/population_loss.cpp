@@ -5,96 +5,15 @@
 
 #include "headflow/core/error.hpp"
 #include "headflow/core/exact_sum.hpp"
-#include "headflow/core/local_range.hpp"
 #include "headflow/population/kernel.hpp"
+#include "headflow/population/sample_blocks.hpp"
 
 namespace headflow {
 namespace {
 
 constexpr std::int64_t blocks_between = (1 << 18) / block_size;
 
-std::int64_t blocks_per_replicate(const Sampling& sampling) {
-  return (sampling.samples_per_replicate() + block_size - 1) / block_size;
-}
-
 double square(double x) { return x * x; }
-
-/// Samples in the largest block, filled up to whole groups of lanes, so that every block starts
-/// aligned.
-template <class Real>
-std::size_t padded_block(const Sampling& sampling) {
-  constexpr std::int64_t lanes = lane_count<Real>;
-  const std::int64_t count = std::min(block_size, sampling.samples_per_replicate());
-  return static_cast<std::size_t>((count + lanes - 1) / lanes * lanes);
-}
-
-/// This rank's blocks: handed out from memory, or regenerated into one block of scratch, with the
-/// same bits.
-class SampleBlocks {
- public:
-  virtual ~SampleBlocks() = default;
-  virtual void resample(std::uint64_t epoch) = 0;
-  /// Calls the kernel on block `block` of this rank's range at each of `images` and hands on each
-  /// block sum.
-  virtual void evaluate(std::int64_t block, const std::vector<Parameters>& images,
-                        std::vector<std::vector<double>>& sums) = 0;
-};
-
-template <class Real>
-class TypedBlocks : public SampleBlocks {
- public:
-  TypedBlocks(const Shape& shape, Activation activation, const Prior& prior,
-              const Sampling& sampling, IndexRange range, bool kept, bool noise)
-      : generator_(shape, prior, sampling),
-        kernel_(shape, activation, noise),
-        sampling_(sampling),
-        range_(range),
-        kept_(kept),
-        block_length_(padded_block<Real>(sampling) *
-                      static_cast<std::size_t>(shape.tokens * shape.coordinates())) {
-    memory_.resize(block_length_ * static_cast<std::size_t>(kept_ ? range_.size() : 1));
-    if (kept_) fill_all();
-  }
-
-  void resample(std::uint64_t epoch) override {
-    generator_.set_epoch(epoch);
-    if (kept_) fill_all();
-  }
-
-  void evaluate(std::int64_t block, const std::vector<Parameters>& images,
-                std::vector<std::vector<double>>& sums) override {
-    Real* x = memory_.data();
-    if (kept_)
-      x += block_length_ * static_cast<std::size_t>(block - range_.begin);
-    else
-      fill(block, x);
-    for (std::size_t i = 0; i < images.size(); ++i) kernel_(images[i], x, count(block), sums[i]);
-  }
-
- private:
-  std::int64_t first(std::int64_t block) const {
-    return block % blocks_per_replicate(sampling_) * block_size;
-  }
-  std::int64_t count(std::int64_t block) const {
-    return std::min(block_size, sampling_.samples_per_replicate() - first(block));
-  }
-  void fill(std::int64_t block, Real* x) {
-    generator_.fill(static_cast<int>(block / blocks_per_replicate(sampling_)), first(block),
-                    count(block), x);
-  }
-  void fill_all() {
-    for (std::int64_t block = range_.begin; block < range_.end; ++block)
-      fill(block, memory_.data() + block_length_ * static_cast<std::size_t>(block - range_.begin));
-  }
-
-  SampleGenerator generator_;
-  Kernel<Real> kernel_;
-  Sampling sampling_;
-  IndexRange range_;
-  bool kept_;
-  std::size_t block_length_;
-  AlignedVector<Real> memory_;
-};
 
 }  // namespace
 
@@ -108,19 +27,13 @@ class PopulationLoss::Impl {
         result_size_(Kernel<double>::result_size(shape, noise)),
         activation_(activation),
         sampling_(sampling),
-        range_(local_range(comm.rank(), blocks_per_replicate(sampling) * sampling.replicates,
-                           comm.size())),
+        range_(local_range(comm.rank(), all_blocks(), comm.size())),
         images_(sampling.symmetric ? closed_set(shape, prior)
                                    : std::vector{SampleSymmetry(shape, 0, 0)}) {
     const bool kept = cost(shape, prior, sampling, comm.size()).kept;
     bool failed = false;
     try {
-      if (sampling.precision == Precision::single)
-        blocks_ = std::make_unique<TypedBlocks<float>>(shape, activation, prior, sampling, range_,
-                                                       kept, noise);
-      else
-        blocks_ = std::make_unique<TypedBlocks<double>>(shape, activation, prior, sampling, range_,
-                                                        kept, noise);
+      blocks_ = SampleBlocks::make(shape, activation, prior, sampling, range_, kept, noise);
     } catch (const std::bad_alloc&) {
       failed = true;
     }
@@ -134,27 +47,40 @@ class PopulationLoss::Impl {
   /// collective.
   ExactSums sums(const Parameters& parameters, int groups,
                  const std::function<void()>& between = nullptr) {
-    const std::size_t size = result_size_;
-    ExactSums total(size * static_cast<std::size_t>(groups));
-    std::vector<Parameters> images;
-    for (const auto& g : images_)
-      images.push_back({g.apply(parameters.K), parameters.b, parameters.v});
-    std::vector<std::vector<double>> block_sums(images.size(), std::vector<double>(size));
-    const std::int64_t most =
-        local_range(0, blocks_per_replicate(sampling_) * sampling_.replicates, comm_.size()).size();
-    const std::int64_t pieces = between ? (most + blocks_between - 1) / blocks_between : 1;
-    std::int64_t piece = 0;
-    for (std::int64_t block = range_.begin; block < range_.end; ++block) {
-      for (; piece + 1 < pieces && block - range_.begin >= (piece + 1) * blocks_between; ++piece)
-        between();
-      blocks_->evaluate(block, images, block_sums);
-      const auto group =
-          static_cast<std::size_t>(groups == 1 ? 0 : block / blocks_per_replicate(sampling_));
-      for (std::size_t i = 0; i < images.size(); ++i)
-        deposit(i, block_sums[i], group * size, total);
-    }
-    for (; piece + 1 < pieces; ++piece) between();  // as often as the ranks that have more blocks
-    total.reduce(comm_, state_fingerprint(parameters));
+    return tangent_sums({&parameters, 1}, {}, groups, result_size_, between);
+  }
+
+  /// The same, each replicate at a point of its own where there are several, and behind each set of
+  /// `size` those of the tangents, one after the other.
+  ExactSums tangent_sums(std::span<const Parameters> points,
+                         const std::vector<Parameters>& directions, int groups, std::size_t size,
+                         const std::function<void()>& between) {
+    const std::size_t stride = size * (1 + directions.size());
+    ExactSums total(stride * static_cast<std::size_t>(groups));
+    std::vector<double> block_sums(size);
+    const auto add = [&](const SampleSymmetry& g, std::size_t offset) {
+      Eigen::Map<Matrix> G(&block_sums[1], shape_.heads, shape_.coordinates());
+      G = g.pull_back(G);
+      for (std::size_t i = 0; i < size; ++i) total.add(offset + i, block_sums[i]);
+    };
+    for_blocks(between, [&](std::int64_t block) {
+      const auto replicate =
+          static_cast<std::size_t>(block / SampleBlocks::blocks_per_replicate(sampling_));
+      const Parameters& point = points[points.size() == 1 ? 0 : replicate];
+      for (const SampleSymmetry& g : images_) {
+        std::size_t offset = groups == 1 ? 0 : replicate * stride;
+        const Parameters image = image_of(g, point);
+        blocks_->evaluate(block, image, block_sums);
+        add(g, offset);
+        for (const Parameters& direction : directions) {
+          blocks_->differentiate(block, image, image_of(g, direction), block_sums);
+          add(g, offset += size);
+        }
+      }
+    });
+    std::uint64_t state = 0;
+    for (const Parameters& point : points) state = 31 * state + state_fingerprint(point);
+    total.reduce(comm_, state);
     if (total.poisoned()) throw NumericalError("the population loss or its gradient is not finite");
     return total;
   }
@@ -192,13 +118,26 @@ class PopulationLoss::Impl {
   std::unique_ptr<SampleBlocks> blocks_;
 
  private:
-  void deposit(std::size_t image, std::vector<double>& sums, std::size_t offset,
-               ExactSums& total) const {
-    if (image > 0) {
-      Eigen::Map<Matrix> G(&sums[1], shape_.heads, shape_.coordinates());
-      G = images_[image].pull_back(G);
+  std::int64_t all_blocks() const {
+    return SampleBlocks::blocks_per_replicate(sampling_) * sampling_.replicates;
+  }
+
+  static Parameters image_of(const SampleSymmetry& g, const Parameters& parameters) {
+    return {g.apply(parameters.K), parameters.b, parameters.v};
+  }
+
+  /// Every block of this rank, with `between` in between as often as on any other.
+  template <class Body>
+  void for_blocks(const std::function<void()>& between, Body&& body) {
+    const std::int64_t most = local_range(0, all_blocks(), comm_.size()).size();
+    const std::int64_t pieces = between ? divided_up(most, blocks_between) : 1;
+    std::int64_t piece = 0;
+    for (std::int64_t block = range_.begin; block < range_.end; ++block) {
+      for (; piece + 1 < pieces && block - range_.begin >= (piece + 1) * blocks_between; ++piece)
+        between();
+      body(block);
     }
-    for (std::size_t i = 0; i < sums.size(); ++i) total.add(offset + i, sums[i]);
+    for (; piece + 1 < pieces; ++piece) between();
   }
 
   std::uint64_t state_fingerprint(const Parameters& parameters) const {
@@ -261,12 +200,57 @@ State PopulationLoss::state(const Parameters& parameters, const Matrix& spike_fa
   return {parameters, order_parameters(parameters.K, spike_factor), statistics(parameters)};
 }
 
+LossTangents PopulationLoss::differentiate(const Parameters& parameters,
+                                           const std::vector<Parameters>& directions,
+                                           const std::function<void()>& between) {
+  const std::size_t size = Kernel<double>::result_size(impl_->shape_);
+  const ExactSums sums = impl_->tangent_sums({&parameters, 1}, directions, 1, size, between);
+  const auto samples = static_cast<double>(impl_->sampling_.samples);
+  LossTangents result{.at = impl_->mean(sums, 0, 1, samples), .products = {}};
+  for (std::size_t d = 1; d <= directions.size(); ++d)
+    result.products.push_back(impl_->mean(sums, d * size, 1, samples).gradient);
+  return result;
+}
+
+std::vector<Curvature> PopulationLoss::curvatures(std::span<const Parameters> points,
+                                                  const std::function<void()>& between) {
+  const Activation& activation = impl_->activation_;
+  const std::size_t n = points[0].trained_size(activation);
+  std::vector<Parameters> units(n, Parameters::zero(impl_->shape_));
+  std::vector<double> packed(n);
+  for (std::size_t i = 0; i < n; ++i) {
+    packed.assign(n, 0.0);
+    packed[i] = 1;
+    units[i].unpack(activation, packed);
+  }
+  const std::size_t size = Kernel<double>::result_size(impl_->shape_);
+  const int replicates = impl_->sampling_.replicates;
+  const ExactSums sums = impl_->tangent_sums(points, units, replicates, size, between);
+  const auto samples = static_cast<double>(impl_->sampling_.samples_per_replicate());
+  std::vector<Curvature> result;
+  for (std::size_t r = 0; r < static_cast<std::size_t>(replicates); ++r) {
+    const auto set = [&](std::size_t i, double* gradient) {
+      const LossGradient found = impl_->mean(sums, (r * (n + 1) + i) * size, 1, samples);
+      found.gradient.pack(activation, {gradient, n});
+      return found.loss;
+    };
+    const auto N = static_cast<Eigen::Index>(n);
+    Curvature& one = result.emplace_back(Curvature{.gradient = Vector(N), .hessian = Matrix(N, N)});
+    one.loss = set(0, one.gradient.data());
+    for (Eigen::Index i = 0; i < N; ++i)
+      set(static_cast<std::size_t>(i) + 1, one.hessian.row(i).data());
+    one.hessian = (0.5 * (one.hessian + one.hessian.transpose())).eval();
+  }
+  return result;
+}
+
 void PopulationLoss::resample(std::uint64_t epoch) { impl_->blocks_->resample(epoch); }
 
 PopulationCost PopulationLoss::cost(const Shape& shape, const Prior& prior,
                                     const Sampling& sampling, int ranks) {
   PopulationCost cost;
-  const auto blocks = local_range(0, blocks_per_replicate(sampling) * sampling.replicates, ranks);
+  const auto blocks =
+      local_range(0, SampleBlocks::blocks_per_replicate(sampling) * sampling.replicates, ranks);
   const auto in_block = std::min(block_size, sampling.samples_per_replicate());
   cost.samples_per_rank = blocks.size() * in_block;
   if (sampling.symmetric) cost.images = closed_set(shape, prior).size();

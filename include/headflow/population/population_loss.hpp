@@ -1,6 +1,8 @@
 #pragma once
 #include <functional>
 #include <memory>
+#include <span>
+#include <vector>
 
 #include "headflow/core/mpi.hpp"
 #include "headflow/population/samples.hpp"
@@ -21,6 +23,19 @@ struct LossStatistics {
   double loss_stderr = 0;
   double gradient_norm = 0;         ///< Euclidean norm over all trained parameters
   double gradient_norm_stderr = 0;  ///< of the replicates' gradients projected on the mean one
+};
+
+/// A loss, its gradient, and products of its Hessian with some directions.
+struct LossTangents {
+  LossGradient at;
+  std::vector<Parameters> products;
+};
+
+/// A loss, its gradient and its Hessian in what is trained, in the order of Parameters::pack.
+struct Curvature {
+  double loss = 0;
+  Vector gradient{};
+  Matrix hessian{};
 };
 
 /// A point of the space of order parameters and the population loss there.
@@ -66,6 +81,16 @@ class PopulationLoss {
                         const std::function<void()>& between = nullptr);
   /// The same with standard errors. Collective.
   LossStatistics statistics(const Parameters& parameters);
+  /// Loss and gradient at `parameters` and, for each of `directions`, the Hessian times it: exact,
+  /// by differentiating the gradient's closed forms. About 1 + 3 * directions evaluations.
+  /// Collective.
+  LossTangents differentiate(const Parameters& parameters,
+                             const std::vector<Parameters>& directions,
+                             const std::function<void()>& between = nullptr);
+  /// Loss, gradient and Hessian of each replicate, all at the same point or each at its own.
+  /// Collective. Needs about 50 n^2 replicates bytes for n trained parameters.
+  std::vector<Curvature> curvatures(std::span<const Parameters> points,
+                                    const std::function<void()>& between = nullptr);
   /// The state with these parameters and its loss; S is the Cholesky factor of the spikes' Gram
   /// matrix. Collective.
   State state(const Parameters& parameters, const Matrix& spike_factor);
