@@ -10,13 +10,13 @@ namespace {
 
 class Flow {
  public:
-  Flow(PopulationLoss& loss, const Start& start, const Vector& mean_theta,
-       const FlowOptions& options, const FlowObserver& observer)
+  Flow(PopulationLoss& loss, const Start& start, const Prior& prior, const FlowOptions& options,
+       const FlowObserver& observer)
       : loss_(loss),
         start_(start),
         options_(options),
         observer_(observer),
-        stages_(mean_theta, options.split_threshold),
+        stages_(prior, options.split_threshold),
         last_stages_(stages_),
         stepper_(
             options.stepper,
@@ -36,23 +36,28 @@ class Flow {
     while (running && stepper_.time() < options_.end_time) {
       // Needed only if this step turns out to be the last.
       if (options_.stop_gradient_norm > 0 ||
-          stepper_.time() + stepper_.next_step_size() >= options_.end_time)
+          stepper_.time() + stepper_.next_step_size() >= options_.end_time) {
         last_stages_ = stages_;
+        last_plateaus_ = plateaus_;
+      }
       try {
         draw_samples();
         step();
       } catch (const Interrupt&) {
         interruptible_ = false;
-        save(stepper_.snapshot(false), stages_);
+        save(stepper_.snapshot(false), stages_, plateaus_);
         summary_.end = FlowEnd::requested;
         break;
       }
       running = answer(observer_.poll());
     }
-    if (summary_.end != FlowEnd::requested) save(stepper_.snapshot(false), last_stages_);
+    if (summary_.end != FlowEnd::requested)
+      save(stepper_.snapshot(false), last_stages_, last_plateaus_);
     summary_.time = std::min(stepper_.time(), options_.end_time);
     if (summary_.end != FlowEnd::requested)
       summary_.parameters = unpacked(stepper_.resolve(summary_.time));
+    for (const Plateau& plateau : plateaus_.plateaus())
+      summary_.plateaus.push_back({plateau.time, unpacked(plateau.state)});
     summary_.steps = stepper_.steps();
     summary_.rejected_steps = stepper_.rejected_steps();
     return summary_;
@@ -66,16 +71,17 @@ class Flow {
     const FlowProgress progress{std::min(stepper_.time(), options_.end_time), last_loss_,
                                 stepper_.steps()};
     const auto& slope = stepper_.last_slope();
-    const bool settled =
-        Eigen::Map<const Vector>(slope.data(), static_cast<Eigen::Index>(slope.size())).norm() <
-        options_.stop_gradient_norm;
+    const double speed =
+        Eigen::Map<const Vector>(slope.data(), static_cast<Eigen::Index>(slope.size())).norm();
     const double end = progress.time;
     stages_.step(stepper_.previous_time(), end, [this](double t) {
       return order_parameters(unpacked(stepper_.interpolate(t)).K, start_.spike_factor).m;
     });
     write_records_until(end);
     observer_.progress(progress);
-    if (settled) stop(end);
+    if (stepper_.time() <= options_.end_time)
+      plateaus_.step(end, speed, [this] { return stepper_.state(); });
+    if (speed < options_.stop_gradient_norm) stop(end);
   }
 
   /// False when the flow is to end.
@@ -83,13 +89,14 @@ class Flow {
     const bool last =
         summary_.end == FlowEnd::small_gradient || stepper_.time() >= options_.end_time;
     if (last) return false;
-    if (request != Request::none) save(stepper_.snapshot(true), stages_);
+    if (request != Request::none) save(stepper_.snapshot(true), stages_, plateaus_);
     if (request == Request::stop) summary_.end = FlowEnd::requested;
     return request != Request::stop;
   }
 
-  void save(Snapshot snapshot, const StageFinder& stages) const {
+  void save(Snapshot snapshot, const StageFinder& stages, const PlateauFinder& plateaus) const {
     stages.save(snapshot);
+    plateaus.save(snapshot);
     snapshot.put("loss", last_loss_);
     snapshot.put("right_hand_sides", static_cast<double>(summary_.right_hand_sides));
     observer_.save(snapshot);
@@ -98,6 +105,7 @@ class Flow {
   void restore(const Snapshot& from) {
     stepper_.restore(from);
     stages_.restore(from);
+    plateaus_.restore(from);
     last_loss_ = from.number("loss");
     summary_.right_hand_sides = static_cast<std::int64_t>(from.number("right_hand_sides"));
     next_output_ =
@@ -177,7 +185,9 @@ class Flow {
   const FlowOptions& options_;
   const FlowObserver& observer_;
   StageFinder stages_;
-  StageFinder last_stages_;  // before the step that may be the last
+  PlateauFinder plateaus_;
+  StageFinder last_stages_;  // these two before the step that may be the last
+  PlateauFinder last_plateaus_;
   TimeStepper stepper_;
   FlowSummary summary_;
   std::size_t next_output_ = 0;
@@ -187,10 +197,10 @@ class Flow {
 
 }  // namespace
 
-FlowSummary run_flow(PopulationLoss& loss, const Start& start, const Vector& mean_theta,
+FlowSummary run_flow(PopulationLoss& loss, const Start& start, const Prior& prior,
                      const FlowOptions& options, const FlowObserver& observer,
                      const Snapshot& from) {
-  return Flow(loss, start, mean_theta, options, observer).run(from);
+  return Flow(loss, start, prior, options, observer).run(from);
 }
 
 std::vector<double> linear_times(double end, int count) {

@@ -65,15 +65,14 @@ Pilot measure(const Configuration& configuration) {
   double reached = 0;
   std::int64_t steps = 0;
   try {
-    const FlowSummary summary =
-        run_flow(loss, configuration.start, configuration.prior.mean(), options,
-                 {.record = [](const FlowRecord&, const Stages&) {},
-                  .progress =
-                      [&](const FlowProgress& progress) {
-                        reached = progress.time;
-                        steps = progress.steps;
-                        if (watch.seconds() > patience) throw CutShort{};
-                      }});
+    const FlowSummary summary = run_flow(loss, configuration.start, configuration.prior, options,
+                                         {.record = [](const FlowRecord&, const Stages&) {},
+                                          .progress =
+                                              [&](const FlowProgress& progress) {
+                                                reached = progress.time;
+                                                steps = progress.steps;
+                                                if (watch.seconds() > patience) throw CutShort{};
+                                              }});
     pilot.right_hand_sides = static_cast<double>(summary.right_hand_sides);
   } catch (const CutShort&) {
     pilot.extrapolated = true;

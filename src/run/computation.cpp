@@ -49,6 +49,7 @@ bool Computation::run() {
   bool finished = true;
   if (configuration_.flow) finished = flow();
   if (configuration_.sgd && finished) finished = sgd();
+  if (configuration_.saddle && finished) finished = saddle();
   return finished && trained();
 }
 
@@ -71,7 +72,8 @@ void Computation::answer() {
 bool Computation::flow() {
   const FlowOptions& options = *configuration_.flow;
   DataGroup& group = content_.add_group("flow");
-  FlowSeries series(group, configuration_.shape, spike_gram_, configuration_.split_threshold);
+  FlowSeries series(group, configuration_.shape, spike_gram_, configuration_.prior,
+                    configuration_.split_threshold);
   const Snapshot from = from_ ? from_->snapshot("flow_state") : Snapshot();
   if (!from.empty()) {
     require_later("flow", options.end_time, from.number("t"));
@@ -85,7 +87,7 @@ bool Computation::flow() {
   FlowRecord last;
   Stages stages;
   const FlowSummary summary = run_flow(
-      loss_, configuration_.start, configuration_.prior.mean(), options,
+      loss_, configuration_.start, configuration_.prior, options,
       {.record =
            [&](const FlowRecord& record, const Stages& known) {
              series.append(record, known);
@@ -110,6 +112,8 @@ bool Computation::flow() {
   const bool went_on = from.empty() || summary.time > from.number("t");
   if (talk_ && went_on) print_flow(summary, last, stages, watch.seconds());
   end_of_flow_ = summary.parameters;
+  observed_ = {group_values(group, "growth_rate"), group_values(group, "split_time"),
+               summary.plateaus};
   return summary.end != FlowEnd::requested;
 }
 
@@ -202,6 +206,22 @@ void Computation::begin_sgd() {
     saved.weights.k = sgd_from_->weights(saved.weights.replicas, saved.weights.coordinates);
   }
   sgd_state_ = sgd_state_group(problem, options.replicas, saved);
+}
+
+bool Computation::saddle() {
+  if (configuration_.flow && configuration_.flow->resample > 0) loss_.resample(0);
+  const auto poll_and_answer = [&] {
+    const Request request = poll();
+    answer();  // what is finished is saved already
+    if (request == Request::stop) throw Interrupt{};
+  };
+  try {
+    compute_saddle(configuration_, loss_, observed_, content_, talk_, poll_and_answer);
+  } catch (const Interrupt&) {
+    return false;
+  }
+  host_.update();
+  return true;
 }
 
 /// [train], [bayes], [prune] and [maps].

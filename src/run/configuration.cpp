@@ -220,6 +220,29 @@ std::optional<SgdConfiguration> sgd_of(const SgdKeys& keys, std::int64_t steps, 
   return sgd;
 }
 
+std::optional<SaddleConfiguration> saddle_of(const InputKeys& keys,
+                                             const Configuration& configuration) {
+  constexpr std::size_t most = 1000;  // numbers, whose Hessian of every replicate is kept
+  if (!keys.saddle.given) return std::nullopt;
+  if (configuration.shape.heads < 2)
+    throw InputError("[saddle] is about heads that split: it needs attention.heads >= 2, found 1");
+  const std::size_t trained = configuration.start.parameters.trained_size(configuration.activation);
+  if (trained > most)
+    throw InputError(fmt::format(
+        "[saddle] has a Hessian in m, u, b and v, at most {} numbers; heads = {} and features = {} "
+        "make {}",
+        most, configuration.shape.heads, configuration.shape.features, trained));
+  if (configuration.flow && configuration.flow->kappa > 0)
+    throw InputError(
+        fmt::format("[saddle] is of the gradient flow, where there is a Hessian: it needs "
+                    "flow.learning_rate_noise = 0, found {}",
+                    configuration.flow->kappa));
+  return SaddleConfiguration{.options = {.end_time = *keys.saddle.end_time,
+                                         .gradient_tolerance = keys.saddle.gradient_tolerance},
+                             .dimensions = *keys.saddle.dimensions,
+                             .eta = keys.start.eta};
+}
+
 /// A sample block must fit in the budget, or nothing can be computed.
 void require_memory(const Configuration& configuration) {
   const double block = static_cast<double>(block_size) * configuration.shape.tokens *
@@ -283,12 +306,15 @@ Configuration configuration_of(const Communicator& comm, const InputRequest& req
       *keys.start.dimension != static_cast<double>(keys.sgd.dimension))
     throw InputError(fmt::format("start.dimension = {} but sgd.dimension = {}; leave out the first",
                                  *keys.start.dimension, keys.sgd.dimension));
-  keys.flow.given = keys.flow.given || !(keys.sgd.given || keys.train.given || keys.bayes.given);
+  keys.flow.given = keys.flow.given ||
+                    !(keys.sgd.given || keys.saddle.given || keys.train.given || keys.bayes.given);
   if (!keys.flow.given && !keys.train.given && (keys.prune.given || keys.maps.given))
     throw InputError(fmt::format("[{}] needs heads: a section [train] or [flow]",
                                  keys.prune.given ? "prune" : "maps"));
   if (!keys.population.test_samples) keys.population.test_samples = 4 * keys.population.samples;
+  if (!keys.saddle.dimensions) keys.saddle.dimensions = {1e2, 1e4, 1e6, 1e8, 1e10, 1e12};
   const std::int64_t sgd_steps = resolve_end_times(keys.flow, keys.sgd);
+  if (!keys.saddle.end_time) keys.saddle.end_time = keys.flow.end_time.value_or(200);
   const Prior prior = prior_of(keys.model, features);
   EarlierRun earlier = start_of(comm, keys.start, shape, prior);
   Configuration configuration{.shape = shape,
@@ -300,6 +326,7 @@ Configuration configuration_of(const Communicator& comm, const InputRequest& req
                               .test_sampling = test_sampling_of(keys.population),
                               .flow = {},
                               .sgd = {},
+                              .saddle = {},
                               .train = {},
                               .bayes = {},
                               .prune = keys.prune.given,
@@ -333,6 +360,7 @@ Configuration configuration_of(const Communicator& comm, const InputRequest& req
     configuration.maps = {keys.maps.sequences, static_cast<std::uint64_t>(keys.maps.seed)};
   if (keys.flow.given)
     configuration.flow = flow_of(keys.flow, keys.population.resample, configuration.sgd);
+  configuration.saddle = saddle_of(keys, configuration);
   require_memory(configuration);
   PopulationLoss::cost(shape, configuration.signal(), configuration.sampling, comm.size());
   SampleGenerator(shape, configuration.prior, configuration.sampling);

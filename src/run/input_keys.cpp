@@ -91,8 +91,8 @@ void visit(PopulationKeys& keys, KeyVisitor& visitor) {
 void visit(FlowKeys& keys, KeyVisitor& visitor) {
   visitor.section(
       "flow",
-      "the order-parameter flow; runs also without this section if there is no [sgd], [train] or "
-      "[bayes]",
+      "the order-parameter flow; runs also without this section if there is no [sgd], [saddle], "
+      "[train] or [bayes]",
       &keys.given);
   visitor.key({"end_time", "t at which the flow ends; default that of [sgd], else 200"},
               keys.end_time, positive);
@@ -161,6 +161,25 @@ void visit(SgdKeys& keys, KeyVisitor& visitor) {
               at_least_zero);
 }
 
+void visit(SaddleKeys& keys, KeyVisitor& visitor) {
+  visitor.section("saddle",
+                  "the unspecialized saddle and its Hessian, how fast and when heads split there, "
+                  "and the Hessian at every plateau of [flow]",
+                  &keys.given);
+  visitor.key({"end_time",
+               "t at which the flow on the unspecialized manifold ends at the latest; default that "
+               "of [flow]"},
+              keys.end_time, positive);
+  visitor.key(
+      {"gradient_tolerance",
+       "gradient norm on the manifold at which it ends; Newton's method goes on from there"},
+      keys.gradient_tolerance, positive);
+  visitor.key({"dimensions",
+               "values of D for which the time of the split is predicted, from random heads of "
+               "norm start.eta; default 1e2, 1e4, .., 1e12"},
+              keys.dimensions, positive);
+}
+
 void visit(TrainKeys& keys, KeyVisitor& visitor) {
   visitor.section("train", "minimisation of the population loss on its fixed samples (PETSc Tao)",
                   &keys.given);
@@ -215,6 +234,7 @@ void visit_keys(InputKeys& keys, KeyVisitor& visitor) {
   visit(keys.population, visitor);
   visit(keys.flow, visitor);
   visit(keys.sgd, visitor);
+  visit(keys.saddle, visitor);
   visit(keys.train, visitor);
   visit(keys.bayes, visitor);
   visit(keys.prune, visitor);

@@ -91,7 +91,7 @@ std::map<std::string, std::string> identity(const Command& command,
   std::string options;
   bool watching = false;
   for (const auto& word : command.petsc_options) {
-    if (word.starts_with("-flow_") || word.starts_with("-train_"))
+    if (word.starts_with("-flow_") || word.starts_with("-saddle_") || word.starts_with("-train_"))
       watching =
           word.find("monitor") != std::string::npos || word.find("view") != std::string::npos;
     if (!watching) options += (options.empty() ? "" : " ") + word;

@@ -95,6 +95,7 @@ ExitCode run(const Communicator& comm, const Command& command) {
   }
   const PetscSession petsc(command.petsc_options);
   if (!configuration.flow) require_petsc_options_used("flow_");
+  if (!configuration.saddle) require_petsc_options_used("saddle_");
   if (!configuration.train) require_petsc_options_used("train_");
   install_signal_handlers();
   if (from && comm.root())

@@ -141,6 +141,12 @@ void append_replicas(DataGroup& group, const std::string& name, bool averaged,
 
 }  // namespace
 
+const Values& group_values(const DataGroup& group, const std::string& name) {
+  return std::find_if(group.variables.begin(), group.variables.end(),
+                      [&](const Variable& v) { return v.name == name; })
+      ->data;
+}
+
 Dimension counted(const std::string& name, std::int64_t count, const std::string& long_name) {
   Dimension dimension{.name = name, .values = {}, .long_name = long_name};
   for (std::int64_t i = 1; i <= count; ++i) dimension.values.push_back(static_cast<double>(i));
@@ -159,18 +165,28 @@ void fill_states(DataGroup& group, const Shape& shape, const std::string& axis,
 }
 
 FlowSeries::FlowSeries(DataGroup& group, const Shape& shape, const Matrix& spike_gram,
-                       double split_threshold)
-    : group_(group) {
+                       const Prior& prior, double split_threshold)
+    : group_(group), rule_(prior, split_threshold) {
   group.dimensions = {time_axis};
   add_heads_and_features(group, shape);
   for (const auto& [name, axes, long_name, averaged, values] : state_variables())
     add_variable(group, name, with({"time"}, axes), long_name);
   add_variable(group, "step_size", {"time"}, "step of the time stepper that covers this time");
+  add_variable(group, "side", {"time", "head", "feature"},
+               "side of the feature that the head is on: -1, 1, or 0 while undecided");
+  add_variable(group, "evenness", {"time", "feature"},
+               "of the split over the two sides: 1 half and half, 0 all on one");
+  add_variable(group, "combinations", {"time"}, "different combinations of sides among heads");
+  add_variable(group, "excursions", {"time", "head", "feature"},
+               "changes of side so far, after the feature's split");
   add_variable(group, "spike_gram", {"feature", "feature_b"}, gram_name, flat(spike_gram));
   add_variable(group, "alignment_time", {},
                "time at which |mean over heads of m| reaches half its plateau");
   add_variable(group, "split_time", {"feature"},
                fmt::format("time at which the spread of m over heads reaches {}", split_threshold));
+  add_variable(group, "growth_rate", {"feature"},
+               fmt::format("mean growth rate of that spread from {:g} to {:g}",
+                           0.01 * split_threshold, 0.1 * split_threshold));
 }
 
 void FlowSeries::append(const FlowRecord& record, const Stages& stages) {
@@ -180,6 +196,12 @@ void FlowSeries::append(const FlowRecord& record, const Stages& stages) {
   append_to(group_, "step_size", {record.step_size});
   variable(group_, "alignment_time").data = {stages.alignment_time};
   variable(group_, "split_time").data = stages.split_time;
+  variable(group_, "growth_rate").data = stages.growth_rate;
+  const Matrix sides = rule_.sides(record.order.m);
+  append_to(group_, "side", flat(sides));
+  append_to(group_, "evenness", flat(evenness(sides)));
+  append_to(group_, "combinations", {static_cast<double>(combinations(sides))});
+  append_to(group_, "excursions", flat(stages.excursions));
 }
 
 SgdSeries::SgdSeries(DataGroup& group, const Shape& shape, const Matrix& spike_gram,

@@ -73,10 +73,13 @@ void write_output(benchmark::State& state) {
   const auto path =
       std::filesystem::temp_directory_path() / ("bench_core." + std::to_string(getpid()) + ".h5");
   OutputFile output(comm, path, 1e9, {{"title", "benchmark"}});
-  FlowSeries series(output.content().add_group("flow"), shape, Matrix::Identity(2, 2), 0.3);
+  FlowSeries series(output.content().add_group("flow"), shape, Matrix::Identity(2, 2),
+                    flipping_spike(2, 2), 0.3);
   const Parameters parameters = Parameters::zero(shape);
   const FlowRecord record{{parameters, order_parameters(parameters.K, Matrix::Identity(2, 2)), {}}};
-  for (int i = 0; i < 300; ++i) series.append(record, {.split_time = {0, 0}});
+  for (int i = 0; i < 300; ++i)
+    series.append(record,
+                  {.split_time = {0, 0}, .growth_rate = {0, 0}, .excursions = Matrix::Zero(2, 2)});
   for (auto _ : state) output.write();
   std::filesystem::remove(path);
 }

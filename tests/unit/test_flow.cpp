@@ -34,7 +34,7 @@ Run run(const Communicator& comm, const Activation& activation, const Start& sta
         const FlowOptions& options, Sampling sampling, const Prior& prior = flipping_spike(2, 2)) {
   PopulationLoss loss(comm, shape, activation, prior, sampling);
   Run result;
-  result.summary = run_flow(loss, start, prior.mean(), options,
+  result.summary = run_flow(loss, start, prior, options,
                             {.record = [&](const FlowRecord& record, const Stages& stages) {
                               result.records.push_back(record);
                               result.stages = stages;
@@ -78,10 +78,10 @@ TEST(FlowWithLearningRateNoise, agreesWithTheEquationInU) {
     PopulationLoss loss(world(), shape, activation, flipping_spike(2, 2), small(), true);
     FlowOptions options = options_to(3, 1);
     Matrix found, without;
-    run_flow(loss, start, Vector::Ones(2), options,
+    run_flow(loss, start, flipping_spike(2, 2), options,
              {.record = [&](const FlowRecord& record, const Stages&) { without = r_of(record); }});
     options.kappa = 1.5;
-    run_flow(loss, start, Vector::Ones(2), options,
+    run_flow(loss, start, flipping_spike(2, 2), options,
              {.record = [&](const FlowRecord& record, const Stages&) { found = r_of(record); }});
     const Matrix coarse = euler_in_u(loss, start.parameters, 1.5, 3, 100);
     const Matrix fine = euler_in_u(loss, start.parameters, 1.5, 3, 200);
@@ -100,7 +100,7 @@ TEST(FlowWithLearningRateNoise, growsOutOfASingularR) {
   FlowOptions options = options_to(1e-3, 1);
   options.kappa = 2;
   Matrix found;
-  run_flow(loss, start, Vector::Ones(2), options,
+  run_flow(loss, start, flipping_spike(2, 2), options,
            {.record = [&](const FlowRecord& record, const Stages&) { found = r_of(record); }});
   EXPECT_LT((found / 2e-3 - N).cwiseAbs().maxCoeff(), 2e-3 * N.cwiseAbs().maxCoeff());
 }
@@ -115,7 +115,7 @@ TEST(FlowWithLearningRateNoise, vanishesWithKappa) {
   std::vector<FlowRecord> records[2];
   for (int form = 0; form < 2; ++form) {
     options.kappa = form == 0 ? 0 : 1e-12;
-    run_flow(loss, start, Vector::Ones(2), options,
+    run_flow(loss, start, flipping_spike(2, 2), options,
              {.record = [&](const FlowRecord& record, const Stages&) {
                records[form].push_back(record);
              }});
@@ -265,7 +265,7 @@ TEST(Flow, namesTheLastGoodStepWhenItFails) {
   PopulationLoss loss(world(), shape, Softmax{}, flipping_spike(2, 2), small(1024));
   FlowOptions options{.end_time = 1};
   try {
-    run_flow(loss, start, Vector::Ones(2), options,
+    run_flow(loss, start, flipping_spike(2, 2), options,
              {.record = [](const FlowRecord&, const Stages&) {}});
     FAIL() << "no error";
   } catch (const NumericalError& error) {

@@ -66,7 +66,7 @@ TEST(Minimise, meetsTheFlow) {
     PopulationLoss loss(world(), shape, activation, flipping_spike(2, 2), sobol(2048));
     const Start start = noisy_start(shape, 0.1, 1, 3);
     const FlowSummary flow =
-        run_flow(loss, start, Vector::Ones(2), {.end_time = 20000, .stop_gradient_norm = 1e-5},
+        run_flow(loss, start, flipping_spike(2, 2), {.end_time = 20000, .stop_gradient_norm = 1e-5},
                  {.record = [](const FlowRecord&, const Stages&) {}});
     EXPECT_EQ(flow.end, FlowEnd::small_gradient);
     const Minimum found = minimise(loss, start.parameters, {.gradient_tolerance = 1e-7});

@@ -70,7 +70,7 @@ Records flow_until(const Communicator& comm, const FlowOptions& options, int pol
   Records result;
   int count = 0;
   result.summary = run_flow(
-      loss, start, Vector::Ones(2), options,
+      loss, start, flipping_spike(2, 2), options,
       {.record =
            [&](const FlowRecord& record, const Stages& stages) {
              result.records.push_back(record);

@@ -142,7 +142,7 @@ Matrix two_phases(double t) {
 }
 
 TEST(StageFinder, findsAlignmentAndSplitInsideSteps) {
-  StageFinder finder(Vector{{1, 0}}, 0.3);
+  StageFinder finder(flipping_spike(1, 1), 0.3);
   finder.start(0, two_phases(0));
   for (double t = 0; t < 9; t += 0.5) finder.step(t, t + 0.5, two_phases);
   const Stages stages = finder.stages();
@@ -153,20 +153,20 @@ TEST(StageFinder, findsAlignmentAndSplitInsideSteps) {
 }
 
 TEST(StageFinder, reportsNothingWhereNothingHappens) {
-  StageFinder finder(Vector{{1, 0}}, 0.3);
+  StageFinder finder(flipping_spike(1, 1), 0.3);
   const auto still = [](double) { return Matrix(Matrix::Constant(2, 2, 0.1)); };
   finder.start(0, still(0));
   finder.step(0, 1, still);
   EXPECT_TRUE(std::isnan(finder.stages().alignment_time));
   EXPECT_TRUE(std::isnan(finder.stages().split_time[0]));
-  StageFinder centred(Vector{{0, 0}}, 0.3);  // no mean signal, no common direction
+  StageFinder centred(anisotropic_gaussian(2, 1, 1), 0.3);  // no mean signal, no common direction
   centred.start(0, two_phases(0));
   centred.step(0, 5, two_phases);
   EXPECT_TRUE(std::isnan(centred.stages().alignment_time));
 }
 
 TEST(StageFinder, headsThatStartApartAreSplitAtTheStart) {
-  StageFinder finder(Vector{{1, 0}}, 0.005);
+  StageFinder finder(flipping_spike(1, 1), 0.005);
   finder.start(0, two_phases(0));
   EXPECT_EQ(finder.stages().split_time[1], 0.0);
 }

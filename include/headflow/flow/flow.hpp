@@ -2,8 +2,10 @@
 #include <cstdint>
 #include <functional>
 #include <string>
+#include <utility>
 #include <vector>
 
+#include "headflow/flow/plateaus.hpp"
 #include "headflow/flow/stages.hpp"
 #include "headflow/flow/time_stepper.hpp"
 #include "headflow/model/start.hpp"
@@ -42,7 +44,8 @@ struct FlowSummary {
   std::int64_t rejected_steps = 0;
   std::int64_t right_hand_sides = 0;
   FlowEnd end = FlowEnd::end_time;
-  Parameters parameters{};  ///< where it has ended
+  Parameters parameters{};                                ///< where it has ended
+  std::vector<std::pair<double, Parameters>> plateaus{};  ///< times and places where it lingered
 };
 
 /// What a flow hands out while it runs; all are called on every rank. `poll` comes after each step:
@@ -68,11 +71,12 @@ struct Interrupt {};
 ///   dr/dt = -(dE/du u' + u dE/du') + kappa N,  r = u u',
 /// and the flow is integrated in (m, r, b, v) instead of (m, u, b, v); this form is smooth also
 /// where r is singular. `loss` must then be one with noise. E is sampled by `loss`, whose prior
-/// must be that of the signal seen through the spikes (Prior::transformed with S'). `mean_theta`
-/// tells whether there is a common direction to align with. Collective; the trajectory has the same
+/// must be that of the signal seen through the spikes (Prior::transformed with S'). `prior`, the
+/// law of theta, tells whether there is a common direction to align with and which signs are free.
+/// Collective; the trajectory has the same
 /// bits on any number of ranks and for any output times.
 /// With `from` it goes on where that state was saved; records until its time are not repeated.
-FlowSummary run_flow(PopulationLoss& loss, const Start& start, const Vector& mean_theta,
+FlowSummary run_flow(PopulationLoss& loss, const Start& start, const Prior& prior,
                      const FlowOptions& options, const FlowObserver& observer,
                      const Snapshot& from = {});
 

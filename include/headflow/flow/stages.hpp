@@ -3,15 +3,20 @@
 #include <vector>
 
 #include "headflow/core/snapshot.hpp"
-#include "headflow/model/shape.hpp"
+#include "headflow/flow/hierarchy.hpp"
 
 namespace headflow {
 
-/// When the heads learn what, in units of t; NaN for what has not happened.
+/// When the heads learn what, in units of t; NaN for what has not happened. Lists are over
+/// features.
 struct Stages {
-  double alignment_time = 0;  ///< the common component reaches half its plateau
-  std::vector<double>
-      split_time;  ///< for each feature: the spread of m_{.f} over heads passes the threshold
+  double alignment_time = 0;         ///< the common component reaches half its plateau
+  std::vector<double> split_time{};  ///< the spread of m_{.f} over heads passes the threshold
+  /// Mean rate of its logarithm from 1/100 to 1/10 of the threshold; NaN if it began above the
+  /// first.
+  std::vector<double> growth_rate{};
+  /// How often each head has changed its side (SideRule) of a feature after that had split (H x F).
+  Matrix excursions{};
 };
 
 /// Finds the stages of a run from its steps. With mbar = (1/H) sum_h m_h:
@@ -22,7 +27,7 @@ struct Stages {
 /// Crossings are located inside the step by bisection on the stepper's dense output.
 class StageFinder {
  public:
-  StageFinder(const Vector& mean_theta, double split_threshold);
+  StageFinder(const Prior& prior, double split_threshold);
 
   /// The m (H x F) at the start.
   void start(double t, const Matrix& m);
@@ -42,12 +47,18 @@ class StageFinder {
     double c[5];
   };
   double half_plateau_time() const;
+  std::vector<double> growth_rates() const;
+  void count_excursions(const Matrix& m);
 
   bool has_mean_;
   double threshold_;
+  SideRule rule_;
   double last_common_ = 0;
   std::vector<Piece> pieces_;
-  std::vector<double> split_time_;
+  Vector spread_;  // of each feature, at the end of the last step
+  std::vector<double> low_time_, high_time_, split_time_;
+  Matrix sides_;  // last side of each head that was not 0
+  Matrix excursions_;
 };
 
 /// sqrt( (1/H) sum_h (m_hf - mbar_f)^2 ) for every feature f.

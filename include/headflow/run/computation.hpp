@@ -5,6 +5,7 @@
 
 #include "headflow/run/checkpoints.hpp"
 #include "headflow/run/configuration.hpp"
+#include "headflow/run/saddle_run.hpp"
 #include "headflow/run/series.hpp"
 #include "headflow/run/trained_run.hpp"
 
@@ -20,9 +21,9 @@ struct Host {
   bool talk = false;                         ///< whether rank 0 prints progress and summaries
 };
 
-/// Everything that an input asks for, computed in turn: [flow], [sgd], [train], [bayes], [prune],
-/// [maps]. Results are groups of `content`. With `from` it goes on where that checkpoint was
-/// written.
+/// Everything that an input asks for, computed in turn: [flow], [sgd], [saddle], [train], [bayes],
+/// [prune], [maps]. Results are groups of `content`. With `from` it goes on where that checkpoint
+/// was written.
 class Computation {
  public:
   Computation(const Communicator& comm, const Configuration& configuration, DataFile& content,
@@ -42,6 +43,7 @@ class Computation {
   bool flow();
   bool sgd();
   void begin_sgd();
+  bool saddle();
   bool trained();
   void print_flow(const FlowSummary& summary, const FlowRecord& last, const Stages& stages,
                   double seconds) const;
@@ -59,6 +61,7 @@ class Computation {
   PopulationLoss loss_;
   Matrix spike_gram_;
   std::optional<Parameters> end_of_flow_;
+  ObservedFlow observed_;
   std::optional<SgdSeries> sgd_series_;
   std::optional<SgdSource> sgd_from_;
   DataGroup flow_state_, sgd_state_, train_state_;  // as last saved

@@ -5,6 +5,7 @@
 
 #include "headflow/core/mpi.hpp"
 #include "headflow/flow/flow.hpp"
+#include "headflow/flow/unspecialized.hpp"
 #include "headflow/run/input_keys.hpp"
 #include "headflow/run/sweep.hpp"
 #include "headflow/sgd/run_sgd.hpp"
@@ -23,6 +24,14 @@ struct InputRequest {
 struct SgdConfiguration {
   SgdProblem problem;
   SgdOptions options;
+};
+
+/// [saddle]: the flow on the unspecialized manifold, and for which D times are predicted from heads
+/// of norm eta.
+struct SaddleConfiguration {
+  LinearGrowthOptions options;
+  std::vector<double> dimensions;
+  double eta;
 };
 
 /// [train]: minimisation from several starts, or from the end of the flow.
@@ -53,8 +62,9 @@ struct Configuration {
   std::string restarted_from;  ///< id of the run whose last state is the start, or empty
   Sampling sampling;
   Sampling test_sampling;           ///< fresh samples, for what has been trained
-  std::optional<FlowOptions> flow;  ///< at least one of these four
+  std::optional<FlowOptions> flow;  ///< at least one of these five
   std::optional<SgdConfiguration> sgd;
+  std::optional<SaddleConfiguration> saddle;
   std::optional<TrainConfiguration> train;
   std::optional<BayesConfiguration> bayes;
   bool prune;  ///< these two need flow or train

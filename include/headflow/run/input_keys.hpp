@@ -92,6 +92,13 @@ struct SgdKeys {
   std::optional<std::vector<double>> weights_times;
 };
 
+struct SaddleKeys {
+  bool given = false;
+  std::optional<double> end_time;
+  double gradient_tolerance = 1e-5;
+  std::optional<std::vector<double>> dimensions;
+};
+
 struct TrainKeys {
   bool given = false;
   std::string from = "start";
@@ -130,6 +137,7 @@ struct InputKeys {
   PopulationKeys population;
   FlowKeys flow;
   SgdKeys sgd;
+  SaddleKeys saddle;
   TrainKeys train;
   BayesKeys bayes;
   PruneKeys prune;

@@ -12,12 +12,13 @@ namespace headflow {
 class FlowSeries {
  public:
   /// Fills the empty `group`. `spike_gram` is F x F.
-  FlowSeries(DataGroup& group, const Shape& shape, const Matrix& spike_gram,
+  FlowSeries(DataGroup& group, const Shape& shape, const Matrix& spike_gram, const Prior& prior,
              double split_threshold);
   void append(const FlowRecord& record, const Stages& stages);
 
  private:
   DataGroup& group_;
+  SideRule rule_;
 };
 
 /// The variables of group `sgd`: those of the flow with a replica axis after time, their mean and
@@ -36,6 +37,9 @@ class SgdSeries {
   Shape shape_;
   double split_threshold_;
 };
+
+/// The numbers of that variable of a group, which has one.
+const std::vector<double>& group_values(const DataGroup& group, const std::string& name);
 
 /// An axis 1, 2, .., count.
 Dimension counted(const std::string& name, std::int64_t count, const std::string& long_name);

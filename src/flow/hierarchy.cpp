@@ -1,0 +1,42 @@
+#include "headflow/flow/hierarchy.hpp"
+
+#include <cmath>
+#include <set>
+
+namespace headflow {
+
+SideRule::SideRule(const Prior& prior, double threshold) : threshold_(threshold) {
+  for (int f = 0; f < prior.features(); ++f)
+    symmetric_.push_back(f < 32 && prior.invariant_under_flips(1u << f));
+}
+
+Matrix SideRule::sides(const Matrix& m) const {
+  Matrix sides(m.rows(), m.cols());
+  for (Eigen::Index f = 0; f < m.cols(); ++f) {
+    const double centre = symmetric_[static_cast<std::size_t>(f)] ? 0 : m.col(f).mean();
+    for (Eigen::Index h = 0; h < m.rows(); ++h) {
+      const double distance = m(h, f) - centre;
+      sides(h, f) = std::abs(distance) < threshold_ ? 0 : distance > 0 ? 1 : -1;
+    }
+  }
+  return sides;
+}
+
+Vector evenness(const Matrix& sides) {
+  Vector result(sides.cols());
+  for (Eigen::Index f = 0; f < sides.cols(); ++f) {
+    const auto up = static_cast<double>((sides.col(f).array() > 0).count());
+    const auto down = static_cast<double>((sides.col(f).array() < 0).count());
+    result[f] = up + down == 0 ? 0 : 2 * std::min(up, down) / (up + down);
+  }
+  return result;
+}
+
+int combinations(const Matrix& sides) {
+  std::set<std::vector<double>> rows;
+  for (Eigen::Index h = 0; h < sides.rows(); ++h)
+    rows.emplace(sides.row(h).begin(), sides.row(h).end());
+  return static_cast<int>(rows.size());
+}
+
+}  // namespace headflow
