@@ -13,7 +13,8 @@ namespace {
 std::vector<std::string> take_petsc_options(std::vector<std::string>& words) {
   std::vector<std::string> options;
   for (auto word = words.begin(); word != words.end();) {
-    if (!word->starts_with("-flow_") && !word->starts_with("-train_")) {
+    if (!word->starts_with("-flow_") && !word->starts_with("-saddle_") &&
+        !word->starts_with("-train_")) {
       ++word;
       continue;
     }
@@ -56,7 +57,7 @@ std::string footer() {
          "with a checkpoint: the same command goes on.\n"
          "Signals: USR1, TERM, INT save and stop, USR2 saves; a file STOP beside the output "
          "stops.\n"
-         "Words that start with -flow_ or -train_ go to PETSc (-flow_ts_rk_type 3bs, "
+         "Words that start with -flow_, -saddle_ or -train_ go to PETSc (-flow_ts_rk_type 3bs, "
          "-flow_ts_monitor, -train_tao_type bncg, "
          "..).\n\n"
          "Keys of the input file (TOML):\n\n" +

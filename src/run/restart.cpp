@@ -21,6 +21,7 @@ bool may_change(const std::string& key) {
       "flow.end_time",    "flow.outputs",     "flow.spacing",      "flow.output_times",
       "sgd.end_time",     "sgd.steps",        "sgd.outputs",       "sgd.spacing",
       "sgd.output_times", "sgd.save_weights", "sgd.weights_times", "population.memory"};
+  if (key.starts_with("saddle.")) return true;  // what is computed after the flow, and anew
   return key.starts_with("output.") || keys.contains(key);
 }
 

@@ -20,7 +20,8 @@ INPUTS = {
     "resample": {"flow.method": "euler", "flow.step": 0.25, "population.resample": 3, "population.samples": 6000},
 }
 
-CONSTANT = {"head", "head_b", "feature", "feature_b", "spike_gram", "alignment_time", "split_time"}
+CONSTANT = {"head", "head_b", "feature", "feature_b", "spike_gram", "alignment_time", "split_time",
+            "growth_rate"}
 
 
 class Invariance(SystemTest):

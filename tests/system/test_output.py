@@ -20,6 +20,8 @@ AXES = {
     "b": ("time", "head"), "v": ("time",), "loss": ("time",), "loss_stderr": ("time",), "gradient_norm": ("time",),
     "gradient_norm_stderr": ("time",), "step_size": ("time",), "cosine": ("time", "head", "head_b"),
     "spike_gram": ("feature", "feature_b"), "alignment_time": (), "split_time": ("feature",),
+    "growth_rate": ("feature",), "side": ("time", "head", "feature"), "excursions": ("time", "head", "feature"),
+    "evenness": ("time", "feature"), "combinations": ("time",),
 }
 DIMENSIONS = {"time": 21, "head": 3, "head_b": 3, "feature": 2, "feature_b": 2}
 WORDS = ("--set", "population.samples=2048", "-flow_ts_adapt_safety", "0.85")
@@ -313,7 +315,7 @@ class CommandLine(SystemTest):
                          "start.r": [[1.0, 0.0], [0.0, 1.0]], "start.b": 0.0, "flow.output_times": [1.0]},
                         {"model.prior": "gaussian", "model.signal": None, "model.mean": 0.0,
                          "model.covariance": [[1.0]], "start.noise": None, "start.dimension": 9},
-                        {"train": {}, "bayes": {}, "prune": {}, "maps": {}, "attention.activation": "bayes-softmax",
+                        {"train": {}, "bayes": {}, "prune": {}, "maps": {}, "saddle": {}, "attention.activation": "bayes-softmax",
                          "start.bayes": True, "start.noise": None, "train.starts": 1},
                         {"sgd.dimension": 9, "sgd.batch": 2, "sgd.learning_rate": 0.5, "sgd.steps": 4,
                          "sgd.output_times": [1.0], "sgd.weights_times": [1.0]}):

@@ -134,8 +134,9 @@ class Contents(SgdTest):
                 axes = dict.fromkeys(("steps", "sequences", SPEED), ("time",)) | {"spike_gram": flow.spike_gram.dims,
                                                                                      "split_time": ("replica", "feature")}
                 series = {name: data.dims for name, data in flow.data_vars.items() if "time" in data.dims}
-                self.assertEqual(set(flow.data_vars) - set(series), {"spike_gram", "alignment_time", "split_time"})
-                del series["step_size"]
+                self.assertEqual(set(flow.data_vars) - set(series), {"spike_gram", "alignment_time", "split_time", "growth_rate"})
+                for own in "step_size", "side", "evenness", "combinations", "excursions":
+                    del series[own]
                 for name, dims in (series | {"batch_loss": ("time",)}).items():
                     axes[name] = ("time", "replica", *dims[1:])
                     if name not in ("u", "loss_stderr", "gradient_norm_stderr"):

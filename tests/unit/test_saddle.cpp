@@ -82,7 +82,7 @@ TEST(Saddle, manifoldIsInvariantOnAClosedSet) {
       point.K.col(0).array() += 0.7;
       point = manifold.projection(point);
       EXPECT_EQ(point.K.col(1).norm(), 0);
-      EXPECT_GT(point.K(0, 0), 0.5);
+      EXPECT_GT(point.K(0, 0), 0.3);
       EXPECT_NEAR((manifold.projection(point).K - point.K).norm(), 0, 1e-14);
       const auto off = [&](bool symmetric) {
         PopulationLoss loss(world(), shape, activation, prior,

@@ -1,0 +1,219 @@
+"""[saddle] and the measures of hierarchy: bits, what the output holds, predictions against the flow, stops, sweeps."""
+import re
+
+import h5netcdf  # noqa: F401  (missing readers must fail, not skip)
+import h5py
+import netCDF4  # noqa: F401
+import numpy as np
+import xarray
+
+from harness import BAD_INPUT, SystemTest, changed, command, execute, main, read_group, side_by_side, toml_text
+from restart_harness import RestartTest, numbers_in
+
+# Two heads split along feature 2 from differences of 1e-4, on a closed sample set.
+FLIPPING = {
+    "model": {"tokens": 4, "prior": "flipping-spike", "signal": [2.0, 4.0]},
+    "attention": {"heads": 2, "activation": "bayes-softmax"},
+    "start": {"noise": 1e-5, "eta": 0.5, "seed": 3},
+    "population": {"samples": 1024, "replicates": 4, "symmetric": True},
+    "flow": {"end_time": 50.0, "outputs": 100},
+    "saddle": {"dimensions": [100.0, 1e4, 1e6]},
+}
+# Four heads, features that are learnt one after the other.
+GAUSSIAN = {"model": {"tokens": 5, "prior": "anisotropic-gaussian", "features": 2, "signal": [10.0, 4.0]},
+            "attention.heads": 4, "start": {"noise": 1e-4, "eta": 0.3, "seed": 2}, "flow.end_time": 100.0}
+SADDLE = {
+    "m": ("feature",), "b": (), "v": (), "loss": (), "loss_stderr": (), "gradient_norm": (), "manifold_time": (),
+    "split_rate": ("split_mode",), "split_rate_stderr": ("split_mode",), "split_feature": ("split_mode", "feature"),
+    "common_rate": ("common_mode",), "common_rate_stderr": ("common_mode",),
+    "common_feature": ("common_mode", "feature"), "u_split_rate": (), "u_split_rate_stderr": (), "u_common_rate": (),
+    "u_common_rate_stderr": (), "predicted_growth_rate": ("feature",), "predicted_split_time": ("feature",),
+    "split_time": ("dimension", "feature"), "predicted_spread": ("time", "feature"),
+}
+PLATEAUS = {
+    "time": ("plateau",), "eigenvalue": ("plateau", "mode"), "eigenvalue_stderr": ("plateau", "mode"),
+    "eigenvector_m": ("plateau", "mode", "head", "feature"), "eigenvector_u": ("plateau", "mode", "head", "head_b"),
+    "rate": ("plateau", "feature"), "rate_stderr": ("plateau", "feature"), "growth_rate": ("plateau", "feature"),
+    "pattern": ("plateau", "feature", "head"), "next_feature": ("plateau",), "m": ("plateau", "head", "feature"),
+}
+
+
+class SaddleTest(SystemTest):
+    def compute(self, *cases):
+        """{group: {name: array}} of runs with [(changes, ranks)], side by side, and what they printed."""
+        def one(numbered):
+            number, (changes, ranks) = numbered
+            name = f"case{number}"
+            (self.folder / f"{name}.toml").write_text(toml_text(changed(FLIPPING, changes)))
+            done = execute(self.folder, command("run", f"{name}.toml", ranks=ranks))
+            self.assertEqual((done.returncode, done.stderr), (0, ""))
+            path = self.folder / f"{name}.h5"
+            return {group: read_group(path, group) for group in ("flow", "saddle", "plateaus")} | {"said": done.stdout}
+
+        return side_by_side(one, enumerate(cases, len(list(self.folder.glob("case*.toml")))))
+
+
+class Predictions(SaddleTest):
+    def test_any_number_of_ranks(self):
+        changes = {"attention.activation": "softmax-1", "population.symmetric": False, "population.samples": 9000}
+        alone, *others = self.compute(*((changes, ranks) for ranks in (0, 2, 3)))
+        for other in others:
+            for group in "saddle", "plateaus":
+                self.assert_same_bits(alone[group], other[group])
+
+    def test_against_the_flow(self):
+        """Growth is that of the flow to 1 %, and the split comes no more than saturation (1 / rate) later."""
+        for activation in "softmax", "softmax-1", "bayes-softmax":
+            end = 50.0 if activation == "bayes-softmax" else 250.0
+            with self.subTest(activation):
+                (run,) = self.compute(({"attention.activation": activation, "flow.end_time": end}, 2))
+                rate, seen = run["saddle"]["predicted_growth_rate"][1], run["flow"]["growth_rate"][1]
+                self.assertLess(abs(rate / seen - 1), 0.01)
+                late = run["flow"]["split_time"][1] - run["saddle"]["predicted_split_time"][1]
+                self.assertTrue(0 < late < 1 / rate, late)
+                self.assertTrue(np.isnan(run["flow"]["growth_rate"][0]))
+                # The spread itself while it is small.
+                spread, predicted = run["flow"]["m"].std(axis=1)[:, 1], run["saddle"]["predicted_spread"][:, 1]
+                small = spread < 0.01
+                self.assertGreater(small.sum(), 10)
+                np.testing.assert_allclose(np.log(spread[small]), np.log(predicted[small]), atol=0.02)
+                # D -> 100 D: later by log(10) / rate.
+                times = run["saddle"]["split_time"][:, 1]
+                np.testing.assert_allclose(np.diff(times), np.log(10) / rate, rtol=0.25)
+                # As printed.
+                self.assertRegex(run["said"], rf"(?m)^2 +{rate:.5f} +{seen:.5f} ")
+
+    def test_spectrum_of_the_plateaus(self):
+        """Eigenvectors are orthonormal; the Hessian they make has the blocks of each feature; the next feature."""
+        (run,) = self.compute((GAUSSIAN, 2))
+        plateaus, flow = run["plateaus"], run["flow"]
+        self.assertGreater(len(plateaus["time"]), 1)
+        for p in range(len(plateaus["time"])):
+            m, u = plateaus["eigenvector_m"][p], plateaus["eigenvector_u"][p]
+            K = np.concatenate([m, u], axis=-1).reshape(28, 24)
+            vectors = np.concatenate([K, plateaus["eigenvector_b"][p]], axis=-1)
+            np.testing.assert_allclose(vectors @ vectors.T, np.eye(28), atol=1e-12)
+            hessian = K.T * plateaus["eigenvalue"][p] @ K
+            for f in range(2):
+                block = hessian.reshape(4, 6, 4, 6)[:, f, :, f]
+                pattern = plateaus["pattern"][p, f]
+                np.testing.assert_allclose(-pattern @ block @ pattern, plateaus["rate"][p, f], atol=1e-12)
+                np.testing.assert_allclose(np.linalg.eigvalsh(block)[0], -plateaus["rate"][p, f], atol=1e-12)
+        first, second = flow["split_time"]
+        self.assertLess(first, second)
+        before = plateaus["time"] < first
+        between = (plateaus["time"] > first) & (plateaus["time"] < second)
+        self.assertEqual(plateaus["next_feature"][before].tolist(), [1.0] * before.sum())
+        self.assertEqual(plateaus["next_feature"][between].tolist(), [2.0] * between.sum())
+        self.assertTrue(before.any())
+        # At the unspecialized plateau the flow grows as its Hessian says.
+        np.testing.assert_allclose(plateaus["growth_rate"][before][-1, 0], plateaus["rate"][before][-1, 0], rtol=0.05)
+
+    def test_hierarchy(self):
+        """Sides, evenness, combinations and excursions are what m says."""
+        (run,) = self.compute((GAUSSIAN | {"attention.activation": "softmax-1"}, 0))
+        flow = run["flow"]
+        sides = np.where(np.abs(flow["m"]) < 0.3, 0, np.sign(flow["m"]))
+        np.testing.assert_array_equal(flow["side"], sides)
+        up, down = (sides > 0).sum(axis=1), (sides < 0).sum(axis=1)
+        even = np.where(up + down > 0, 2 * np.minimum(up, down) / np.maximum(up + down, 1), 0)
+        np.testing.assert_allclose(flow["evenness"], even, atol=1e-15)
+        self.assertEqual(flow["combinations"].tolist(), [len(np.unique(rows, axis=0)) for rows in sides])
+        self.assertEqual(flow["combinations"][0], 1)
+        self.assertGreater(flow["combinations"][-1], 1)
+        self.assertTrue((np.diff(flow["excursions"], axis=0) >= 0).all())
+
+    def test_centre_of_a_feature_without_symmetry(self):
+        """Where theta_f has no other sign, sides are against the mean over heads: all heads aligned are undecided."""
+        (run,) = self.compute(({"attention.activation": "softmax", "flow.end_time": 20.0}, 0))
+        self.assertGreater(run["flow"]["m"][-1, :, 0].min(), 1)
+        self.assertEqual(np.abs(run["flow"]["side"][-1, :, 0]).max(), 0)
+
+
+class Readers(SaddleTest):
+    def test_groups(self):
+        self.compute(({}, 2))
+        path = self.folder / "case0.h5"
+        sizes = {"saddle": {"time": 101, "feature": 2, "split_mode": 3, "common_mode": 3, "dimension": 3},
+                 "plateaus": {"head": 2, "head_b": 2, "feature": 2, "mode": 2 * 4 + 2}}
+        for engine in "h5netcdf", "netcdf4":
+            for name, variables in ("saddle", SADDLE), ("plateaus", PLATEAUS):
+                with self.subTest(engine, group=name), xarray.open_dataset(path, group=name, engine=engine) as group:
+                    self.assertEqual({key: group[key].dims for key in variables}, variables)
+                    for axis, size in sizes[name].items():
+                        self.assertEqual(group.sizes[axis], size)
+                    for key in variables:
+                        self.assertTrue(group[key].attrs["long_name"], key)
+                        self.assertTrue(np.isfinite(group[key]).any() or key == "next_feature", key)
+
+    def test_alone(self):
+        """Without [flow] there is the saddle and no flow, and nothing to set it against."""
+        (self.folder / "alone.toml").write_text(toml_text(changed(FLIPPING, {"flow": None})))
+        said = self.succeed("run", "alone.toml")
+        self.assertRegex(said, r"(?m)^2 +0\.\d+ +- +[\d.]+ +-$")
+        with h5py.File(self.folder / "alone.h5", "r") as file:
+            self.assertEqual(set(file), {"saddle", "provenance"})
+
+
+class Stops(RestartTest):
+    def test_within(self):
+        """A stop in [saddle] keeps the flow; the rest comes with the same bits on another number of ranks."""
+        changes = {"population.samples": 2**18, "population.symmetric": False, "flow.end_time": 5.0}
+        whole, parts = (self.place(name, FLIPPING, changes) for name in ("whole", "parts"))
+        self.finish(whole, ranks=2)
+        for _ in range(2):
+            self.stop(parts)
+            self.assertNotIn("saddle/split_rate", numbers_in(parts))
+        self.finish(parts, ranks=2)
+        self.assert_same_numbers(parts, whole)
+
+    def test_extended(self):
+        """A later end has the saddle and the plateaus of a run that had it from the start."""
+        whole, parts = self.place("whole", FLIPPING), self.place("parts", FLIPPING, {"flow.end_time": 20.0,
+                                                                                     "flow.outputs": 40})
+        self.finish(parts)
+        self.finish(whole)
+        self.rewrite(parts, FLIPPING)
+        self.finish(parts, ranks=2)
+        for group in "saddle", "plateaus":
+            whole_group, parts_group = read_group(whole, group), read_group(parts, group)
+            for name in "split_rate", "rate", "eigenvalue", "pattern":
+                if name in whole_group:
+                    np.testing.assert_array_equal(parts_group[name], whole_group[name])
+
+
+class Elsewhere(SaddleTest):
+    def test_sweep(self):
+        """Each member's saddle; other numbers of heads, features and plateaus leave NaN."""
+        text = toml_text(changed(FLIPPING, {"flow": None, "population.symmetric": False}))
+        (self.folder / "sweep.toml").write_text(
+            text + '[sweep]\n"attention.activation" = ["softmax", "bayes-softmax"]\n"attention.heads" = [2, 3]\n')
+        self.succeed("run", "sweep.toml", ranks=2)
+        saddle = read_group(self.folder / "sweep.h5", "saddle")
+        self.assertEqual(saddle["split_rate"].shape, (2, 2, 3))
+        self.assertTrue((saddle["split_rate"][:, :, 0] > 0).all())
+        self.assertTrue(np.isnan(saddle["split_rate"][0, :, 2]).all(), "softmax has no bias")
+
+    def test_bad_input(self):
+        for changes, message in (
+                ({"attention.heads": 1}, "[saddle] is about heads that split: it needs attention.heads >= 2, found 1"),
+                ({"attention.heads": 40}, "at most 1000 numbers; heads = 40 and features = 2 make 1720"),
+                ({"flow.learning_rate_noise": 0.5}, "needs flow.learning_rate_noise = 0, found 0.5"),
+                ({"saddle.dimensions": [0.0]}, "saddle.dimensions"), ({"saddle.end_time": -1.0}, "saddle.end_time"),
+                ({"saddle.dimension": 3.0}, "did you mean saddle.dimensions?")):
+            (self.folder / "bad.toml").write_text(toml_text(changed(FLIPPING, changes)))
+            done = self.headflow("run", "bad.toml")
+            with self.subTest(message):
+                self.assertEqual(done.returncode, BAD_INPUT)
+                self.assertIn(message, done.stderr)
+                self.assertFalse((self.folder / "bad.h5").exists())
+
+    def test_options(self):
+        (self.folder / "case.toml").write_text(toml_text(FLIPPING))
+        self.assertRegex(self.succeed("run", "case.toml", "-saddle_ts_rk_type", "3bs"), re.compile("^saddle: ", re.M))
+        done = self.headflow("run", "case.toml", "--force", "-saddle_ts_rk_typo", "3bs")
+        self.assertEqual(done.returncode, BAD_INPUT)
+
+
+if __name__ == "__main__":
+    main()
