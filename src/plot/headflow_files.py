@@ -15,11 +15,15 @@ import numpy as np
 
 # Axes of each variable after (time) in the flow and (time, replica) in SGD: heads H, features F.
 VARIABLES = {"m": "HF", "r": "HH", "b": "H", "v": "", "loss": "", "loss_stderr": "", "gradient_norm": "",
-             "gradient_norm_stderr": "", "cosine": "HH"}
+             "gradient_norm_stderr": "", "cosine": "HH", "side": "HF", "combinations": ""}
 # Number of each variable's own axes, after those of the sweep and its repeats.
 TRAINED = {"train/loss": 1, "train/loss_stderr": 1, "train/m": 3, "train/cosine": 3, "bayes/risk": 0, "prune/loss": 2,
            "maps/sigma": 3, "maps/A": 2, "maps/theta": 2, "maps/relevant": 1}
 FLOW_END = {"flow/loss": 0, "flow/m": 2, "flow/cosine": 2}  # in sweeps only: elsewhere the flow has its time
+GROWTH = {"flow/growth_rate": 1, "flow/split_time": 1, "saddle/predicted_growth_rate": 1,
+          "saddle/predicted_split_time": 1, "saddle/split_rate": 1, "saddle/split_rate_stderr": 1, "plateaus/rate": 2,
+          "plateaus/growth_rate": 2, "plateaus/next_feature": 1}  # of interest in sweeps
+PLATEAUS = "time", "rate", "next_feature"
 TITLE = {"activation": "{}", "prior": "{} prior", "tokens": "$L={}$", "heads": "$H={}$", "features": "$F={}$",
          "signal": r"$\nu=({})$"}
 SYMBOLS = {"model.signal": r"\nu", "model.tokens": "L", "model.features": "F", "attention.heads": "H",
@@ -45,13 +49,16 @@ class Series(NamedTuple):
 
 
 class Run(NamedTuple):
-    """One file: its series (flow first), heads H, features F, its input, and times of the phases [(t, name)]."""
+    """One file: its series (flow first), heads H, features F, its input, times of the phases [(t, name)], and what
+    [saddle] has found."""
     path: Path
     series: list[Series]
     heads: int
     features: int
     config: dict[str, Any]
     marks: list[tuple[float, str]]
+    saddle: dict[str, np.ndarray]
+    plateaus: dict[str, np.ndarray]
 
 
 class Axis(NamedTuple):
@@ -208,7 +215,9 @@ def series_of(path: Path, file: h5py.File) -> Run:
     config, (heads, features) = read_config(file), shapes.pop()
     config.setdefault("model", {})["features"] = features
     config.setdefault("attention", {})["heads"] = heads
-    return Run(path, series, heads, features, config, read_marks(file.get("flow", {})))
+    found = [{name: read_array(file[group], name) for name in names if group in file}
+             for group, names in (("saddle", ("predicted_spread",)), ("plateaus", PLATEAUS))]
+    return Run(path, series, heads, features, config, read_marks(file.get("flow", {})), *found)
 
 
 def symbol_of(keys: list[str], values: dict[str, list[Any]], config: dict[str, Any]) -> str:
@@ -249,7 +258,7 @@ def results_of(path: Path, file: h5py.File) -> Results:
     text = file["provenance/sweep"].asstr()[()] if sweep else ""
     axes, repeats = read_axes(text, config)
     leading, arrays = [len(axis.values) for axis in axes] + [repeats] * (repeats > 1), {}
-    for name, own in (TRAINED | FLOW_END if sweep else TRAINED).items():
+    for name, own in (TRAINED | FLOW_END | GROWTH if sweep else TRAINED).items():
         if name in file:
             values = read_array(file, name)
             if 0 in values.shape or list(values.shape[:values.ndim - own]) != leading:

@@ -12,6 +12,9 @@
 namespace headflow {
 namespace {
 
+/// To 13 digits, so that a step of a decade gives 1000 and not 1000.0000000000002.
+double round_number(double x) { return std::stod(fmt::format("{:.13g}", x)); }
+
 std::string text_of(const toml::node& node) {
   std::ostringstream text;
   node.visit([&](const auto& value) { text << value; });
@@ -155,7 +158,7 @@ class SweepReader {
       values.push_back(i == 0                ? *from
                        : i + 1 == *points    ? *to
                        : spacing == "linear" ? *from + s * (*to - *from)
-                                             : *from * std::pow(*to / *from, s));
+                                             : round_number(*from * std::pow(*to / *from, s)));
     }
     return values;
   }

@@ -25,7 +25,10 @@ SPLITS["sgd"] = changed(SPLITS["split4"], {"start.dimension": 100.0, "sgd.dimens
 TRAINED = {f"trained-{name}": changed(SMALL, {"attention.activation": name, "attention.heads": 3, "flow": None})
            | {"train": {"starts": 2}, "bayes": {"standard_error": 1e-2}, "prune": {}, "maps": {}}
            for name in ("softmax", "softmax-1", "bayes-softmax")}
-PANELS = ["loss", "m", "plane", "space", "r", "b", "cosine", "gradient"]
+PANELS = ["loss", "m", "plane", "space", "r", "b", "cosine", "gradient", "hierarchy", "growth"]
+# Growth, predicted and seen, against D.
+STAGES = changed(SPLITS["split4"], {"model.signal": [2.0, 6.0], "population.samples": 1024}) | {
+    "saddle": {}, "sweep": {"attention.activation": ["softmax", "bayes-softmax"], "start.dimension": [1e3, 1e6, 1e8]}}
 PAIRS = [[nu_1, nu_2] for nu_2 in (4.0, 1.0, 9.0) for nu_1 in (1.0, 25.0, 5.0, 50.0)]  # a grid, not in order
 ACTIVATIONS = ["softmax", "softmax-1"]
 
@@ -67,7 +70,8 @@ class Plot(SystemTest):
     @classmethod
     def setUpClass(cls):
         super().setUpClass()
-        for name, text in {"full": FULL, "single": SINGLE, "small": SMALL, **SPLITS, **TRAINED}.items():
+        for name, text in {"full": FULL, "single": SINGLE, "small": SMALL, **SPLITS, **TRAINED, "stages": STAGES,
+                           "saddle": {name: keys for name, keys in STAGES.items() if name != "sweep"}}.items():
             (cls.shared / f"{name}.toml").write_text(toml_text(text))
             done = execute(cls.shared, command("run", f"{name}.toml"))
             assert done.returncode == 0, done.stderr
@@ -99,7 +103,8 @@ class Plot(SystemTest):
         splits = ["split4.h5", "split6.h5", "split8.h5", "sgd.h5"]
         calls |= {"specialization.png": [*splits, "--panels", "specialization"],
                   "specialization-1.png": [*splits, "--panels", "specialization", "--features", "1", "2"],
-                  "spread.pdf": ["sgd.h5", "--panels", "spread"]}
+                  "spread.pdf": ["sgd.h5", "--panels", "spread"], "stages.png": ["stages.h5", "--panels", "stages"],
+                  "growth-2.png": ["saddle.h5", "--panels", "growth,hierarchy", "--log-time"]}
         trained = [f"{name}.h5" for name in TRAINED]
         calls |= {"trained.png": ["heads.h5", "--panels", "trained"],
                   "trained-2.png": ["heads.h5", "laws.h5", "--panels", "trained"],
@@ -141,6 +146,7 @@ class Plot(SystemTest):
             ("laws.h5", "--panels", "maps"): ["laws.h5", "sweep"],
             ("full.h5", "--panels", "prune"): ["full.h5", "prune/loss", "[prune]"],
             ("full.h5", "--panels", "cosine-map"): ["full.h5", "single run"],
+            ("laws.h5", "--panels", "stages"): ["laws.h5", "start.dimension", "attention.heads"],
             ("pruned.h5", "--panels", "trained"): ["pruned.h5", "no swept key", "attention.activation"],
             ("pruned.h5", "--panels", "heads-map"): ["pruned.h5", "two swept keys", "attention.activation"],
             ("ragged.h5", "--panels", "cosine-map"): ["ragged.h5", "11 values", "grid of 4 x 3"],
@@ -164,6 +170,18 @@ class Plot(SystemTest):
         slope, rate = map(float, re.search(r"1 / \(2 slope\) = ([\d.]+), growth rate ([\d.]+)", done.stdout).groups())
         self.assertGreater(rate, 0.01)
         self.assertLess(abs(slope / rate - 1), 0.15)
+
+    def test_table_of_stages(self):
+        """A row for each model; what was seen is what was predicted to 1 %."""
+        done = self.draw("stages.h5", "--panels", "stages", "-o", self.folder / "x.png")
+        rows = [line.split("|")[1:-1] for line in done.stdout.splitlines() if line.startswith("| flipping")]
+        self.assertEqual(len(rows), 2, done.stdout)
+        for row in rows:
+            self.assertEqual(row[1].strip(), "2")
+            self.assertLess(abs(float(row[5].partition("±")[0]) - 1), 0.01)
+            for place in 6, 7:
+                predicted, seen = map(float, row[place].split("/"))
+                self.assertTrue(predicted < seen < predicted + 1 / float(row[4]), row)
 
     def test_sweep_reading(self):
         """The best of starts and repeats where some are missing; pairs of numbers as a grid; zipped keys, one axis."""
