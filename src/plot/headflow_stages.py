@@ -18,7 +18,6 @@ SIDES = ListedColormap(["#D55E00", "0.93", "#0072B2"])
 OF_FEATURE = ["-", "--", "-.", ":"]
 DIMENSION = "start.dimension"
 PLATEAUS = "plateaus/rate", "plateaus/growth_rate", "plateaus/next_feature"
-LARGE_D = 1e5  # from where heads grow exponentially over the whole window of the observed rate
 
 
 def draw_hierarchy(ax: Axes, run: Run, log_time: bool) -> None:
@@ -37,8 +36,8 @@ def draw_hierarchy(ax: Axes, run: Run, log_time: bool) -> None:
            yticks=(np.arange(run.features) + 0.5) * run.heads, yticklabels=range(1, run.features + 1),
            ylabel="feature, heads in rows")
     ax.tick_params(axis="y", length=0)
-    ax.text(1, 1.01, f"{int(flow.data['combinations'][-1])} combinations of sides at the end", fontsize=6.5, color="0.35",
-            ha="right", va="bottom", transform=ax.transAxes)
+    ax.text(0.02, 0.97, f"{int(flow.data['combinations'][-1])} combinations\nat the end", fontsize=6.5, va="top",
+            transform=ax.transAxes, bbox={"facecolor": "white", "alpha": 0.7, "lw": 0, "pad": 1})
 
 
 def draw_growth(ax: Axes, run: Run, log_time: bool) -> None:
@@ -82,7 +81,8 @@ class Case(NamedTuple):
 
     def first(self) -> int:
         """The feature that splits first, by its prediction."""
-        return int(np.nanargmin(np.nanmedian(self["saddle/predicted_split_time"], axis=(0, 1))))
+        times = self["saddle/predicted_split_time"]
+        return int(np.median(np.where(np.isnan(times), np.inf, times), axis=(0, 1)).argmin())
 
 
 def cases_of(files: list[Results]) -> Iterator[Case]:
@@ -106,17 +106,15 @@ def cases_of(files: list[Results]) -> Iterator[Case]:
 
 
 def row_of_table(case: Case) -> str:
-    """Predicted and observed growth of the feature that splits first, and its times at the ends of the axis of D."""
-    f, large = case.first(), case.D >= LARGE_D
-    predicted, seen = (case[name][large][..., f] for name in ("saddle/predicted_growth_rate", "flow/growth_rate"))
-    ratio = (seen / predicted)[np.isfinite(seen / predicted)]
-    error = ratio.std(ddof=1) / np.sqrt(ratio.size) if ratio.size > 1 else np.nan
-    saddle = [case[f"saddle/split_rate{part}"][..., 0].ravel() for part in ("", "_stderr")]
+    """Predicted and observed growth of the feature that splits first at the largest D, means over repeats, their
+    difference in standard errors of the rate at the saddle, and split times there and at a middle D."""
+    f = case.first()
+    saddle, error = (float(np.median(case[f"saddle/split_rate{part}"][..., 0])) for part in ("", "_stderr"))
+    predicted, seen = (case[name][-1, :, f].mean() for name in ("saddle/predicted_growth_rate", "flow/growth_rate"))
     times = [case[name][..., f] for name in ("saddle/predicted_split_time", "flow/split_time")]
-    ends = ["{:.4g} / {:.4g}".format(*(np.median(time[i]) for time in times)) for i in (np.argmax(large), -1)]
-    return (f"| {case.name} | {f + 1} | {np.median(saddle[0]):.4f} ± {np.median(saddle[1]):.0e} | "
-            f"{np.median(predicted):.4f} | {np.nanmedian(seen):.4f} | {ratio.mean():.4f} ± {error:.0e} | "
-            f"{' | '.join(ends)} |")
+    places = ["{:.4g} / {:.4g}".format(*(np.median(time[i]) for time in times)) for i in (case.D.size // 2, -1)]
+    return (f"| {case.name} | {f + 1} | {saddle:.4f} ± {error:.0e} | {predicted:.5f} | {seen:.5f} | "
+            f"{100 * (seen / predicted - 1):+.2f} % | {(seen - predicted) / error:+.1f} | {' | '.join(places)} |")
 
 
 def draw_stages(figure: Figure, files: list[Results], features: tuple[int, ...]) -> None:
@@ -126,11 +124,10 @@ def draw_stages(figure: Figure, files: list[Results], features: tuple[int, ...])
     rates, times = figure.subplots(1, 2)
     cases = list(cases_of(files))
     shown = {}
-    D = cases[0].D
-    large = D[D >= LARGE_D]
-    print(f"| model | feature | rate at the saddle, r = 0 | rate predicted, D ≥ {large[0]:.0e} | observed | "
-          f"observed / predicted | split at D = {large[0]:.0e}: predicted / observed | at D = {D[-1]:.0e} |")
-    print("|" + "---|" * 8)
+    middle, largest = (f"{cases[0].D[i]:.0e}".replace("e+", "e") for i in (cases[0].D.size // 2, -1))
+    print(f"| model | feature | rate at the saddle | predicted along the way, D = {largest} | observed | difference | in "
+          f"standard errors | split at D = {middle}: predicted / observed | at D = {largest} |")
+    print("|" + "---|" * 9)
     for case, marker in zip(cases, cycle("osD^v<>p*")):
         f = features[0] if features else case.first()
         print(row_of_table(case))

@@ -101,6 +101,12 @@ void expect_same_end(const Records& stopped, const Records& rest, const Records&
   }
   EXPECT_EQ(rest.summary.steps, whole.summary.steps);
   EXPECT_EQ(rest.stages.alignment_time, whole.stages.alignment_time);
+  EXPECT_EQ(rest.stages.excursions, whole.stages.excursions);
+  ASSERT_EQ(rest.summary.plateaus.size(), whole.summary.plateaus.size());
+  for (std::size_t i = 0; i < whole.summary.plateaus.size(); ++i) {
+    EXPECT_EQ(rest.summary.plateaus[i].first, whole.summary.plateaus[i].first);
+    EXPECT_EQ(rest.summary.plateaus[i].second.K, whole.summary.plateaus[i].second.K);
+  }
   EXPECT_TRUE(std::equal(
       rest.stages.split_time.begin(), rest.stages.split_time.end(), whole.stages.split_time.begin(),
       [](double a, double b) { return a == b || (std::isnan(a) && std::isnan(b)); }));

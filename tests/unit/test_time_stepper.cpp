@@ -4,7 +4,6 @@
 
 #include "headflow/core/error.hpp"
 #include "headflow/core/petsc.hpp"
-#include "headflow/flow/stages.hpp"
 #include "headflow/flow/time_stepper.hpp"
 
 namespace headflow {
@@ -130,45 +129,6 @@ TEST(PetscVector, ownsExactlyOneReference) {
   PetscObjectGetReference(reinterpret_cast<PetscObject>(kept), &references);
   EXPECT_EQ(references, 1);
   VecDestroy(&kept);
-}
-
-/// m(t): both heads rise as 2 (1 - e^-t) along feature 1, split as +-0.01 e^{t/2} along feature 2.
-Matrix two_phases(double t) {
-  Matrix m(2, 2);
-  const double common = 2 * (1 - std::exp(-t));
-  const double split = 0.01 * std::exp(0.5 * t);
-  m << common, split, common, -split;
-  return m;
-}
-
-TEST(StageFinder, findsAlignmentAndSplitInsideSteps) {
-  StageFinder finder(flipping_spike(1, 1), 0.3);
-  finder.start(0, two_phases(0));
-  for (double t = 0; t < 9; t += 0.5) finder.step(t, t + 0.5, two_phases);
-  const Stages stages = finder.stages();
-  // the plateau is |mbar| in the step of the split, 2 (1 - e^-7) or so
-  EXPECT_NEAR(stages.alignment_time, std::log(2.0), 2e-3);
-  EXPECT_TRUE(std::isnan(stages.split_time[0]));
-  EXPECT_NEAR(stages.split_time[1], 2 * std::log(30.0), 1e-9);
-}
-
-TEST(StageFinder, reportsNothingWhereNothingHappens) {
-  StageFinder finder(flipping_spike(1, 1), 0.3);
-  const auto still = [](double) { return Matrix(Matrix::Constant(2, 2, 0.1)); };
-  finder.start(0, still(0));
-  finder.step(0, 1, still);
-  EXPECT_TRUE(std::isnan(finder.stages().alignment_time));
-  EXPECT_TRUE(std::isnan(finder.stages().split_time[0]));
-  StageFinder centred(anisotropic_gaussian(2, 1, 1), 0.3);  // no mean signal, no common direction
-  centred.start(0, two_phases(0));
-  centred.step(0, 5, two_phases);
-  EXPECT_TRUE(std::isnan(centred.stages().alignment_time));
-}
-
-TEST(StageFinder, headsThatStartApartAreSplitAtTheStart) {
-  StageFinder finder(flipping_spike(1, 1), 0.005);
-  finder.start(0, two_phases(0));
-  EXPECT_EQ(finder.stages().split_time[1], 0.0);
 }
 
 }  // namespace
