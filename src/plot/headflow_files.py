@@ -23,7 +23,7 @@ FLOW_END = {"flow/loss": 0, "flow/m": 2, "flow/cosine": 2}  # in sweeps only: el
 GROWTH = {"flow/growth_rate": 1, "flow/split_time": 1, "saddle/predicted_growth_rate": 1,
           "saddle/predicted_split_time": 1, "saddle/split_rate": 1, "saddle/split_rate_stderr": 1, "plateaus/rate": 2,
           "plateaus/growth_rate": 2, "plateaus/next_feature": 1}  # of interest in sweeps
-PLATEAUS = "time", "rate", "next_feature"
+PLATEAUS = "time", "rate", "next_feature", "m", "eigenvalue", "eigenvector_m"
 TITLE = {"activation": "{}", "prior": "{} prior", "tokens": "$L={}$", "heads": "$H={}$", "features": "$F={}$",
          "signal": r"$\nu=({})$"}
 SYMBOLS = {"model.signal": r"\nu", "model.tokens": "L", "model.features": "F", "attention.heads": "H",

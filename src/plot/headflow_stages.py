@@ -15,7 +15,6 @@ from headflow_ensembles import COLOURS, median_and_error, spread_over_heads
 from headflow_files import Results, Run
 
 SIDES = ListedColormap(["#D55E00", "0.93", "#0072B2"])
-OF_FEATURE = ["-", "--", "-.", ":"]
 DIMENSION = "start.dimension"
 PLATEAUS = "plateaus/rate", "plateaus/growth_rate", "plateaus/next_feature"
 
@@ -32,12 +31,11 @@ def draw_hierarchy(ax: Axes, run: Run, log_time: bool) -> None:
     ax.pcolormesh(ends, np.arange(len(rows) + 1), rows, cmap=SIDES, vmin=-1, vmax=1, rasterized=True)
     for f in range(1, run.features):
         ax.axhline(f * run.heads, color="white", lw=2)
-    ax.set(ylim=(len(rows), 0), xlabel="$t$", xlim=(ends[0], ends[-1]), xscale="log" if log_time else "linear",
+    ax.set(ylim=(len(rows), 0), xlim=(ends[0], ends[-1]), xscale="log" if log_time else "linear",
+           xlabel=f"$t$ (in the end {int(flow.data['combinations'][-1])} combinations)",
            yticks=(np.arange(run.features) + 0.5) * run.heads, yticklabels=range(1, run.features + 1),
            ylabel="feature, heads in rows")
     ax.tick_params(axis="y", length=0)
-    ax.text(0.02, 0.97, f"{int(flow.data['combinations'][-1])} combinations\nat the end", fontsize=6.5, va="top",
-            transform=ax.transAxes, bbox={"facecolor": "white", "alpha": 0.7, "lw": 0, "pad": 1})
 
 
 def draw_growth(ax: Axes, run: Run, log_time: bool) -> None:
@@ -66,6 +64,36 @@ def draw_growth(ax: Axes, run: Run, log_time: bool) -> None:
     if run.plateaus:
         keys |= {"rate at a plateau": Line2D([], [], color="black", lw=2, alpha=0.5)}
     ax.legend(keys.values(), keys.keys(), loc="best", fontsize=6, frameon=True, framealpha=0.8, edgecolor="none")
+
+
+def draw_angle(ax: Axes, run: Run, log_time: bool) -> None:
+    """Growth rate of the next feature, by the Hessian at each plateau where others are learnt, against the angle
+    between its pattern over heads and theirs (Lemma III.2): from the fastest pattern in the span of what is learnt to
+    the fastest one orthogonal to it, both orthogonal to (1, .., 1)."""
+    degrees, threshold = np.linspace(0, 90, 91), run.config.get("flow", {}).get("split_threshold", 0.3)
+    for p, following in enumerate(run.plateaus.get("next_feature", ())):
+        if not np.isfinite(following):
+            continue
+        f = int(following) - 1
+        apart = run.plateaus["m"][p] - run.plateaus["m"][p].mean(axis=0)
+        learnt = apart[:, spread_over_heads(run.plateaus["m"][p]) >= threshold]
+        patterns = run.plateaus["eigenvector_m"][p][..., f]
+        block = patterns.T * run.plateaus["eigenvalue"][p] @ patterns
+        common = np.ones((run.heads, 1)) / np.sqrt(run.heads)
+        inside = np.linalg.svd(learnt, full_matrices=False)[0] if learnt.size else np.zeros((run.heads, 0))
+        if inside.shape[1] == 0 or inside.shape[1] > run.heads - 2:
+            continue
+        outside = np.linalg.svd(np.hstack([common, inside]))[0][:, 1 + inside.shape[1]:]
+        ends = [basis @ np.linalg.eigh(basis.T @ block @ basis)[1][:, 0] for basis in (inside, outside)]
+        pattern = np.cos(np.radians(degrees))[:, None] * ends[0] + np.sin(np.radians(degrees))[:, None] * ends[1]
+        rates = -np.einsum("ih,hg,ig->i", pattern, block, pattern)
+        ax.plot(degrees, rates, color=COLOURS[f % len(COLOURS)],
+                label=f"feature {f + 1} at t = {run.plateaus['time'][p]:.3g}")
+    if not ax.lines:
+        raise ValueError(f"{run.path}: has no plateau where one feature is learnt and another next; was there [saddle]?")
+    ax.axhline(0, color="0.85", lw=0.6, zorder=0)
+    ax.set(xlabel="angle between patterns (degrees)", ylabel="growth rate", xticks=(0, 30, 60, 90))
+    ax.legend(fontsize=6)
 
 
 class Case(NamedTuple):
@@ -112,7 +140,8 @@ def row_of_table(case: Case) -> str:
     saddle, error = (float(np.median(case[f"saddle/split_rate{part}"][..., 0])) for part in ("", "_stderr"))
     predicted, seen = (case[name][-1, :, f].mean() for name in ("saddle/predicted_growth_rate", "flow/growth_rate"))
     times = [case[name][..., f] for name in ("saddle/predicted_split_time", "flow/split_time")]
-    places = ["{:.4g} / {:.4g}".format(*(np.median(time[i]) for time in times)) for i in (case.D.size // 2, -1)]
+    places = [f"{case.D[i]:.0e}: ".replace("e+", "e") + " / ".join(f"{np.median(time[i]):.4g}" for time in times)
+              for i in (case.D.size // 2, -1)]
     return (f"| {case.name} | {f + 1} | {saddle:.4f} ± {error:.0e} | {predicted:.5f} | {seen:.5f} | "
             f"{100 * (seen / predicted - 1):+.2f} % | {(seen - predicted) / error:+.1f} | {' | '.join(places)} |")
 
@@ -124,9 +153,8 @@ def draw_stages(figure: Figure, files: list[Results], features: tuple[int, ...])
     rates, times = figure.subplots(1, 2)
     cases = list(cases_of(files))
     shown = {}
-    middle, largest = (f"{cases[0].D[i]:.0e}".replace("e+", "e") for i in (cases[0].D.size // 2, -1))
-    print(f"| model | feature | rate at the saddle | predicted along the way, D = {largest} | observed | difference | in "
-          f"standard errors | split at D = {middle}: predicted / observed | at D = {largest} |")
+    print("| model | feature | rate at the saddle | along the way, largest D: predicted | observed | difference | in "
+          "standard errors | split at a middle D: predicted / observed | at the largest D |")
     print("|" + "---|" * 9)
     for case, marker in zip(cases, cycle("osD^v<>p*")):
         f = features[0] if features else case.first()
@@ -152,6 +180,6 @@ def draw_stages(figure: Figure, files: list[Results], features: tuple[int, ...])
     rates.set(xscale="log", yscale="log", xlabel="growth rate predicted", ylabel="observed")
     shown |= {"later features at plateaus": Line2D([], [], color="0.35", marker="o", mfc="none", ls="")}
     rates.legend(shown.values(), shown.keys(), loc="upper left", fontsize=7)
-    times.set(xscale="log", yscale="log", xlabel="$D$", ylabel="time of the first split")
+    times.set(xscale="log", ylim=(0, None), xlabel="$D$", ylabel="time of the first split")
     times.legend([Line2D([], [], color="0.35", lw=0.8), Line2D([], [], color="0.35", marker="o", ls="")],
                  ["predicted", "observed"], loc="best", fontsize=7)

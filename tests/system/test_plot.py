@@ -29,6 +29,10 @@ PANELS = ["loss", "m", "plane", "space", "r", "b", "cosine", "gradient", "hierar
 # Growth, predicted and seen, against D.
 STAGES = changed(SPLITS["split4"], {"model.signal": [2.0, 6.0], "population.samples": 1024}) | {
     "saddle": {}, "sweep": {"attention.activation": ["softmax", "bayes-softmax"], "start.dimension": [1e3, 1e6, 1e8]}}
+# The second feature grows while the first is learnt; and heads that have learnt nothing yet.
+ANGLE = changed(SMALL, {"model": {"tokens": 5, "prior": "anisotropic-gaussian", "features": 2, "signal": [10.0, 4.0]},
+                        "attention": {"heads": 4, "activation": "bayes-softmax"}, "flow.end_time": 70.0, "saddle": {},
+                        "start": {"noise": 1e-4, "eta": 0.3, "seed": 2}, "population.symmetric": True})
 PAIRS = [[nu_1, nu_2] for nu_2 in (4.0, 1.0, 9.0) for nu_1 in (1.0, 25.0, 5.0, 50.0)]  # a grid, not in order
 ACTIVATIONS = ["softmax", "softmax-1"]
 
@@ -71,6 +75,7 @@ class Plot(SystemTest):
     def setUpClass(cls):
         super().setUpClass()
         for name, text in {"full": FULL, "single": SINGLE, "small": SMALL, **SPLITS, **TRAINED, "stages": STAGES,
+                           "angle": ANGLE, "four": changed(ANGLE, {"flow.end_time": 4.0}),
                            "saddle": {name: keys for name, keys in STAGES.items() if name != "sweep"}}.items():
             (cls.shared / f"{name}.toml").write_text(toml_text(text))
             done = execute(cls.shared, command("run", f"{name}.toml"))
@@ -104,7 +109,8 @@ class Plot(SystemTest):
         calls |= {"specialization.png": [*splits, "--panels", "specialization"],
                   "specialization-1.png": [*splits, "--panels", "specialization", "--features", "1", "2"],
                   "spread.pdf": ["sgd.h5", "--panels", "spread"], "stages.png": ["stages.h5", "--panels", "stages"],
-                  "growth-2.png": ["saddle.h5", "--panels", "growth,hierarchy", "--log-time"]}
+                  "growth-2.png": ["saddle.h5", "--panels", "growth,hierarchy", "--log-time"],
+                  "angle.png": ["angle.h5", "--panels", "angle"]}
         trained = [f"{name}.h5" for name in TRAINED]
         calls |= {"trained.png": ["heads.h5", "--panels", "trained"],
                   "trained-2.png": ["heads.h5", "laws.h5", "--panels", "trained"],
@@ -146,6 +152,8 @@ class Plot(SystemTest):
             ("laws.h5", "--panels", "maps"): ["laws.h5", "sweep"],
             ("full.h5", "--panels", "prune"): ["full.h5", "prune/loss", "[prune]"],
             ("full.h5", "--panels", "cosine-map"): ["full.h5", "single run"],
+            ("saddle.h5", "--panels", "angle"): ["saddle.h5", "angle", "H = 2"],
+            ("four.h5", "--panels", "angle"): ["four.h5", "no plateau"],
             ("laws.h5", "--panels", "stages"): ["laws.h5", "start.dimension", "attention.heads"],
             ("pruned.h5", "--panels", "trained"): ["pruned.h5", "no swept key", "attention.activation"],
             ("pruned.h5", "--panels", "heads-map"): ["pruned.h5", "two swept keys", "attention.activation"],
@@ -180,7 +188,7 @@ class Plot(SystemTest):
             self.assertEqual(row[1].strip(), "2")
             self.assertLess(abs(float(row[5].strip(" %"))), 1)
             for place in 7, 8:
-                predicted, seen = map(float, row[place].split("/"))
+                predicted, seen = map(float, row[place].partition(":")[2].split("/"))
                 self.assertTrue(predicted < seen < predicted + 1 / float(row[4]), row)
 
     def test_sweep_reading(self):

@@ -3,6 +3,7 @@
 
 #include "headflow/flow/flow.hpp"
 #include "headflow/flow/saddle.hpp"
+#include "headflow/population/bayes_risk.hpp"
 #include "support.hpp"
 
 namespace headflow {
@@ -182,6 +183,37 @@ TEST(Saddle, attentionOfSoftmaxOneScalesToOne) {
       EXPECT_NEAR(rates[0], 0, 1e-10);
       EXPECT_LT(rates[1], -1e-3);
     }
+}
+
+// At the saddle of the flipping spike the heads see the constant direction alone, for which softmax
+// of sqrt(nu_1) x_1 is the Bayes estimator: m_1 = sqrt(nu_1) exactly, with the Bayes risk of that
+// prior. There r = 0 is restored on the common pattern and flat on split ones (no closed form; its
+// sign, of which no more is known than that it is zero within 5.5 standard errors of about 1e-4),
+// for each activation; softmax-1 comes to softmax as b grows, so it is taken at b = 6.
+TEST(Saddle, ofAPriorWithAMeanIsTheBayesEstimatorOfTheMean) {
+  const Shape shape{4, 3, 2};
+  const Prior prior = flipping_spike(2, 3);
+  const BayesRisk bayes =
+      bayes_risk(world(), 4, discrete_prior(Matrix{{std::sqrt(2)}}, Vector::Ones(1)),
+                 {.samples = 1 << 18, .replicates = 16}, 0, 1 << 18);
+  for (const Activation& activation : all_activations) {
+    PopulationLoss loss(world(), shape, activation, prior,
+                        {.samples = 16 * 8192, .replicates = 16, .seed = 6});
+    const UnspecializedManifold manifold(shape, activation, prior);
+    Parameters start = Parameters::zero(shape);
+    start.K.col(0).setConstant(1);
+    start.v = 1;
+    if (name_of(activation) == "softmax-1") start.b.setConstant(6);
+    const Saddle saddle = find_saddle(loss, manifold, start);
+    EXPECT_NEAR(saddle.parameters.K(0, 0), std::sqrt(2), 2e-3) << name_of(activation);
+    EXPECT_NEAR(saddle.loss.value, bayes.risk, 5.5 * (saddle.loss.stderr_ + bayes.stderr_) + 1e-5)
+        << name_of(activation);
+    EXPECT_NEAR(saddle.u_split.value, 0, 5.5 * saddle.u_split.stderr_) << name_of(activation);
+    EXPECT_LT(saddle.u_split.stderr_, 3e-4);
+    EXPECT_LT(saddle.u_common.value, -0.02) << name_of(activation);
+    EXPECT_GT(saddle.split[0].rate.value, 20 * saddle.split[0].rate.stderr_);
+    EXPECT_NEAR(std::abs(saddle.split[0].feature[1]), 1, 1e-12);
+  }
 }
 
 // Small differences between heads grow as the linear dynamics say, through the alignment and along
