@@ -1,4 +1,4 @@
-"""Pictures that headflow-plot makes of trained heads: loss against a swept key, pruning, attention, maps of a plane.
+"""Pictures that headflow-plot makes of trained heads: loss against a swept key, pruning, attention.
 
 Symbols are those of the paper (arXiv:2603.03993): loss E, heads h, overlaps m_hf, attention sigma_hl of a head and its
 mean A_l over heads, token l, feature weights theta, signal nu.
@@ -8,12 +8,10 @@ from __future__ import annotations
 import textwrap
 from collections import defaultdict
 from collections.abc import Callable
-from itertools import product
 from typing import Any, NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.cm import viridis
 from matplotlib.colors import Normalize, PowerNorm
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -21,7 +19,7 @@ from matplotlib.patches import Rectangle
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
 from headflow_ensembles import COLOURS
-from headflow_files import TITLE, Grid, Results, describe, grid_of
+from headflow_files import TITLE, Results, describe
 
 ACTIVATION = "attention.activation"
 COLOUR = dict(zip(("softmax", "softmax-1", "bayes-softmax"), COLOURS))
@@ -30,7 +28,6 @@ LOSS = r"loss $\mathcal{E}$"
 BAYES = {"color": "black", "ls": (0, (4, 2)), "lw": 1.0, "zorder": 2.5}
 DECADES = 1.5       # on an axis, beyond which it is logarithmic
 MAX_SEQUENCES = 8   # drawn of the attention maps
-MAX_CELLS = 5       # panels of heads-map along each direction
 
 
 class Line(NamedTuple):
@@ -307,108 +304,5 @@ def draw_maps(figure: Figure, files: list[Results], features: tuple[int, ...]) -
     bar.ax.set_title(r"$\sigma_{hl}$")
 
 
-def source(results: Results, name: str) -> np.ndarray:
-    """A variable of the best trained heads or, without [train], of the end of the flow."""
-    return results.best(f"flow/{name}" if "train/loss" not in results.arrays and "flow/loss" in results.arrays
-                        else f"train/{name}")
-
-
-def maps_of(files: list[Results], name: str, kind: str) -> list[tuple[str, Grid, np.ndarray]]:
-    """(title, grid, values on it) of every file and every combination of the swept keys that are not in the plane."""
-    only_sweeps(files, kind)
-    found = []
-    for results, model in zip(files, titles(files)):
-        grid, values = grid_of(results), source(results, name)
-        for index, names in results.others(grid.used):
-            title = ", ".join(filter(None, [*names.values(), model])).replace("\n", " ")
-            found.append((wrapped(title, 48), grid, grid.values(values, index)))
-    return found
-
-
-def edges(centres: np.ndarray) -> np.ndarray:
-    """Of the cells around the centres: halfway between them, on a logarithmic axis in the logarithm."""
-    place = np.log(centres) if spans_decades(centres) else centres
-    half = np.diff(place) / 2 if place.size > 1 else np.array([0.5])
-    ends = np.concatenate([[place[0] - half[0]], place[:-1] + half[:place.size - 1], [place[-1] + half[-1]]])
-    return np.exp(ends) if spans_decades(centres) else ends
-
-
-def draw_cosine_map(figure: Figure, files: list[Results], features: tuple[int, ...]) -> None:
-    """Cosine similarity of heads 1 and 2, trained or at the end of the flow, over the plane of two swept numbers."""
-    found = maps_of(files, "cosine", "cosine-map")
-    if any(values.shape[-1] < 2 for _, _, values in found):
-        raise ValueError(f"{files[0].path}: cosine-map needs two heads")
-    panels = row_of_panels(figure, len(found), 2.7, 2.75, "")
-    for ax, (title, grid, values) in zip(panels, found):
-        ax.set_facecolor("0.6")
-        ax.set_box_aspect(1)
-        mesh = ax.pcolormesh(edges(grid.x), edges(grid.y), np.ma.masked_invalid(values[..., 0, 1].T), cmap="RdBu_r",
-                             vmin=-1, vmax=1, edgecolors="face", linewidth=0.1)
-        set_ticks(ax, "x", grid.x, cells=True)
-        set_ticks(ax, "y", grid.y, cells=True)
-        ax.set(xlabel=f"${grid.symbols[0]}$", ylabel=f"${grid.symbols[1]}$", title=title)
-        ax.tick_params(direction="out", length=2.5)
-    figure.colorbar(mesh, ax=panels, label=r"$\cos(k_1, k_2)$", aspect=25, pad=0.02)
-
-
-def thinned(size: int) -> np.ndarray:
-    return np.unique(np.round(np.linspace(0, size - 1, min(size, MAX_CELLS))).astype(int))
-
-
-def draw_heads_map(figure: Figure, files: list[Results], features: tuple[int, ...]) -> None:
-    """Heads (m_h1, m_h2), trained or at the end of the flow, in small panels over the plane of two swept numbers."""
-    found = maps_of(files, "m", "heads-map")
-    shown = features or (0, 1)
-    if any(values.shape[-1] < 2 for _, _, values in found):
-        raise ValueError(f"{files[0].path}: heads-map needs two features")
-    sizes = [(thinned(grid.x.size), thinned(grid.y.size)) for _, grid, _ in found]
-    cell = 0.95 if len(found) == 1 else 0.7
-    widths, heights = ([cell * places.size + 0.6 for places in side] for side in zip(*sizes))
-    figure.set_size_inches(sum(widths), max(heights))
-    parts = np.atleast_1d(figure.subfigures(1, len(found), width_ratios=widths))
-    limits = common_limits(np.concatenate([values[..., shown].reshape(-1, 2) for _, _, values in found]))
-    for part, (title, grid, values), (columns, rows) in zip(parts, found, sizes):
-        panels = part.subplots(rows.size, columns.size, sharex=True, sharey=True, squeeze=False)
-        for (i, row), (j, column) in product(enumerate(rows[::-1]), enumerate(columns)):
-            draw_plane(panels[i, j], values[column, row][:, shown], limits)
-            if i == 0:
-                panels[i, j].set_title(f"${grid.symbols[0]}={grid.x[column]:.3g}$", fontsize=8)
-            if j == columns.size - 1:
-                panels[i, j].yaxis.set_label_position("right")
-                panels[i, j].set_ylabel(f"${grid.symbols[1]}={grid.y[row]:.3g}$", fontsize=8)
-        part.supxlabel(f"$m_{{h{shown[0] + 1}}}$", fontsize=9)
-        part.supylabel(f"$m_{{h{shown[1] + 1}}}$", fontsize=9)
-        if title:
-            part.suptitle(title, fontsize=9)
-
-
-def common_limits(m: np.ndarray) -> np.ndarray:
-    """[(low, high) of x, of y], a square around the origin and all heads (head, 2) but a few that are very long."""
-    known = m[np.isfinite(m).all(axis=1)]
-    length = np.abs(known).max(axis=1)
-    inside = length <= 2 * np.quantile(length, 0.9)
-    if not inside.all():
-        print(f"{(~inside).sum()} heads lie outside the panels, the farthest at {length.max():.3g}")
-    ends = np.vstack([known[inside], [[0, 0]]])
-    side = 1.2 * (np.ptp(ends, axis=0).max() or 1.0)
-    return (ends.min(axis=0) + ends.max(axis=0))[:, None] / 2 + [-side / 2, side / 2]
-
-
-def draw_plane(ax: Axes, m: np.ndarray, limits: np.ndarray) -> None:
-    """The heads as lines from the origin to a dot, one colour for each."""
-    colours = COLOURS if len(m) <= len(COLOURS) else list(viridis(np.linspace(0, 0.92, len(m))))
-    ax.axhline(0, color="0.85", lw=0.6, zorder=0)
-    ax.axvline(0, color="0.85", lw=0.6, zorder=0)
-    for end, colour in zip(m, colours):
-        ax.plot([0, end[0]], [0, end[1]], color=colour, lw=0.9)
-        ax.plot(*end, "o", color=colour, ms=3.4, mec="white", mew=0.3, zorder=3)
-    ax.set(xlim=limits[0], ylim=limits[1])
-    ax.set_box_aspect(1)
-    ax.xaxis.set_major_locator(MaxNLocator(3, steps=[1, 2, 5, 10]))
-    ax.yaxis.set_major_locator(MaxNLocator(3, steps=[1, 2, 5, 10]))
-    ax.tick_params(labelsize=7)
-
-
 TRAINED: dict[str, Callable[[Figure, list[Results], tuple[int, ...]], None]] = {
-    "trained": draw_trained, "prune": draw_prune, "maps": draw_maps, "cosine-map": draw_cosine_map,
-    "heads-map": draw_heads_map}
+    "trained": draw_trained, "prune": draw_prune, "maps": draw_maps}

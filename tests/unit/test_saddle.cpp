@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include "headflow/flow/flow.hpp"
+#include "headflow/flow/linear_growth.hpp"
 #include "headflow/flow/saddle.hpp"
 #include "headflow/population/bayes_risk.hpp"
 #include "support.hpp"
@@ -10,10 +11,6 @@ namespace headflow {
 namespace {
 
 using namespace testing_support;
-
-Start orthonormal(Parameters parameters, int features) {
-  return {std::move(parameters), Matrix::Identity(features, features)};
-}
 
 /// Zero fields; softmax-1 at the fixed point v p = 1/L with these biases (Lemma A.4).
 Parameters zero_fields(const Shape& shape, const Activation& activation, double b = 0.2) {
@@ -61,7 +58,9 @@ TEST(DistributedSaddle, ratesAtZeroFieldsAreTheClosedForm) {
           const double expected = 2 * (5 - 2 * f) * (1 - 1.0 / L) * factor / (L * H);
           EXPECT_NEAR(mode.rate.value, expected, 5.5 * mode.rate.stderr_ + 1e-12) << said() << f;
           EXPECT_LT(mode.rate.stderr_, 0.005 * 2 * (5 - 2 * f) * (1 - 1.0 / L) / (L * H)) << said();
-          if (factor > 1e-12) EXPECT_GT(std::abs(mode.feature[f]), 1 - 1e-12) << said() << f;
+          if (factor > 1e-12) {
+            EXPECT_GT(std::abs(mode.feature[f]), 1 - 1e-12) << said() << f;
+          }
         }
         // Nothing pushes u away from zero; on split patterns nothing restores it.
         EXPECT_NEAR(saddle.u_split.value, 0, 5.5 * saddle.u_split.stderr_ + 1e-12) << said();

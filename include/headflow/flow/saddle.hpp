@@ -3,6 +3,7 @@
 #include <vector>
 
 #include "headflow/flow/unspecialized.hpp"
+#include "headflow/population/population_loss.hpp"
 
 namespace headflow {
 
@@ -16,7 +17,7 @@ struct Measured {
 /// eigenvalue.
 struct GrowthMode {
   Measured rate;
-  Vector feature;    ///< components of m (F)
+  Vector feature{};  ///< components of m (F)
   double bias = 0;   ///< of b
   double scale = 0;  ///< of v; only patterns common to all heads have one
 };
@@ -27,12 +28,12 @@ struct GrowthMode {
 /// A.5).
 struct Saddle {
   Parameters parameters;
-  Measured loss;
-  double gradient_norm = 0;        ///< on the manifold
-  std::vector<GrowthMode> split;   ///< fastest first; each H - 1 times
-  std::vector<GrowthMode> common;  ///< each once
-  Measured u_split;                ///< growth rate of u on split patterns; H (H - 1) times
-  Measured u_common;               ///< on the common pattern; H times
+  Measured loss{};
+  double gradient_norm = 0;          ///< on the manifold
+  std::vector<GrowthMode> split{};   ///< fastest first; each H - 1 times
+  std::vector<GrowthMode> common{};  ///< each once
+  Measured u_split{};                ///< growth rate of u on split patterns; H (H - 1) times
+  Measured u_common{};               ///< on the common pattern; H times
 };
 
 /// The saddle next to `from`, by Newton's method on the manifold at u = 0 (where the Hessian there
@@ -43,11 +44,11 @@ Saddle find_saddle(PopulationLoss& loss, const UnspecializedManifold& manifold, 
 
 /// The Hessian at any point, in what is trained (n numbers, packed).
 struct LocalSpectrum {
-  std::vector<Measured> eigenvalues;  ///< ascending
-  Matrix eigenvectors;                ///< n x n, one in each row
-  std::vector<Measured> rate;  ///< for each feature: the fastest growth of m_{.f} alone, minus the
-                               ///< least eigenvalue of its block of the Hessian
-  Matrix pattern;              ///< F x H: the pattern over heads that grows so
+  std::vector<Measured> eigenvalues{};  ///< ascending
+  Matrix eigenvectors{};                ///< n x n, one in each row
+  std::vector<Measured> rate{};  ///< for each feature: the fastest growth of m_{.f} alone, minus
+                                 ///< the least eigenvalue of its block of the Hessian
+  Matrix pattern{};              ///< F x H: the pattern over heads that grows so
 };
 
 LocalSpectrum local_spectrum(PopulationLoss& loss, const Parameters& at,

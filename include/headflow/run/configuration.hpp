@@ -5,7 +5,7 @@
 
 #include "headflow/core/mpi.hpp"
 #include "headflow/flow/flow.hpp"
-#include "headflow/flow/unspecialized.hpp"
+#include "headflow/flow/linear_growth.hpp"
 #include "headflow/run/input_keys.hpp"
 #include "headflow/run/sweep.hpp"
 #include "headflow/sgd/run_sgd.hpp"

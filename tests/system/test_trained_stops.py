@@ -1,0 +1,88 @@
+"""[train] and [bayes] stopped by signals, files and time limits; they go on with the same bits."""
+import xarray
+
+from harness import changed, main, read_group
+from restart_harness import RestartTest, checkpoints, ended
+from test_trained import FLOW, FULL, groups_of
+
+# Two seconds of many starts, each of some hundredths: a stop falls between two.
+LONG = changed(FULL, {"train.starts": 120, "population.samples": 2**14, "population.test_samples": 2**14,
+                      "train.gradient_tolerance": 1e-8})
+LATE = changed(LONG, FLOW)
+
+
+class Stops(RestartTest):
+    def check(self, base, before, after):
+        whole, parts = self.place(f"whole{before}", base), self.place(f"parts{before}", base)
+        self.finish(whole)
+        self.assertIn("signal", self.stop(parts, ranks=before))
+        begun = groups_of(parts)
+        self.assertNotIn("bayes", begun)
+        done = begun["train"]["loss"].size
+        self.assertTrue(0 < done < 120, done)
+        self.assert_stopped(ended(self.launch(parts, "--max-walltime", "0", ranks=1)), "no time")
+        self.assertIn(read_group(parts, "train")["loss"].size, (done, done + 1), "what was saved is still there")
+        number, saved = max(checkpoints(parts).items())
+        text = self.finish(parts, ranks=after)
+        self.assertIn(f"going on from {saved.name} ({number})", text)
+        self.assert_same_numbers(parts, whole)
+        self.assertEqual(read_group(parts, "train")["loss"].size, 120)
+
+    def test_between_starts(self):
+        self.check(LONG, 1, 3)
+
+    def test_after_the_flow(self):
+        self.check(LATE, 2, 1)
+
+    def test_no_time_at_all(self):
+        """Stopped before the first start has ended, by the limit, and each time an evaluation further; the file is one to
+        read all the same."""
+        whole, parts = self.place("whole", FULL), self.place("parts", FULL)
+        self.finish(whole)
+        for number in 1, 2:
+            stopped = ended(self.launch(parts, "--max-walltime", "0", ranks=1))
+            self.assertIn("(wall time)", self.assert_stopped(stopped, "no time"))
+            self.assertEqual(max(checkpoints(parts)), number)
+            log = read_group(checkpoints(parts)[number], "train_state")["log"]
+            self.assertEqual(log.size, number * (1 + 2 * 4 + 2), "loss and gradient in K and b")
+        with xarray.open_dataset(parts, group="train", engine="netcdf4") as train:
+            self.assertEqual(train.sizes["start"], 0)
+        self.finish(parts)
+        self.assert_same_numbers(parts, whole)
+
+    def test_during_the_bayes_risk(self):
+        """What came before it is in the checkpoint: the flow and the searches are not repeated."""
+        base = changed(FULL, FLOW | {"bayes.standard_error": 1e-12, "bayes.samples": 2**23, "train.from": "flow"})
+        whole, parts = self.place("whole", base), self.place("parts", base)
+        self.finish(whole)
+        self.stop(parts, ranks=2)  # flow and search are done in 0.1 s
+        self.assertNotIn("bayes", groups_of(parts))
+        saved = checkpoints(parts)[1]
+        self.assertEqual(read_group(saved, "train")["loss"].size, 1)
+        for state in "flow_state", "train_state":
+            self.assertTrue(read_group(saved, state), state)
+        self.finish(parts, ranks=1)
+        self.assert_same_numbers(parts, whole)
+
+    def test_finished(self):
+        """Nothing is computed twice; a lost output comes back from the checkpoint."""
+        path, whole = self.place("case", FULL), self.place("whole", FULL)
+        self.finish(whole)
+        self.finish(path)
+        self.assertIn("finished already", self.finish(path))
+        path.unlink()
+        self.assertIn("going on", self.finish(path, ranks=2))
+        self.assert_same_numbers(path, whole)
+
+    def test_another_search_is_refused(self):
+        path = self.place("case", FULL)
+        self.finish(path)
+        for name, value in {"train.gradient_tolerance": 1e-3, "population.test_samples": 4096,
+                            "maps.seed": 2}.items():
+            with self.subTest(name):
+                self.rewrite(path, FULL, {name: value})
+                self.assertIn(name, self.refused(path))
+
+
+if __name__ == "__main__":
+    main()
