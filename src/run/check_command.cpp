@@ -131,13 +131,25 @@ double seconds_per_sequence(const SgdConfiguration& sgd, const Start& start,
   return seconds / static_cast<double>(steps * problem.batch * replicas.size());
 }
 
-/// Seconds for the population losses of all replicas.
-double seconds_per_output(const Communicator& comm, const Configuration& configuration) {
-  const PopulationCost cost = PopulationLoss::cost(configuration.shape, configuration.signal(),
-                                                   configuration.sampling, comm.size());
+/// Seconds for one evaluation of loss and gradient.
+double seconds_per_evaluation(const Communicator& comm, const Configuration& configuration,
+                              const Sampling& sampling) {
+  const PopulationCost cost =
+      PopulationLoss::cost(configuration.shape, configuration.signal(), sampling, comm.size());
   return measure_loss(configuration).seconds_per_sample *
-         static_cast<double>(cost.samples_per_rank * static_cast<std::int64_t>(cost.images) *
-                             configuration.sgd->options.replicas);
+         static_cast<double>(cost.samples_per_rank * static_cast<std::int64_t>(cost.images));
+}
+
+void print_saddle_cost(const Communicator& comm, const Configuration& configuration) {
+  if (!configuration.saddle) return;
+  constexpr double tangent = 3;  // a product with the Hessian, in evaluations
+  const double each = seconds_per_evaluation(comm, configuration, configuration.sampling);
+  const auto trained =
+      static_cast<double>(configuration.start.parameters.trained_size(configuration.activation));
+  fmt::print("# saddle                     {:.3g} s a right-hand side, about 6 a step\n",
+             each * (1 + tangent * (configuration.shape.features + 1)));
+  fmt::print("# a Hessian                  {:.3g} s, 4 for the saddle and one for each plateau\n",
+             each * (1 + tangent * trained));
 }
 
 void print_sgd_cost(const Communicator& comm, const Configuration& configuration) {
@@ -156,8 +168,9 @@ void print_sgd_cost(const Communicator& comm, const Configuration& configuration
              sgd_memory_gib(problem, replicas),
              problem.engine == Engine::direct ? "vectors" : "overlaps");
   fmt::print("# one sequence               {:.2f} us\n", 1e6 * each);
-  const double outputs =
-      seconds_per_output(comm, configuration) * static_cast<double>(options.output_steps.size());
+  const double outputs = seconds_per_evaluation(comm, configuration, configuration.sampling) *
+                         static_cast<double>(options.replicas) *
+                         static_cast<double>(options.output_steps.size());
   fmt::print("# {} outputs of SGD         about {} (h:mm:ss): population losses of {} replica{}\n",
              options.output_steps.size(), clock_text(outputs), options.replicas,
              options.replicas > 1 ? "s" : "");
@@ -168,19 +181,14 @@ void print_sgd_cost(const Communicator& comm, const Configuration& configuration
 /// What the searches of [train] and the fresh samples cost; the number of evaluations is a guess.
 void print_trained_cost(const Communicator& comm, const Configuration& configuration) {
   if (!configuration.train) return;
-  const auto seconds = [&](const Sampling& sampling) {
-    const PopulationCost cost =
-        PopulationLoss::cost(configuration.shape, configuration.signal(), sampling, comm.size());
-    return measure_loss(configuration).seconds_per_sample *
-           static_cast<double>(cost.samples_per_rank * static_cast<std::int64_t>(cost.images));
-  };
-  const double each = seconds(configuration.sampling);
+  const Sampling& fresh = configuration.test_sampling;
   fmt::print(
       "# train                      {} start{}, {:.3g} s an evaluation; most searches need 20 to "
       "200\n",
-      configuration.train->starts.size(), configuration.train->starts.size() > 1 ? "s" : "", each);
-  fmt::print("# fresh samples              {}, {:.3g} s for the loss of a start\n",
-             configuration.test_sampling.samples, seconds(configuration.test_sampling));
+      configuration.train->starts.size(), configuration.train->starts.size() > 1 ? "s" : "",
+      seconds_per_evaluation(comm, configuration, configuration.sampling));
+  fmt::print("# fresh samples              {}, {:.3g} s for the loss of a start\n", fresh.samples,
+             seconds_per_evaluation(comm, configuration, fresh));
 }
 
 }  // namespace
@@ -198,6 +206,7 @@ void check(const Communicator& comm, const Command& command) {
     fmt::print("# sweep                      {} members; for the base of them:\n", members);
   if (configuration.flow) print_flow_cost(comm, configuration);
   if (configuration.sgd) print_sgd_cost(comm, configuration);
+  print_saddle_cost(comm, configuration);
   print_trained_cost(comm, configuration);
   fmt::print("# output                     {}\n", fmt::join(configuration.files(), ", "));
 }

@@ -10,6 +10,7 @@
 #include "headflow/model/start.hpp"
 #include "headflow/population/kernel.hpp"
 #include "headflow/population/samples.hpp"
+#include "headflow/population/tangent_kernel.hpp"
 
 namespace {
 
@@ -19,17 +20,21 @@ Prior prior_for(int features) {
   return features == 2 ? flipping_spike(2, 2) : canonical_spikes(features, 2);
 }
 
-template <class Real>
-void loss_and_gradient(benchmark::State& state, const Shape& shape, const Activation& activation) {
+/// A block's loss and gradient, or with TangentKernel a product with its Hessian.
+template <class Real, template <class> class AnyKernel>
+void one_block(benchmark::State& state, const Shape& shape, const Activation& activation) {
   const SampleGenerator generator(shape, prior_for(shape.features),
                                   {.samples = block_size, .replicates = 1});
   AlignedVector<Real> x(static_cast<std::size_t>(block_size * shape.tokens * shape.coordinates()));
   generator.fill(0, 0, block_size, x.data());
   const Parameters parameters = noisy_start(shape, 0.5, 1.0, 1).parameters;
-  Kernel<Real> kernel(shape, activation);
-  std::vector<double> sums(kernel.result_size());
+  AnyKernel<Real> kernel(shape, activation);
+  std::vector<double> sums(Kernel<Real>::result_size(shape));
   for (auto _ : state) {
-    kernel(parameters, x.data(), block_size, sums);
+    if constexpr (std::is_same_v<AnyKernel<Real>, Kernel<Real>>)
+      kernel(parameters, x.data(), block_size, sums);
+    else
+      kernel(parameters, parameters, x.data(), block_size, sums);
     benchmark::DoNotOptimize(sums.data());
     benchmark::ClobberMemory();
   }
@@ -56,14 +61,14 @@ void fma_peak(benchmark::State& state) {
                                                benchmark::Counter::kIsIterationInvariantRate);
 }
 
-template <class Real>
-void register_kernel(const Shape& shape, const Activation& activation,
-                     const std::string& precision) {
-  const std::string name = "kernel/" + std::string(name_of(activation)) + "/" +
+template <class Real, template <class> class AnyKernel = Kernel>
+void register_kernel(const Shape& shape, const Activation& activation, const std::string& precision,
+                     const std::string& kind = "kernel/") {
+  const std::string name = kind + std::string(name_of(activation)) + "/" +
                            std::to_string(shape.tokens) + "," + std::to_string(shape.heads) + "," +
                            std::to_string(shape.features) + "/" + precision;
   benchmark::RegisterBenchmark(name.c_str(), [=](benchmark::State& state) {
-    loss_and_gradient<Real>(state, shape, activation);
+    one_block<Real, AnyKernel>(state, shape, activation);
   });
 }
 
@@ -76,6 +81,7 @@ int main(int argc, char** argv) {
        {Shape{4, 2, 2}, Shape{10, 2, 2}, Shape{5, 4, 2}, Shape{5, 8, 3}, Shape{5, 16, 4}}) {
     register_kernel<double>(shape, Softmax{}, "double");
     register_kernel<float>(shape, Softmax{}, "single");
+    register_kernel<double, TangentKernel>(shape, Softmax{}, "double", "tangent/");
   }
   register_kernel<double>({4, 2, 2}, SoftmaxOne{}, "double");
   register_kernel<double>({4, 2, 2}, BayesSoftmax{}, "double");

@@ -68,6 +68,10 @@ def kernel_rows() -> None:
         single, double = (nanoseconds[f"kernel/softmax/{L},{H},{F}/{p}"] for p in ("single", "double"))
         row(f"single against double precision, ({L},{H},{F})", f"{single:.2f} ns/sample", f"{double:.2f} ns/sample",
             double / single, 1.6)
+    for L, H, F in (4, 2, 2), (5, 8, 3):
+        product, gradient = (nanoseconds[f"{kind}/softmax/{L},{H},{F}/double"] for kind in ("tangent", "kernel"))
+        row(f"product with the Hessian, in evaluations, ({L},{H},{F})", f"{product:.2f} ns/sample",
+            f"{gradient:.2f} ns/sample", product / gradient)
     reached, peak = flops["kernel/softmax/5,8,3/double"], flops["fma_peak/double"]
     row("share of the multiply-add peak, (5,8,3)", f"{reached / 1e9:.1f} GFlop/s", f"{peak / 1e9:.1f} GFlop/s", reached / peak, 0.4)
 
