@@ -1,13 +1,17 @@
 #include "headflow/flow/hierarchy.hpp"
 
+#include <algorithm>
 #include <cmath>
 #include <set>
 
 namespace headflow {
 
 SideRule::SideRule(const Prior& prior, double threshold) : threshold_(threshold) {
-  for (int f = 0; f < prior.features(); ++f)
-    symmetric_.push_back(f < 32 && prior.invariant_under_flips(1u << f));
+  for (int f = 0; f < prior.features(); ++f) {
+    Vector signs = Vector::Ones(prior.features());
+    signs[f] = -1;
+    symmetric_.push_back(prior.invariant_under_signs(signs));
+  }
 }
 
 Matrix SideRule::sides(const Matrix& m) const {
@@ -32,11 +36,20 @@ Vector evenness(const Matrix& sides) {
   return result;
 }
 
-int combinations(const Matrix& sides) {
-  std::set<std::vector<double>> rows;
-  for (Eigen::Index h = 0; h < sides.rows(); ++h)
-    rows.emplace(sides.row(h).begin(), sides.row(h).end());
-  return static_cast<int>(rows.size());
+Combinations combinations(const Matrix& sides, const Vector& spread, double threshold) {
+  Combinations result;
+  std::set<std::vector<double>> different;
+  for (Eigen::Index h = 0; h < sides.rows(); ++h) {
+    std::vector<double> row;
+    for (Eigen::Index f = 0; f < sides.cols(); ++f)
+      if (spread[f] >= threshold) row.push_back(sides(h, f));
+    if (std::find(row.begin(), row.end(), 0.0) == row.end())
+      different.insert(row);
+    else
+      ++result.undecided;
+  }
+  result.different = static_cast<int>(different.size());
+  return result;
 }
 
 }  // namespace headflow

@@ -30,7 +30,7 @@ std::vector<Plateau> PlateauFinder::plateaus() const {
   if (all.empty()) return all;
   const Plateau& first = all.front();
   const bool slowed = first.fastest_before > prominence * first.speed;
-  if (!found_.empty() && !slowed && first.fastest_after < 10 * first.speed) all.erase(all.begin());
+  if (!slowed && first.fastest_after < 10 * first.speed) all.erase(all.begin());
   return all;
 }
 

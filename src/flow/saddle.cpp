@@ -1,34 +1,17 @@
 #include "headflow/flow/saddle.hpp"
 
 #include <Eigen/Eigenvalues>
+#include <algorithm>
 #include <cmath>
+#include <limits>
+
+#include "headflow/core/statistics.hpp"
+#include "headflow/flow/stages.hpp"
 
 namespace headflow {
 namespace {
 
 using Solver = Eigen::SelfAdjointEigenSolver<Matrix>;
-
-Vector packed(const Parameters& parameters, const Activation& activation) {
-  Vector all(static_cast<Eigen::Index>(parameters.trained_size(activation)));
-  parameters.pack(activation, {all.data(), static_cast<std::size_t>(all.size())});
-  return all;
-}
-
-Parameters moved(Parameters point, const Activation& activation, const Vector& by) {
-  const Vector all = packed(point, activation) + by;
-  point.unpack(activation, {all.data(), static_cast<std::size_t>(all.size())});
-  return point;
-}
-
-/// Standard error of a mean from the values of its replicates.
-double standard_error(const std::vector<double>& values) {
-  const auto n = static_cast<double>(values.size());
-  if (n < 2) return 0;
-  double mean = 0, sum = 0;
-  for (const double x : values) mean += x / n;
-  for (const double x : values) sum += (x - mean) * (x - mean);
-  return std::sqrt(sum / (n * (n - 1)));
-}
 
 template <class F>
 Measured measured(double value, const std::vector<Curvature>& replicates, F&& f) {
@@ -48,47 +31,51 @@ Curvature mean_of(const std::vector<Curvature>& replicates) {
   return {mean.loss / n, mean.gradient / n, mean.hessian / n};
 }
 
-/// -H^+ g, with the modulus of negative eigenvalues and nothing along flat directions.
-Vector newton_step(const Matrix& hessian, const Vector& gradient) {
+/// -H^+ g, with the modulus of negative eigenvalues and nothing along directions that are flat
+/// against the stiffest.
+Vector newton_step(const Matrix& hessian, const Vector& gradient, double flat) {
   if (gradient.size() == 0) return gradient;
   const Solver solver(hessian);
-  const double flat = 1e-7 * solver.eigenvalues().cwiseAbs().maxCoeff();
+  const double least = flat * solver.eigenvalues().cwiseAbs().maxCoeff();
   Vector along = solver.eigenvectors().transpose() * gradient;
   for (Eigen::Index i = 0; i < along.size(); ++i) {
     const double curvature = std::abs(solver.eigenvalues()[i]);
-    along[i] = curvature > flat ? -along[i] / curvature : 0;
+    along[i] = curvature > least ? -along[i] / curvature : 0;
   }
   return solver.eigenvectors() * along;
 }
 
-/// Newton's method on the span of Z for the mean over the samples: the point, and |Z' gradient|.
+/// Newton's method on the span of Z for the mean over the samples, by steps of length 1 at most
+/// that lower the loss: the point, and |Z' gradient|.
 double minimise_on(PopulationLoss& loss, const Matrix& Z, Parameters& point,
                    const std::function<void()>& between) {
   const Activation& activation = loss.activation();
   std::vector<Parameters> directions;
   for (Eigen::Index i = 0; i < Z.cols(); ++i)
-    directions.push_back(moved(Parameters::zero(loss.shape()), activation, Z.col(i)));
+    directions.push_back(Parameters::zero(loss.shape()).moved(activation, Z.col(i)));
   double norm = 0;
-  for (int iteration = 0; iteration < 50; ++iteration) {
+  for (int iteration = 0; iteration < 100; ++iteration) {
     const LossTangents found = loss.differentiate(point, directions, between);
-    const Vector gradient = Z.transpose() * packed(found.at.gradient, activation);
+    const Vector gradient = Z.transpose() * found.at.gradient.packed(activation);
     norm = gradient.norm();
     if (norm < 1e-12) break;
     Matrix hessian(Z.cols(), Z.cols());
     for (Eigen::Index i = 0; i < Z.cols(); ++i)
       hessian.col(i) =
-          Z.transpose() * packed(found.products[static_cast<std::size_t>(i)], activation);
-    Vector step = Z * newton_step(0.5 * (hessian + hessian.transpose()), gradient);
-    double next = norm;
-    for (int halving = 0; halving < 20; ++halving, step *= 0.5) {
-      const Parameters trial = moved(point, activation, step);
-      next = (Z.transpose() * packed(loss.evaluate(trial, between).gradient, activation)).norm();
-      if (next >= norm) continue;
-      point = trial;
-      break;
+          Z.transpose() * found.products[static_cast<std::size_t>(i)].packed(activation);
+    Vector step = newton_step(0.5 * (hessian + hessian.transpose()), gradient, 1e-7);
+    step /= std::max(1.0, step.norm());
+    double fall = -gradient.dot(step);
+    Parameters trial;
+    double change = 1;
+    for (int halving = 0; halving < 30 && change > -1e-4 * fall; ++halving) {
+      trial = point.moved(activation, Z * step);
+      change = loss.evaluate(trial, between).loss - found.at.loss;
+      step *= 0.5;
+      fall *= 0.5;
     }
-    if (next >= norm) break;  // rounding is reached
-    norm = next;
+    if (change >= 0) break;  // rounding is reached
+    point = trial;
   }
   return norm;
 }
@@ -171,17 +158,16 @@ Saddle find_saddle(PopulationLoss& loss, const UnspecializedManifold& manifold, 
   const Matrix Z = manifold.directions_without_u();
   saddle.gradient_norm = minimise_on(loss, Z, saddle.parameters, between);
 
+  // Each replicate at its own saddle to first order; flat directions (the line of fixed points of
+  // Lemma A.4, and what is nearly one) have no place of their own.
   auto replicates = loss.curvatures({&saddle.parameters, 1}, between);
   const Curvature mean = mean_of(replicates);
-  std::vector<Parameters> own(replicates.size(), saddle.parameters);
-  for (int iteration = 0; iteration < 3 && replicates.size() > 1; ++iteration) {
-    for (std::size_t r = 0; r < own.size(); ++r) {
-      const Matrix hessian = Z.transpose() * replicates[r].hessian * Z;
-      own[r] = moved(own[r], activation,
-                     Z * newton_step(hessian, Z.transpose() * replicates[r].gradient));
-    }
-    replicates = loss.curvatures(own, between);
-  }
+  const Matrix hessian = Z.transpose() * mean.hessian * Z;
+  std::vector<Parameters> own;
+  for (const Curvature& one : replicates)
+    own.push_back(saddle.parameters.moved(
+        activation, Z * newton_step(hessian, Z.transpose() * one.gradient, 1e-2)));
+  if (own.size() > 1) replicates = loss.curvatures(own, between);
 
   const auto symmetric = [&](const Curvature& one) { return symmetrised(one.hessian, manifold); };
   saddle.loss = measured(mean.loss, replicates, [](const Curvature& one) { return one.loss; });
@@ -219,6 +205,7 @@ LocalSpectrum local_spectrum(PopulationLoss& loss, const Parameters& at,
   }
   const auto& [L, H, F] = loss.shape();
   const int P = F + H;
+  spectrum.hessian = hessian;
   spectrum.pattern.resize(F, H);
   for (int f = 0; f < F; ++f) {
     const auto rows = Eigen::seqN(f, H, P);
@@ -229,6 +216,51 @@ LocalSpectrum local_spectrum(PopulationLoss& loss, const Parameters& at,
     spectrum.rate.push_back(measured(-block.eigenvalues()[0], replicates, rayleigh(vector, -1)));
   }
   return spectrum;
+}
+
+std::vector<double> times_to_split(const Matrix& hessian, const Matrix& K, const Shape& shape,
+                                   const Matrix& spike_factor, double threshold) {
+  const auto& [L, H, F] = shape;
+  const Vector spread = spread_over_heads(K.leftCols(F) * spike_factor.transpose());
+  std::vector<int> open;  // features that have not split
+  for (int f = 0; f < F; ++f)
+    if (spread[f] < threshold) open.push_back(f);
+  std::vector<int> places;
+  for (int h = 0; h < H; ++h)
+    for (const int f : open) places.push_back(h * shape.coordinates() + f);
+  std::vector<double> times(static_cast<std::size_t>(F), std::numeric_limits<double>::quiet_NaN());
+  if (open.empty()) return times;
+  const Solver solver(Matrix(hessian(places, places)));
+  const Matrix apart = K.rowwise() - K.colwise().mean();
+  Vector now(static_cast<Eigen::Index>(places.size()));
+  for (std::size_t i = 0; i < places.size(); ++i)
+    now[static_cast<Eigen::Index>(i)] =
+        apart(places[i] / shape.coordinates(), places[i] % shape.coordinates());
+  const Vector along = solver.eigenvectors().transpose() * now;
+  const double fastest = -solver.eigenvalues()[0];
+  if (fastest <= 0) return times;
+  const auto spread_at = [&](double t) {
+    const Vector grown = solver.eigenvectors() *
+                         (along.array() * (-solver.eigenvalues().array() * t).exp()).matrix();
+    Matrix m = Matrix::Zero(H, F);
+    for (std::size_t i = 0; i < places.size(); ++i)
+      m(places[i] / shape.coordinates(), places[i] % shape.coordinates()) =
+          grown[static_cast<Eigen::Index>(i)];
+    return spread_over_heads(m * spike_factor.transpose());
+  };
+  // In steps of a tenth of the fastest growth time, until everything that grows has split.
+  const double step = 0.1 / fastest;
+  Vector before = spread_at(0);
+  for (double t = step; t < 600 / fastest; t += step) {
+    const Vector then = spread_at(t);
+    for (const int f : open) {
+      double& time = times[static_cast<std::size_t>(f)];
+      if (std::isnan(time) && then[f] >= threshold)
+        time = t - step * std::log(then[f] / threshold) / std::log(then[f] / before[f]);
+    }
+    before = then;
+  }
+  return times;
 }
 
 }  // namespace headflow

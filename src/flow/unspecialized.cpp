@@ -12,16 +12,19 @@ constexpr int all_subsets = 12;  // of so many features are tried, of more only 
 UnspecializedManifold::UnspecializedManifold(const Shape& shape, const Activation& activation,
                                              const Prior& signal)
     : shape_(shape), activation_(activation) {
-  const int F = std::min(shape.features, 32);
-  const unsigned every = F == 32 ? ~0u : (1u << F) - 1;
-  const auto try_flips = [&](unsigned flips) {
-    if (signal.invariant_under_flips(flips)) flips_.push_back(flips);
+  const int F = shape.features;
+  const auto try_signs = [&](const Vector& signs) {
+    if (signal.invariant_under_signs(signs)) signs_.push_back(signs);
   };
   if (F <= all_subsets) {
-    for (unsigned flips = 1; flips <= every; ++flips) try_flips(flips);
+    for (int subset = 1; subset < 1 << F; ++subset) {
+      Vector signs(F);
+      for (int f = 0; f < F; ++f) signs[f] = subset >> f & 1 ? -1 : 1;
+      try_signs(signs);
+    }
   } else {
-    for (int f = 0; f < F; ++f) try_flips(1u << f);
-    try_flips(every);
+    for (int f = 0; f < F; ++f) try_signs(Vector::Ones(F) - 2 * Vector::Unit(F, f));
+    try_signs(-Vector::Ones(F));
   }
 }
 
@@ -30,9 +33,7 @@ Parameters UnspecializedManifold::projection(const Parameters& parameters) const
   Parameters result = parameters;
   Vector common = parameters.K.leftCols(F).colwise().mean();
   for (int f = 0; f < F; ++f)
-    if (std::any_of(flips_.begin(), flips_.end(),
-                    [&](unsigned flips) { return f < 32 && (flips >> f & 1u) != 0; }))
-      common[f] = 0;
+    if (!coupled(f, F)) common[f] = 0;
   result.K.leftCols(F).rowwise() = common.transpose();
   const auto u = parameters.K.rightCols(H);
   const double same = u.trace() / H;
@@ -48,8 +49,7 @@ Matrix UnspecializedManifold::directions_without_u() const {
   std::vector<Vector> columns;
   const auto add = [&](Parameters direction) {
     direction = projection(direction);
-    Vector packed(static_cast<Eigen::Index>(direction.trained_size(activation_)));
-    direction.pack(activation_, {packed.data(), static_cast<std::size_t>(packed.size())});
+    const Vector packed = direction.packed(activation_);
     if (packed.norm() > 0) columns.push_back(packed.normalized());
   };
   Parameters unit = Parameters::zero(shape_);
@@ -71,10 +71,17 @@ Matrix UnspecializedManifold::directions_without_u() const {
   return all;
 }
 
+Matrix UnspecializedManifold::own_numbers(const Parameters& parameters) const {
+  Matrix own(shape_.heads, own_numbers());
+  own.leftCols(shape_.features) = parameters.K.leftCols(shape_.features);
+  if (own.cols() > shape_.features) own.rightCols(1) = parameters.b;
+  return own;
+}
+
 bool UnspecializedManifold::coupled(int c, int other) const {
-  const auto odd = [](unsigned flips, int f) { return f < 32 && (flips >> f & 1u) != 0; };
-  return std::none_of(flips_.begin(), flips_.end(),
-                      [&](unsigned flips) { return odd(flips, c) != odd(flips, other); });
+  const auto sign = [&](const Vector& signs, int i) { return i < signs.size() ? signs[i] : 1.0; };
+  return std::all_of(signs_.begin(), signs_.end(),
+                     [&](const Vector& signs) { return sign(signs, c) == sign(signs, other); });
 }
 
 }  // namespace headflow

@@ -2,6 +2,7 @@
 
 #include <Eigen/Eigenvalues>
 #include <cmath>
+#include <vector>
 
 namespace headflow {
 
@@ -31,6 +32,19 @@ void Parameters::unpack(Activation activation, std::span<const double> in) {
     next += b.size();
   }
   if (trained.v) v = *next;
+}
+
+Vector Parameters::packed(Activation activation) const {
+  std::vector<double> all(trained_size(activation));
+  pack(activation, all);
+  return Eigen::Map<const Vector>(all.data(), static_cast<Eigen::Index>(all.size()));
+}
+
+Parameters Parameters::moved(Activation activation, const Vector& by) const {
+  const Vector all = packed(activation) + by;
+  Parameters result = *this;
+  result.unpack(activation, {all.data(), static_cast<std::size_t>(all.size())});
+  return result;
 }
 
 OrderParameters order_parameters(const Matrix& K, const Matrix& spike_factor) {

@@ -29,7 +29,7 @@ bool same_atoms(const DiscreteLaw& law, const Matrix& flipped) {
 
 Vector flip_signs(int features, unsigned mask) {
   Vector signs = Vector::Ones(features);
-  for (int f = 0; f < features; ++f)
+  for (int f = 0; f < std::min(features, 32); ++f)
     if (mask >> f & 1u) signs[f] = -1;
   return signs;
 }
@@ -84,7 +84,10 @@ Prior Prior::transformed(const Matrix& A) const {
 }
 
 bool Prior::invariant_under_flips(unsigned mask) const {
-  const Vector signs = flip_signs(features(), mask);
+  return invariant_under_signs(flip_signs(features(), mask));
+}
+
+bool Prior::invariant_under_signs(const Vector& signs) const {
   return std::visit(
       Overloaded{[&](const DiscreteLaw& d) { return same_atoms(d, d.atoms * signs.asDiagonal()); },
                  [&](const GaussianLaw& g) {

@@ -5,6 +5,7 @@
 
 #include "headflow/core/error.hpp"
 #include "headflow/core/exact_sum.hpp"
+#include "headflow/core/statistics.hpp"
 #include "headflow/population/kernel.hpp"
 #include "headflow/population/sample_blocks.hpp"
 
@@ -12,8 +13,6 @@ namespace headflow {
 namespace {
 
 constexpr std::int64_t blocks_between = (1 << 18) / block_size;
-
-double square(double x) { return x * x; }
 
 }  // namespace
 
@@ -86,8 +85,8 @@ class PopulationLoss::Impl {
   }
 
   /// The mean over the samples of `groups` sets of sums, the first of which starts at `offset`.
-  LossGradient mean(const ExactSums& sums, std::size_t offset, std::size_t groups,
-                    double samples) const {
+  LossGradient mean(const ExactSums& sums, std::size_t offset, std::size_t groups, double samples,
+                    bool with_noise = false) const {
     const double scale = 1 / (samples * static_cast<double>(images_.size()));
     const Trained trained = trained_by(activation_);
     std::size_t next = offset;
@@ -98,7 +97,7 @@ class PopulationLoss::Impl {
     if (trained.b)
       for (double& b : gradient.b) b = value();
     if (trained.v) gradient.v = value();
-    if (noise_) {
+    if (with_noise) {
       next = offset + Kernel<double>::result_size(shape_);
       result.noise.resize(shape_.heads, shape_.heads);
       for (int h = 0; h < shape_.heads; ++h)
@@ -161,7 +160,7 @@ const Activation& PopulationLoss::activation() const { return impl_->activation_
 LossGradient PopulationLoss::evaluate(const Parameters& parameters,
                                       const std::function<void()>& between) {
   return impl_->mean(impl_->sums(parameters, 1, between), 0, 1,
-                     static_cast<double>(impl_->sampling_.samples));
+                     static_cast<double>(impl_->sampling_.samples), impl_->noise_);
 }
 
 LossStatistics PopulationLoss::statistics(const Parameters& parameters) {
@@ -172,27 +171,23 @@ LossStatistics PopulationLoss::statistics(const Parameters& parameters) {
 
   std::vector<LossGradient> each;
   for (int r = 0; r < replicates; ++r)
-    each.push_back(impl_->mean(sums, static_cast<std::size_t>(r) * size, 1, per_replicate));
+    each.push_back(
+        impl_->mean(sums, static_cast<std::size_t>(r) * size, 1, per_replicate, impl_->noise_));
   LossStatistics result{.mean = impl_->mean(sums, 0, static_cast<std::size_t>(replicates),
-                                            per_replicate * replicates)};
+                                            per_replicate * replicates, impl_->noise_)};
 
-  const std::size_t trained = parameters.trained_size(impl_->activation_);
-  Vector mean(static_cast<Eigen::Index>(trained));
-  Vector one(mean.size());
-  result.mean.gradient.pack(impl_->activation_, {mean.data(), trained});
-  result.gradient_norm = mean.norm();
-  if (replicates == 1) return result;
-  double loss_spread = 0;
-  double norm_spread = 0;
-  for (const auto& replicate : each) {
-    replicate.gradient.pack(impl_->activation_, {one.data(), trained});
-    loss_spread += square(replicate.loss - result.mean.loss);
-    if (result.gradient_norm > 0)
-      norm_spread += square(one.dot(mean) / result.gradient_norm - result.gradient_norm);
+  const Vector gradient = result.mean.gradient.packed(impl_->activation_);
+  result.gradient_norm = gradient.norm();
+  std::vector<double> losses, norms;  // the latter of the gradients projected on the mean one
+  for (const LossGradient& replicate : each) {
+    losses.push_back(replicate.loss);
+    norms.push_back(result.gradient_norm == 0
+                        ? 0
+                        : replicate.gradient.packed(impl_->activation_).dot(gradient) /
+                              result.gradient_norm);
   }
-  const double pairs = static_cast<double>(replicates) * (replicates - 1);
-  result.loss_stderr = std::sqrt(loss_spread / pairs);
-  result.gradient_norm_stderr = std::sqrt(norm_spread / pairs);
+  result.loss_stderr = standard_error(losses);
+  result.gradient_norm_stderr = standard_error(norms);
   return result;
 }
 
@@ -216,29 +211,24 @@ std::vector<Curvature> PopulationLoss::curvatures(std::span<const Parameters> po
                                                   const std::function<void()>& between) {
   const Activation& activation = impl_->activation_;
   const std::size_t n = points[0].trained_size(activation);
-  std::vector<Parameters> units(n, Parameters::zero(impl_->shape_));
-  std::vector<double> packed(n);
-  for (std::size_t i = 0; i < n; ++i) {
-    packed.assign(n, 0.0);
-    packed[i] = 1;
-    units[i].unpack(activation, packed);
-  }
+  const auto N = static_cast<Eigen::Index>(n);
+  std::vector<Parameters> units;
+  for (Eigen::Index i = 0; i < N; ++i)
+    units.push_back(Parameters::zero(impl_->shape_).moved(activation, Vector::Unit(N, i)));
   const std::size_t size = Kernel<double>::result_size(impl_->shape_);
   const int replicates = impl_->sampling_.replicates;
   const ExactSums sums = impl_->tangent_sums(points, units, replicates, size, between);
   const auto samples = static_cast<double>(impl_->sampling_.samples_per_replicate());
   std::vector<Curvature> result;
   for (std::size_t r = 0; r < static_cast<std::size_t>(replicates); ++r) {
-    const auto set = [&](std::size_t i, double* gradient) {
-      const LossGradient found = impl_->mean(sums, (r * (n + 1) + i) * size, 1, samples);
-      found.gradient.pack(activation, {gradient, n});
-      return found.loss;
+    const auto sum = [&](std::size_t i) {
+      return impl_->mean(sums, (r * (n + 1) + i) * size, 1, samples);
     };
-    const auto N = static_cast<Eigen::Index>(n);
-    Curvature& one = result.emplace_back(Curvature{.gradient = Vector(N), .hessian = Matrix(N, N)});
-    one.loss = set(0, one.gradient.data());
-    for (Eigen::Index i = 0; i < N; ++i)
-      set(static_cast<std::size_t>(i) + 1, one.hessian.row(i).data());
+    const LossGradient at = sum(0);
+    Curvature& one =
+        result.emplace_back(Curvature{at.loss, at.gradient.packed(activation), Matrix(N, N)});
+    for (std::size_t i = 0; i < n; ++i)
+      one.hessian.row(static_cast<Eigen::Index>(i)) = sum(i + 1).gradient.packed(activation);
     one.hessian = (0.5 * (one.hessian + one.hessian.transpose())).eval();
   }
   return result;

@@ -83,7 +83,7 @@ void SampleGenerator::set_epoch(std::uint64_t epoch) {
   streams_.clear();
   scramblings_.clear();
   for (int replicate = 0; replicate < sampling_.replicates; ++replicate) {
-    const auto number = static_cast<std::uint32_t>(replicate);
+    const auto number = static_cast<std::uint32_t>(sampling_.first_replicate + replicate);
     streams_.emplace_back(sampling_.seed, Purpose::samples, number, epoch);
     const RandomStream seeds(sampling_.seed, Purpose::scrambling, number, epoch);
     Scrambling& scrambling = scramblings_.emplace_back();

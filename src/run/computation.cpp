@@ -55,7 +55,7 @@ bool Computation::run() {
 
 std::vector<DataGroup> Computation::states() const {
   std::vector<DataGroup> states;
-  for (const auto* state : {&flow_state_, &sgd_state_, &train_state_})
+  for (const auto* state : {&flow_state_, &sgd_state_, &saddle_state_, &train_state_})
     if (!state->variables.empty()) states.push_back(*state);
   return states;
 }
@@ -209,14 +209,23 @@ void Computation::begin_sgd() {
 }
 
 bool Computation::saddle() {
-  if (configuration_.flow && configuration_.flow->resample > 0) loss_.resample(0);
-  const auto poll_and_answer = [&] {
+  Snapshot state = from_ ? from_->snapshot("saddle_state") : Snapshot();
+  const auto ask = [&] {
     const Request request = poll();
-    answer();  // what is finished is saved already
+    if (request != Request::none && !state.empty())
+      saddle_state_ = state_group("saddle_state", state);
+    answer();
     if (request == Request::stop) throw Interrupt{};
   };
   try {
-    compute_saddle(configuration_, loss_, observed_, content_, talk_, poll_and_answer);
+    compute_saddle(comm_, configuration_, loss_, observed_, content_, talk_,
+                   {.step =
+                        [&](const Snapshot& snapshot) {
+                          state = snapshot;
+                          ask();
+                        },
+                    .interrupt = ask},
+                   state);
   } catch (const Interrupt&) {
     return false;
   }

@@ -237,6 +237,11 @@ std::optional<SaddleConfiguration> saddle_of(const InputKeys& keys,
         fmt::format("[saddle] is of the gradient flow, where there is a Hessian: it needs "
                     "flow.learning_rate_noise = 0, found {}",
                     configuration.flow->kappa));
+  if (configuration.flow && configuration.flow->resample > 0)
+    throw InputError(
+        fmt::format("[saddle] is of the loss on the flow's own samples: it needs "
+                    "population.resample = 0, found {}",
+                    configuration.flow->resample));
   return SaddleConfiguration{.options = {.end_time = *keys.saddle.end_time,
                                          .gradient_tolerance = keys.saddle.gradient_tolerance},
                              .dimensions = *keys.saddle.dimensions,

@@ -2,10 +2,12 @@
 
 #include <fmt/format.h>
 
+#include <Eigen/SVD>
 #include <algorithm>
 #include <cmath>
 #include <limits>
 
+#include "headflow/core/statistics.hpp"
 #include "headflow/flow/saddle.hpp"
 #include "headflow/run/series.hpp"
 
@@ -41,44 +43,61 @@ class Writer {
   DataGroup& group_;
 };
 
-/// What linear growth predicts for one start.
+/// What linear growth predicts for one start, for each feature: the growth rate of the spread over
+/// heads and when it splits; NaN once another feature has split, which changes what is to come.
 struct Prediction {
   Values rate, split_time;
+
+  Values packed() const {
+    Values all = rate;
+    all.insert(all.end(), split_time.begin(), split_time.end());
+    return all;
+  }
 };
 
-Prediction predicted(const LinearGrowth& growth, const Matrix& m, double threshold) {
+Prediction predicted(const LinearGrowth& growth, const Matrix& own, int features,
+                     double threshold) {
   Prediction prediction;
-  for (int f = 0; f < m.cols(); ++f) {
-    const auto time = [&](double level) { return growth.time_of(m, f, level); };
+  Values high;
+  for (int f = 0; f < features; ++f) {
+    const auto time = [&](double level) { return growth.time_of(own, f, level); };
     const double low = time(0.01 * threshold);
-    prediction.rate.push_back(low > 0 ? std::log(10.0) / (time(0.1 * threshold) - low) : never);
+    high.push_back(time(0.1 * threshold));
+    prediction.rate.push_back(low > 0 ? std::log(10.0) / (high.back() - low) : never);
     prediction.split_time.push_back(time(threshold));
+  }
+  double first = std::numeric_limits<double>::infinity();
+  for (const double t : prediction.split_time) first = t < first ? t : first;
+  for (std::size_t f = 0; f < high.size(); ++f) {
+    if (high[f] > first) prediction.rate[f] = never;
+    if (prediction.split_time[f] > first) prediction.split_time[f] = never;
   }
   return prediction;
 }
 
 /// For each D, when a spread of the size that random heads have reaches the threshold: m_hf ~
 /// N(0, eta^2 / D), so its mean square is eta^2 (H - 1) / (H D).
-Values times_against_dimension(const LinearGrowth& growth, const Configuration& configuration) {
+Values times_against_dimension(const LinearGrowth& growth, const Configuration& configuration,
+                               int own_numbers) {
   const auto& [L, H, F] = configuration.shape;
   const double heads = H;
   Values times;
   for (const double D : configuration.saddle->dimensions) {
     const double spread = configuration.saddle->eta * std::sqrt((heads - 1) / (heads * D));
     for (int f = 0; f < F; ++f) {
-      Matrix m = Matrix::Zero(H, F);
-      m(0, f) = spread * heads / std::sqrt(heads - 1);
-      times.push_back(growth.time_of(m, f, configuration.split_threshold));
+      Matrix own = Matrix::Zero(H, own_numbers);
+      own(0, f) = spread * heads / std::sqrt(heads - 1);
+      times.push_back(growth.time_of(own, f, configuration.split_threshold));
     }
   }
   return times;
 }
 
 /// The predicted spread at the output times of the flow, as long as it is below 1.
-Values spread_in_time(const LinearGrowth& growth, const Matrix& m, const Values& times) {
+Values spread_in_time(const LinearGrowth& growth, const Matrix& own, const Values& times) {
   Values spread;
   for (const double t : times)
-    for (const double log : growth.log_spread(m, t))
+    for (const double log : growth.log_spread(own, t))
       spread.push_back(log < 0 ? std::exp(log) : never);
   return spread;
 }
@@ -102,10 +121,11 @@ void add_modes(Writer& write, const std::string& name, const std::vector<GrowthM
 }
 
 void write_saddle(DataGroup& group, const Configuration& configuration, const Saddle& saddle,
-                  const LinearGrowth& growth, const Prediction& prediction) {
+                  const LinearGrowth& growth, const Matrix& own, const Prediction& prediction,
+                  const Values& errors) {
   const Shape& shape = configuration.shape;
   const Trained trained = trained_by(configuration.activation);
-  const Matrix& m0 = configuration.start.parameters.K;
+  const std::size_t F = prediction.rate.size();
   const auto count = [](const auto& list) { return static_cast<std::int64_t>(list.size()); };
   Dimension dimensions{.name = "dimension",
                        .values = configuration.saddle->dimensions,
@@ -134,33 +154,24 @@ void write_saddle(DataGroup& group, const Configuration& configuration, const Sa
   write.add("u_common_rate", {}, {saddle.u_common}, "growth rate of u together, H times");
   write.add("manifold_time", {}, Values{growth.end_time()},
             "end of the flow on the unspecialized manifold");
+  const auto errors_of = [&](std::size_t part) {
+    return Values(errors.begin() + static_cast<std::ptrdiff_t>(part * F),
+                  errors.begin() + static_cast<std::ptrdiff_t>((part + 1) * F));
+  };
   write.add("predicted_growth_rate", {"feature"}, prediction.rate,
             "predicted growth_rate of the flow from this start");
+  write.add("predicted_growth_rate_stderr", {"feature"}, errors_of(0),
+            "its standard error, from replicates of the samples");
   write.add("predicted_split_time", {"feature"}, prediction.split_time,
             "predicted split_time of the flow from this start");
-  write.add("split_time", {"dimension", "feature"}, times_against_dimension(growth, configuration),
+  write.add("predicted_split_time_stderr", {"feature"}, errors_of(1),
+            "its standard error, from replicates of the samples");
+  write.add("split_time_at_dimension", {"dimension", "feature"},
+            times_against_dimension(growth, configuration, static_cast<int>(own.cols())),
             "predicted time at which heads that start with the root mean square spread of random "
-            "ones split");
-  write.add("predicted_spread", {"time", "feature"},
-            spread_in_time(growth, m0.leftCols(shape.features), times),
+            "ones split along this feature, were there no other");
+  write.add("predicted_spread", {"time", "feature"}, spread_in_time(growth, own, times),
             "predicted spread of m over heads, below 1");
-}
-
-/// The feature that is not split yet and will be first by its own rate; NaN when none grows.
-double next_feature(const Matrix& m, const LocalSpectrum& spectrum, double threshold) {
-  const Vector spread = spread_over_heads(m);
-  double best = never, soonest = std::numeric_limits<double>::infinity();
-  for (Eigen::Index f = 0; f < m.cols(); ++f) {
-    const double rate = spectrum.rate[static_cast<std::size_t>(f)].value;
-    if (spread[f] >= threshold || rate <= 0) continue;
-    const double amplitude =
-        std::abs(spectrum.pattern.row(f).dot(m.col(f))) / std::sqrt(static_cast<double>(m.rows()));
-    const double time = std::log(threshold / amplitude) / rate;
-    if (time >= soonest) continue;
-    soonest = time;
-    best = static_cast<double>(f + 1);
-  }
-  return best;
 }
 
 /// How fast the spread of each feature grows right there: d log(spread_f) / dt along the flow.
@@ -172,54 +183,96 @@ Values growth_at(const Matrix& m, const Matrix& gradient) {
   return growth;
 }
 
-void write_plateaus(DataGroup& group, const Configuration& configuration, PopulationLoss& loss,
-                    const ObservedFlow& observed, const std::function<void()>& poll) {
-  const Shape& shape = configuration.shape;
-  const int F = shape.features;
-  const Trained trained = trained_by(configuration.activation);
+/// What a plateau has, in the order of the variables of group `plateaus`.
+struct PlateauValues {
   std::vector<State> states;
   std::vector<Measured> eigenvalues, rates;
-  Values time, growth, pattern, next, m, u, b, v;
-  for (const auto& [t, parameters] : observed.plateaus) {
-    const LocalSpectrum spectrum = local_spectrum(loss, parameters, poll);
-    states.push_back(loss.state(parameters, configuration.start.spike_factor));
-    time.push_back(t);
-    const Values growing =
-        growth_at(parameters.K.leftCols(F), states.back().loss.mean.gradient.K.leftCols(F));
-    growth.insert(growth.end(), growing.begin(), growing.end());
-    eigenvalues.insert(eigenvalues.end(), spectrum.eigenvalues.begin(), spectrum.eigenvalues.end());
-    rates.insert(rates.end(), spectrum.rate.begin(), spectrum.rate.end());
-    pattern.insert(pattern.end(), spectrum.pattern.data(),
-                   spectrum.pattern.data() + spectrum.pattern.size());
-    next.push_back(next_feature(parameters.K.leftCols(F), spectrum, configuration.split_threshold));
-    Parameters vector = parameters;
+  Values time, growth, pattern, next, next_time;
+  Values m, u, b, v;                               // eigenvectors
+  Values mode_pattern, mode_feature, mode_weight;  // their part in m as pattern x direction
+
+  void add_eigenvectors(const LocalSpectrum& spectrum, Parameters vector,
+                        const Activation& activation, int features) {
+    const Eigen::Index H = vector.K.rows();
     for (Eigen::Index i = 0; i < spectrum.eigenvectors.rows(); ++i) {
       const Vector packed = spectrum.eigenvectors.row(i);
-      vector.unpack(configuration.activation, flat(packed));
-      for (Eigen::Index h = 0; h < shape.heads; ++h) {
-        m.insert(m.end(), vector.K.row(h).begin(), vector.K.row(h).begin() + F);
-        u.insert(u.end(), vector.K.row(h).begin() + F, vector.K.row(h).end());
-      }
-      b.insert(b.end(), vector.b.begin(), vector.b.end());
+      vector.unpack(activation, flat(packed));
+      const Matrix M = vector.K.leftCols(features);
+      append(m, flat(M));
+      append(u, flat(Matrix(vector.K.rightCols(H))));
+      append(b, flat(vector.b));
       v.push_back(vector.v);
+      const Eigen::JacobiSVD<Eigen::MatrixXd> svd(M, Eigen::ComputeThinU | Eigen::ComputeThinV);
+      append(mode_pattern, flat(Vector(svd.matrixU().col(0))));
+      append(mode_feature, flat(Vector(svd.matrixV().col(0))));
+      mode_weight.push_back(std::pow(svd.singularValues()[0], 2));
     }
   }
-  fill_states(group, shape, "plateau", states);
+
+  static void append(Values& to, const Values& values) {
+    to.insert(to.end(), values.begin(), values.end());
+  }
+};
+
+PlateauValues plateau_values(const Configuration& configuration, PopulationLoss& loss,
+                             const ObservedFlow& observed, const std::function<void()>& poll) {
+  const Shape& shape = configuration.shape;
+  const int F = shape.features;
+  const Matrix& S = configuration.start.spike_factor;
+  PlateauValues all;
+  for (const auto& [t, parameters] : observed.plateaus) {
+    const LocalSpectrum spectrum = local_spectrum(loss, parameters, poll);
+    all.states.push_back(loss.state(parameters, S));
+    all.time.push_back(t);
+    const Matrix slope = all.states.back().loss.mean.gradient.K.leftCols(F) * S.transpose();
+    PlateauValues::append(all.growth, growth_at(all.states.back().order.m, slope));
+    all.eigenvalues.insert(all.eigenvalues.end(), spectrum.eigenvalues.begin(),
+                           spectrum.eigenvalues.end());
+    all.rates.insert(all.rates.end(), spectrum.rate.begin(), spectrum.rate.end());
+    PlateauValues::append(all.pattern, flat(spectrum.pattern));
+    const Values times =
+        times_to_split(spectrum.hessian, parameters.K, shape, S, configuration.split_threshold);
+    const auto soonest = std::min_element(times.begin(), times.end(), [](double a, double b) {
+      return !std::isnan(a) && (std::isnan(b) || a < b);
+    });
+    all.next.push_back(std::isnan(*soonest) ? never
+                                            : static_cast<double>(soonest - times.begin() + 1));
+    all.next_time.push_back(t + *soonest);
+    all.add_eigenvectors(spectrum, parameters, configuration.activation, F);
+  }
+  return all;
+}
+
+void write_plateaus(DataGroup& group, const Configuration& configuration,
+                    const PlateauValues& all) {
+  const Trained trained = trained_by(configuration.activation);
+  fill_states(group, configuration.shape, "plateau", all.states);
   const auto n = static_cast<std::int64_t>(
       configuration.start.parameters.trained_size(configuration.activation));
   group.dimensions.push_back(counted("mode", n, "eigenvector of the Hessian in (m, u, b, v)"));
   Writer write(group);
-  write.add("time", {"plateau"}, time, "time at which the flow is slowest");
-  write.add("eigenvalue", {"plateau", "mode"}, eigenvalues, "eigenvalue of the Hessian");
-  write.add("eigenvector_m", {"plateau", "mode", "head", "feature"}, m, "its eigenvector: m");
-  write.add("eigenvector_u", {"plateau", "mode", "head", "head_b"}, u, "its eigenvector: u");
-  if (trained.b) write.add("eigenvector_b", {"plateau", "mode", "head"}, b, "its eigenvector: b");
-  if (trained.v) write.add("eigenvector_v", {"plateau", "mode"}, v, "its eigenvector: v");
-  write.add("rate", {"plateau", "feature"}, rates, "fastest growth of m along this feature alone");
-  write.add("growth_rate", {"plateau", "feature"}, growth,
-            "growth rate of the spread of m over heads as the flow has it there");
-  write.add("pattern", {"plateau", "feature", "head"}, pattern, "the pattern over heads of that");
-  write.add("next_feature", {"plateau"}, next, "feature that splits next by its rate and spread");
+  write.add("time", {"plateau"}, all.time, "time at which the flow is slowest");
+  write.add("eigenvalue", {"plateau", "mode"}, all.eigenvalues, "eigenvalue of the Hessian");
+  write.add("eigenvector_m", {"plateau", "mode", "head", "feature"}, all.m,
+            "its eigenvector: m, in an orthonormal basis of the spikes");
+  write.add("eigenvector_u", {"plateau", "mode", "head", "head_b"}, all.u, "its eigenvector: u");
+  if (trained.b)
+    write.add("eigenvector_b", {"plateau", "mode", "head"}, all.b, "its eigenvector: b");
+  if (trained.v) write.add("eigenvector_v", {"plateau", "mode"}, all.v, "its eigenvector: v");
+  write.add("mode_pattern", {"plateau", "mode", "head"}, all.mode_pattern,
+            "the eigenvector's part in m as pattern over heads times direction: pattern");
+  write.add("mode_feature", {"plateau", "mode", "feature"}, all.mode_feature, "direction of that");
+  write.add("mode_weight", {"plateau", "mode"}, all.mode_weight,
+            "share of the eigenvector that this product is");
+  write.add("rate", {"plateau", "feature"}, all.rates,
+            "fastest growth of m along this feature alone");
+  write.add("growth_rate", {"plateau", "feature"}, all.growth,
+            "growth rate of the spread of m over heads that the flow has there, by its gradient");
+  write.add("pattern", {"plateau", "feature", "head"}, all.pattern,
+            "pattern over heads of the fastest growth");
+  write.add("next_feature", {"plateau"}, all.next,
+            "feature that splits next if heads go on from here as the Hessian says");
+  write.add("next_split_time", {"plateau"}, all.next_time, "and when");
 }
 
 std::string number_or_dash(double x, const char* format) {
@@ -227,24 +280,32 @@ std::string number_or_dash(double x, const char* format) {
 }
 
 void print_saddle(const Configuration& configuration, const Saddle& saddle,
-                  const LinearGrowth& growth, const Prediction& prediction,
+                  const LinearGrowth& growth, const Prediction& prediction, const Values& errors,
                   const ObservedFlow& observed) {
-  if (growth.gradient_norm() > configuration.saddle->options.gradient_tolerance)
+  if (!growth.at_rest())
     fmt::print(
         "saddle: the flow on the unspecialized manifold has not come to rest by t = {:g} "
-        "(gradient norm {:.2g})\n",
+        "(gradient norm {:.2g}); predictions end there (saddle.end_time)\n",
         growth.end_time(), growth.gradient_norm());
-  fmt::print("saddle: loss {:.6f} +- {:.1g}, gradient norm {:.1g}, heads split at the rates",
-             saddle.loss.value, saddle.loss.stderr_, saddle.gradient_norm);
+  const Trained trained = trained_by(configuration.activation);
+  fmt::print("saddle: loss {:.6f} +- {:.1g}, gradient norm {:.1g}", saddle.loss.value,
+             saddle.loss.stderr_, saddle.gradient_norm);
+  if (trained.v)
+    fmt::print(", b = {:.4g}, v = {:.4g}", saddle.parameters.b[0], saddle.parameters.v);
+  fmt::print(", heads split at the rates");
   for (const GrowthMode& mode : saddle.split)
     fmt::print(" {:.5f} +- {:.1g}", mode.rate.value, mode.rate.stderr_);
   fmt::print("\nfeature   growth rate: predicted, observed   split at t: predicted, observed\n");
-  for (std::size_t f = 0; f < prediction.rate.size(); ++f) {
+  const std::size_t F = prediction.rate.size();
+  for (std::size_t f = 0; f < F; ++f) {
     const auto seen = [f](const Values& list) { return f < list.size() ? list[f] : never; };
+    const auto with_error = [&](double x, double error, const char* format) {
+      return std::isnan(x) ? "-" : fmt::format(fmt::runtime(format), x, error);
+    };
     fmt::print("{:<9} {:>22} {:>10} {:>21} {:>10}\n", f + 1,
-               number_or_dash(prediction.rate[f], "{:.5f}"),
+               with_error(prediction.rate[f], errors[f], "{:.5f} +- {:.1g}"),
                number_or_dash(seen(observed.growth_rate), "{:.5f}"),
-               number_or_dash(prediction.split_time[f], "{:.4g}"),
+               with_error(prediction.split_time[f], errors[F + f], "{:.4g} +- {:.1g}"),
                number_or_dash(seen(observed.split_time), "{:.4g}"));
   }
 }
@@ -255,34 +316,82 @@ void print_plateaus(const DataGroup& group) {
   const auto& rates = group_values(group, "rate");
   const auto& growth = group_values(group, "growth_rate");
   const auto& next = group_values(group, "next_feature");
+  const auto& next_time = group_values(group, "next_split_time");
   const std::size_t F = time.empty() ? 0 : rates.size() / time.size();
   for (std::size_t i = 0; i < time.size(); ++i) {
-    fmt::print("plateau at t = {:.4g}: loss {:.6f}, next feature {}, rates by the Hessian (seen)",
-               time[i], loss[i], number_or_dash(next[i], "{:g}"));
+    fmt::print(
+        "plateau at t = {:.4g}: loss {:.6f}, next feature {} at t = {}; rates by the Hessian "
+        "(seen)",
+        time[i], loss[i], number_or_dash(next[i], "{:g}"), number_or_dash(next_time[i], "{:.4g}"));
     for (std::size_t f = i * F; f < (i + 1) * F; ++f)
-      fmt::print(" {:.4f} ({:.4f})", rates[f], growth[f]);
+      fmt::print(" {:.4f} ({})", rates[f], number_or_dash(growth[f], "{:.4f}"));
     fmt::print("\n");
   }
 }
 
+/// Standard errors of a prediction from those of the replicates of the samples, one after the
+/// other; `known` holds what an earlier run has found of them, and grows.
+Values prediction_errors(const Communicator& comm, const Configuration& configuration,
+                         const UnspecializedManifold& manifold, Values& known,
+                         const LinearGrowthObserver& observer, const Snapshot& growth) {
+  const auto size = static_cast<std::size_t>(2 * configuration.shape.features);
+  const auto replicates = static_cast<std::size_t>(configuration.sampling.replicates);
+  const Matrix own = manifold.own_numbers(configuration.start.parameters);
+  for (std::size_t r = known.size() / size; r < replicates && replicates > 1; ++r) {
+    PopulationLoss one(comm, configuration.shape, configuration.activation, configuration.signal(),
+                       configuration.sampling.replicate(static_cast<int>(r)));
+    const LinearGrowth growth_of_one(one, manifold, configuration.start,
+                                     configuration.saddle->options,
+                                     {.interrupt = observer.interrupt});
+    const Values found =
+        predicted(growth_of_one, own, configuration.shape.features, configuration.split_threshold)
+            .packed();
+    known.insert(known.end(), found.begin(), found.end());
+    Snapshot snapshot = growth;
+    snapshot.put("predictions", known);
+    snapshot.put("predictions_end", configuration.saddle->options.end_time);
+    observer.step(snapshot);
+  }
+  Values errors(size, 0.0);
+  for (std::size_t i = 0; i < size && replicates > 1; ++i) {
+    Values each;
+    for (std::size_t r = 0; r < replicates; ++r) each.push_back(known[r * size + i]);
+    errors[i] = standard_error(each);
+  }
+  return errors;
+}
+
 }  // namespace
 
-void compute_saddle(const Configuration& configuration, PopulationLoss& loss,
-                    const ObservedFlow& observed, DataFile& content, bool talk,
-                    const std::function<void()>& poll) {
+void compute_saddle(const Communicator& comm, const Configuration& configuration,
+                    PopulationLoss& loss, const ObservedFlow& observed, DataFile& content,
+                    bool talk, const LinearGrowthObserver& observer, const Snapshot& from) {
   const UnspecializedManifold manifold(configuration.shape, configuration.activation,
                                        configuration.signal());
-  const Parameters& start = configuration.start.parameters;
+  const Matrix own = manifold.own_numbers(configuration.start.parameters);
+  Snapshot state = from;
   const LinearGrowth growth(loss, manifold, configuration.start, configuration.saddle->options,
-                            poll);
-  const Saddle saddle = find_saddle(loss, manifold, growth.end(), poll);
-  const Prediction prediction = predicted(growth, start.K.leftCols(configuration.shape.features),
-                                          configuration.split_threshold);
-  write_saddle(content.add_group("saddle"), configuration, saddle, growth, prediction);
-  if (talk) print_saddle(configuration, saddle, growth, prediction, observed);
+                            {.step =
+                                 [&](const Snapshot& snapshot) {
+                                   state = snapshot;
+                                   observer.step(snapshot);
+                                 },
+                             .interrupt = observer.interrupt},
+                            from);
+  const Prediction prediction =
+      predicted(growth, own, configuration.shape.features, configuration.split_threshold);
+  Values known;
+  if (from.has("predictions") &&
+      from.number("predictions_end") == configuration.saddle->options.end_time)
+    known = from.list("predictions");
+  const Values errors = prediction_errors(comm, configuration, manifold, known, observer, state);
+  const Saddle saddle = find_saddle(loss, manifold, growth.end(), observer.interrupt);
+  write_saddle(content.add_group("saddle"), configuration, saddle, growth, own, prediction, errors);
+  if (talk) print_saddle(configuration, saddle, growth, prediction, errors, observed);
   if (!configuration.flow) return;
   DataGroup& group = content.add_group("plateaus");
-  write_plateaus(group, configuration, loss, observed, poll);
+  write_plateaus(group, configuration,
+                 plateau_values(configuration, loss, observed, observer.interrupt));
   if (talk) print_plateaus(group);
 }
 

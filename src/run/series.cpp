@@ -166,7 +166,7 @@ void fill_states(DataGroup& group, const Shape& shape, const std::string& axis,
 
 FlowSeries::FlowSeries(DataGroup& group, const Shape& shape, const Matrix& spike_gram,
                        const Prior& prior, double split_threshold)
-    : group_(group), rule_(prior, split_threshold) {
+    : group_(group), rule_(prior, split_threshold), split_threshold_(split_threshold) {
   group.dimensions = {time_axis};
   add_heads_and_features(group, shape);
   for (const auto& [name, axes, long_name, averaged, values] : state_variables())
@@ -176,7 +176,9 @@ FlowSeries::FlowSeries(DataGroup& group, const Shape& shape, const Matrix& spike
                "side of the feature that the head is on: -1, 1, or 0 while undecided");
   add_variable(group, "evenness", {"time", "feature"},
                "of the split over the two sides: 1 half and half, 0 all on one");
-  add_variable(group, "combinations", {"time"}, "different combinations of sides among heads");
+  add_variable(group, "combinations", {"time"},
+               "different combinations of sides among heads, of the features that have split");
+  add_variable(group, "undecided", {"time"}, "heads on neither side of a feature that has split");
   add_variable(group, "excursions", {"time", "head", "feature"},
                "changes of side so far, after the feature's split");
   add_variable(group, "spike_gram", {"feature", "feature_b"}, gram_name, flat(spike_gram));
@@ -200,7 +202,10 @@ void FlowSeries::append(const FlowRecord& record, const Stages& stages) {
   const Matrix sides = rule_.sides(record.order.m);
   append_to(group_, "side", flat(sides));
   append_to(group_, "evenness", flat(evenness(sides)));
-  append_to(group_, "combinations", {static_cast<double>(combinations(sides))});
+  const Combinations found =
+      combinations(sides, spread_over_heads(record.order.m), split_threshold_);
+  append_to(group_, "combinations", {static_cast<double>(found.different)});
+  append_to(group_, "undecided", {static_cast<double>(found.undecided)});
   append_to(group_, "excursions", flat(stages.excursions));
 }
 

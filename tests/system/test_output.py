@@ -21,7 +21,7 @@ AXES = {
     "gradient_norm_stderr": ("time",), "step_size": ("time",), "cosine": ("time", "head", "head_b"),
     "spike_gram": ("feature", "feature_b"), "alignment_time": (), "split_time": ("feature",),
     "growth_rate": ("feature",), "side": ("time", "head", "feature"), "excursions": ("time", "head", "feature"),
-    "evenness": ("time", "feature"), "combinations": ("time",),
+    "evenness": ("time", "feature"), "combinations": ("time",), "undecided": ("time",),
 }
 DIMENSIONS = {"time": 21, "head": 3, "head_b": 3, "feature": 2, "feature_b": 2}
 WORDS = ("--set", "population.samples=2048", "-flow_ts_adapt_safety", "0.85")

@@ -9,19 +9,6 @@ namespace {
 
 using namespace testing_support;
 
-Vector packed(const Parameters& parameters, const Activation& activation) {
-  Vector all(static_cast<Eigen::Index>(parameters.trained_size(activation)));
-  parameters.pack(activation, {all.data(), static_cast<std::size_t>(all.size())});
-  return all;
-}
-
-Parameters moved(Parameters point, const Activation& activation, Eigen::Index i, double by) {
-  Vector all = packed(point, activation);
-  all[i] += by;
-  point.unpack(activation, {all.data(), static_cast<std::size_t>(all.size())});
-  return point;
-}
-
 /// Mean over the replicates of f(curvature), with its standard error.
 template <class F>
 Estimate over_replicates(const std::vector<Curvature>& replicates, F&& f) {
@@ -51,10 +38,11 @@ TEST(DistributedCurvature, isTheDerivativeOfTheGradient) {
       const double h = 1e-5;
       Matrix differences(n, n);
       for (Eigen::Index i = 0; i < n; ++i)
-        differences.row(i) =
-            (packed(loss.evaluate(moved(point, activation, i, h)).gradient, activation) -
-             packed(loss.evaluate(moved(point, activation, i, -h)).gradient, activation)) /
-            (2 * h);
+        differences.row(i) = (loss.evaluate(point.moved(activation, h * Vector::Unit(n, i)))
+                                  .gradient.packed(activation) -
+                              loss.evaluate(point.moved(activation, -h * Vector::Unit(n, i)))
+                                  .gradient.packed(activation)) /
+                             (2 * h);
       EXPECT_LT((mean - differences).cwiseAbs().maxCoeff(), 1e-9)
           << name_of(activation) << " L = " << shape.tokens << " H = " << shape.heads;
       EXPECT_GT(mean.cwiseAbs().maxCoeff(), 1e-2);
@@ -79,10 +67,10 @@ TEST(DistributedCurvature, productsAndOwnPointsAgreeWithIt) {
       Parameters direction = generic_parameters(shape, 1.1);
       const LossTangents found = loss.differentiate(points[r], {direction, points[0]});
       const Vector expected =
-          0.5 * (all[0].hessian + all[1].hessian) * packed(direction, activation);
-      EXPECT_LT((packed(found.products[0], activation) - expected).cwiseAbs().maxCoeff(), 1e-13);
-      EXPECT_EQ(packed(found.at.gradient, activation),
-                packed(loss.evaluate(points[r]).gradient, activation));
+          0.5 * (all[0].hessian + all[1].hessian) * direction.packed(activation);
+      EXPECT_LT((found.products[0].packed(activation) - expected).cwiseAbs().maxCoeff(), 1e-13);
+      EXPECT_EQ(found.at.gradient.packed(activation),
+                loss.evaluate(points[r]).gradient.packed(activation));
     }
   }
 }
@@ -115,11 +103,11 @@ ClosedForm closed_form(const Activation& activation, double L, double H, double 
 
 // Lemmas III.1 and A.5 with A.3's mixed derivatives, for every entry in m and u: within 5.5
 // standard errors of 16 replicates (t with 15 degrees of freedom: false alarm 6e-5 an entry; the
-// errors are of independent sets, so a wrong factor of 1.05 is seen), or to rounding where nothing
-// is random.
+// errors are of independent sets, so a wrong factor of 1.3 is seen in each, and smaller ones in
+// their number), or to rounding where nothing is random.
 TEST(Curvature, atZeroFieldsHasItsClosedForm) {
-  for (const int L : {3, 5, 10})
-    for (const int H : {1, 2, 5, 8})
+  for (int L = 3; L <= 10; ++L)
+    for (int H = 1; H <= 8; ++H)
       for (const Activation& activation : all_activations) {
         const Shape shape{L, H, 2};
         const Prior prior = anisotropic_gaussian(2, 4, 1);
@@ -131,7 +119,7 @@ TEST(Curvature, atZeroFieldsHasItsClosedForm) {
           point.v = 1 / (L * p);
         }
         PopulationLoss loss(world(), shape, activation, prior,
-                            {.samples = 16 * 4096, .replicates = 16, .seed = 5});
+                            {.samples = 16 * 512, .replicates = 16, .seed = 5});
         const auto curvatures = loss.curvatures({&point, 1});
         const ClosedForm form = closed_form(activation, L, H, p);
         const int P = shape.coordinates();
@@ -148,7 +136,7 @@ TEST(Curvature, atZeroFieldsHasItsClosedForm) {
             EXPECT_NEAR(found.mean, expected, 5.5 * found.stderr_ + 1e-12)
                 << name_of(activation) << " L = " << L << " H = " << H << " entry " << i << " "
                 << j;
-            EXPECT_LT(found.stderr_, 0.02 * std::abs(form.feature_split * Gamma(0, 0)) + 2e-3);
+            EXPECT_LT(found.stderr_, 0.04 * std::abs(form.feature_split * Gamma(0, 0)) + 4e-3);
           }
       }
 }

@@ -52,7 +52,8 @@ double q_11(const State& state) { return state.order.q(0, 0); }
 double q_11_of_flow(const Start& start, double kappa, double end) {
   PopulationLoss loss(world(), shape, Softmax{}, flipping_spike(2, 2), {.samples = 1 << 17}, true);
   double q = 0;
-  run_flow(loss, start, flipping_spike(2, 2), {.end_time = end, .output_times = {end}, .kappa = kappa},
+  run_flow(loss, start, flipping_spike(2, 2),
+           {.end_time = end, .output_times = {end}, .kappa = kappa},
            {.record = [&](const FlowRecord& record, const Stages&) { q = q_11(record); }});
   return q;
 }

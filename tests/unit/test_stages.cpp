@@ -94,10 +94,21 @@ TEST(SideRule, comparesWithTheMeanWhereTheSignIsNotFree) {
   expected << 0, 1, 0, -1, 0, 0, 1, 1;
   const Matrix sides = SideRule(flipping_spike(2, 2), 0.5).sides(m);
   EXPECT_EQ(sides, expected);
-  EXPECT_EQ(combinations(sides), 4);
+  // Of feature 2 alone, in which head 3 is undecided; with both, three heads are.
+  Combinations found = combinations(sides, Vector{{0.1, 0.9}}, 0.5);
+  EXPECT_EQ(found.different, 2);
+  EXPECT_EQ(found.undecided, 1);
+  found = combinations(sides, Vector{{0.6, 0.9}}, 0.5);
+  EXPECT_EQ(found.different, 1);
+  EXPECT_EQ(found.undecided, 3);
   EXPECT_NEAR(evenness(sides)[1], 2.0 / 3, 1e-15);
   EXPECT_EQ(evenness(sides)[0], 0);
-  EXPECT_EQ(combinations(Matrix::Zero(4, 2)), 1);
+  EXPECT_EQ(combinations(Matrix::Zero(4, 2), Vector::Zero(2), 0.5).different, 1);
+  // All signs of three features on eight heads and more: never more than 2^F.
+  Matrix all(10, 3);
+  for (int h = 0; h < 10; ++h)
+    for (int f = 0; f < 3; ++f) all(h, f) = h >> f & 1 ? 1 : -1;
+  EXPECT_EQ(combinations(all, Vector::Ones(3), 0.5).different, 8);
 }
 
 std::vector<double> times_of(const std::function<double(double)>& speed, double end) {
@@ -122,6 +133,7 @@ TEST(PlateauFinder, findsWhereAFlowLingers) {
   // A start next to a saddle is one; a start that is merely slower than what follows is none.
   EXPECT_EQ(times_of([](double t) { return 1e-4 * std::exp(t); }, 8), std::vector<double>{0.1});
   EXPECT_TRUE(times_of([](double t) { return 1 + t; }, 3).empty());
+  EXPECT_TRUE(times_of([](double t) { return 1 + t; }, 0.4).empty());
   // Ripples are no plateaus.
   EXPECT_EQ(times_of([](double t) { return std::exp(-t) * (1 + 0.2 * std::sin(9 * t)); }, 3).size(),
             1u);

@@ -23,7 +23,11 @@ class SideRule {
 /// split is even, 0 where all are on one side or none has chosen.
 Vector evenness(const Matrix& sides);
 
-/// Number of different rows: 1 before any split, 2^F when the hierarchy is complete.
-int combinations(const Matrix& sides);
+/// Combinations of sides of the features that have split (spread over heads at the threshold).
+struct Combinations {
+  int different = 0;  ///< 1 before any split, 2^F when the hierarchy of F features is complete
+  int undecided = 0;  ///< heads on neither side of one of them, whose combination does not count
+};
+Combinations combinations(const Matrix& sides, const Vector& spread, double threshold);
 
 }  // namespace headflow

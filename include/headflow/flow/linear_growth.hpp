@@ -2,6 +2,7 @@
 #include <functional>
 #include <vector>
 
+#include "headflow/core/snapshot.hpp"
 #include "headflow/flow/unspecialized.hpp"
 #include "headflow/model/start.hpp"
 #include "headflow/population/population_loss.hpp"
@@ -15,41 +16,53 @@ struct LinearGrowthOptions {
   double tolerance = 1e-6;  ///< of the time stepper (5dp, PETSc options "saddle_")
 };
 
+/// What to do while it runs: `step` comes after each step with what a later one needs to go on from
+/// there, `interrupt` inside long right-hand sides; both may throw.
+struct LinearGrowthObserver {
+  std::function<void(const Snapshot&)> step = [](const Snapshot&) {};
+  std::function<void()> interrupt = nullptr;
+};
+
 /// How small differences between heads grow along the flow on the unspecialized manifold: the
 /// linear (tangent) dynamics for a pattern over heads orthogonal to (1, .., 1), which is the same
-/// for all of them. With c(t) (F, and the bias) the pattern's amplitude,
+/// for all of them. With c(t) the pattern's amplitude in what a head has of its own (F components
+/// of m, and the bias where it is trained: C numbers),
 ///   dc/dt = -B(t) c,  B = e' (Hessian of E) e,  e the normalised pattern,
-/// started with each feature alone. The answer of u to it is left out: it vanishes at r = 0, and
+/// started with each of them alone. The answer of u to it is left out: it vanishes at r = 0, and
 /// for features whose sign the prior leaves free.
 class LinearGrowth {
  public:
-  /// Runs the flow from the projection of `start`. `poll` is called after each step and may throw.
-  /// Collective.
+  /// Runs the flow from the projection of `start`, or goes on where `from` was taken. Collective.
   LinearGrowth(PopulationLoss& loss, const UnspecializedManifold& manifold, const Start& start,
-               const LinearGrowthOptions& options, const std::function<void()>& poll = nullptr);
+               const LinearGrowthOptions& options, const LinearGrowthObserver& observer = {},
+               const Snapshot& from = {});
 
   double end_time() const { return nodes_.back().time; }
   /// Where the flow on the manifold has ended.
   const Parameters& end() const { return end_; }
-  /// The gradient on the manifold there.
+  /// The gradient on the manifold there, and whether that is below the tolerance.
   double gradient_norm() const { return gradient_norm_; }
+  bool at_rest() const { return gradient_norm_ <= tolerance_; }
 
   /// log of the spread over heads of each feature at t, sqrt((1/H) sum_h (m_hf - mbar_f)^2), that
-  /// grows from the differences between the heads of `k` (H x F, coordinates in the span of the
-  /// spikes, K[:, :F]) at t = 0. After end_time() by the last rates.
-  Vector log_spread(const Matrix& k, double t) const;
-  /// First time at which that reaches `level`; NaN if it never does.
-  double time_of(const Matrix& k, int feature, double level) const;
+  /// grows from what the heads have of their `own` (H x C) at t = 0. After end_time() by the last
+  /// rates, if it is at rest, else NaN.
+  Vector log_spread(const Matrix& own, double t) const;
+  /// First time at which that reaches `level`; NaN if it never does or it is not known.
+  double time_of(const Matrix& own, int feature, double level) const;
 
  private:
   struct Node {
     double time;
-    Vector exponent, rate;  // F: log of the growth from feature f alone, and its derivative
-    Matrix direction;       // F x F: unit amplitude that has grown from feature f, in each row
+    Vector exponent, rate;  // C: log of the growth from each alone, and its derivative
+    Matrix direction;       // C x F: unit amplitude that has grown from each, of which m
   };
   Node at(double t) const;
+  Snapshot with_nodes(Snapshot snapshot) const;
+  void restore_nodes(const std::vector<double>& numbers, int C, int F);
 
   Matrix spike_factor_;
+  double tolerance_;
   std::vector<Node> nodes_;
   Parameters end_;
   double gradient_norm_ = 0;

@@ -23,9 +23,9 @@ struct GrowthMode {
 };
 
 /// The unspecialized saddle at r = 0 (Lemma A.3: r = 0 is invariant) and its Hessian, averaged over
-/// all its symmetries. By these each eigenvector is a pattern over heads times a direction:
-/// patterns orthogonal to (1, .., 1) split the heads, (1, .., 1) moves them together (Lemmas III.1,
-/// A.5).
+/// permutations of heads and the prior's sign symmetries. By these each eigenvector is a pattern
+/// over heads times a direction: patterns orthogonal to (1, .., 1) split the heads, (1, .., 1)
+/// moves them together (Lemmas III.1, A.5).
 struct Saddle {
   Parameters parameters;
   Measured loss{};
@@ -36,9 +36,10 @@ struct Saddle {
   Measured u_common{};               ///< on the common pattern; H times
 };
 
-/// The saddle next to `from`, by Newton's method on the manifold at u = 0 (where the Hessian there
-/// is singular, by its pseudo-inverse). Standard errors are from the replicates, each at its own
-/// saddle. Collective.
+/// The saddle next to `from`, the minimum of the loss on the manifold at u = 0, by Newton's method
+/// (where the Hessian there is singular, by its pseudo-inverse). Where there is none at a finite
+/// place, as for softmax-1 with a mean signal, it is the point that the method has reached.
+/// Standard errors are from the replicates, each at its own saddle to first order. Collective.
 Saddle find_saddle(PopulationLoss& loss, const UnspecializedManifold& manifold, Parameters from,
                    const std::function<void()>& between = nullptr);
 
@@ -46,6 +47,7 @@ Saddle find_saddle(PopulationLoss& loss, const UnspecializedManifold& manifold, 
 struct LocalSpectrum {
   std::vector<Measured> eigenvalues{};  ///< ascending
   Matrix eigenvectors{};                ///< n x n, one in each row
+  Matrix hessian{};                     ///< n x n
   std::vector<Measured> rate{};  ///< for each feature: the fastest growth of m_{.f} alone, minus
                                  ///< the least eigenvalue of its block of the Hessian
   Matrix pattern{};              ///< F x H: the pattern over heads that grows so
@@ -53,5 +55,12 @@ struct LocalSpectrum {
 
 LocalSpectrum local_spectrum(PopulationLoss& loss, const Parameters& at,
                              const std::function<void()>& between = nullptr);
+
+/// For each feature whose spread over heads is below the threshold, the time from now at which it
+/// gets there if the differences between heads along all such features follow the linear dynamics
+/// of this Hessian. NaN for the others, and for what does
+/// not grow.
+std::vector<double> times_to_split(const Matrix& hessian, const Matrix& K, const Shape& shape,
+                                   const Matrix& spike_factor, double threshold);
 
 }  // namespace headflow

@@ -23,7 +23,11 @@ class UnspecializedManifold {
   /// What a head has of its own besides u: its F components of m, and its bias where that is
   /// trained.
   int own_numbers() const { return shape_.features + (trained_by(activation_).b ? 1 : 0); }
-  /// Whether no symmetry of the prior forbids that the Hessian on the manifold couples two of them.
+  /// These of every head (H x own_numbers()): K[:, :F], in an orthonormal basis of the spikes, and
+  /// b.
+  Matrix own_numbers(const Parameters& parameters) const;
+  /// Whether no sign symmetry of the prior forbids that the Hessian on the manifold couples two of
+  /// them; the bias is number F, and none changes its sign.
   bool coupled(int c, int other) const;
 
   const Shape& shape() const { return shape_; }
@@ -32,7 +36,7 @@ class UnspecializedManifold {
  private:
   Shape shape_;
   Activation activation_;
-  std::vector<unsigned> flips_;  // symmetries of the prior: sets of features that change sign
+  std::vector<Vector> signs_;  // symmetries of the prior: signs of the features
 };
 
 }  // namespace headflow

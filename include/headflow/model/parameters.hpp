@@ -20,6 +20,9 @@ struct Parameters {
   std::size_t trained_size(Activation activation) const;
   /// The trained numbers in the order K (row by row), b, v. `out` has trained_size elements.
   void pack(Activation activation, std::span<double> out) const;
+  Vector packed(Activation activation) const;
+  /// With packed numbers added to the trained ones.
+  Parameters moved(Activation activation, const Vector& by) const;
   /// The inverse of pack; numbers that are not trained stay as they are.
   void unpack(Activation activation, std::span<const double> in);
 };

@@ -36,8 +36,9 @@ class Prior {
   /// The law of A theta for an F x F matrix A; with A = S' it is the signal seen through finite-D
   /// spikes.
   Prior transformed(const Matrix& A) const;
-  /// True when changing the sign of the features in `mask` (bit f for feature f) leaves the law as
-  /// it is.
+  /// True when theta_f -> signs_f theta_f, signs of 1 and -1 (F), leaves the law as it is.
+  bool invariant_under_signs(const Vector& signs) const;
+  /// The same with sign changes of the features in `mask` (bit f for feature f < 32).
   bool invariant_under_flips(unsigned mask) const;
   /// How many uniform coordinates a draw of theta uses: 1 (discrete) or F (Gaussian).
   int draw_dimension() const;

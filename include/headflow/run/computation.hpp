@@ -64,8 +64,8 @@ class Computation {
   ObservedFlow observed_;
   std::optional<SgdSeries> sgd_series_;
   std::optional<SgdSource> sgd_from_;
-  DataGroup flow_state_, sgd_state_, train_state_;  // as last saved
-  Request request_ = Request::none;                 // what the next save answers
+  DataGroup flow_state_, sgd_state_, saddle_state_, train_state_;  // as last saved
+  Request request_ = Request::none;                                // what the next save answers
 };
 
 }  // namespace headflow

@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "headflow/core/data_file.hpp"
+#include "headflow/core/snapshot.hpp"
 #include "headflow/run/configuration.hpp"
 
 namespace headflow {
@@ -16,10 +17,10 @@ struct ObservedFlow {
 
 /// [saddle]: adds the groups `saddle` (the unspecialized saddle, growth modes there, predictions
 /// for this start and against D) and, after a flow, `plateaus` (the Hessian wherever it lingered)
-/// to `content`; prints a summary where `talk` is true. `poll` is called in between and may throw.
-/// Collective.
-void compute_saddle(const Configuration& configuration, PopulationLoss& loss,
-                    const ObservedFlow& observed, DataFile& content, bool talk,
-                    const std::function<void()>& poll);
+/// to `content`; prints a summary where `talk` is true. `observer` is asked in between; goes on
+/// where `from`, the last that its `step` got, was taken. Collective.
+void compute_saddle(const Communicator& comm, const Configuration& configuration,
+                    PopulationLoss& loss, const ObservedFlow& observed, DataFile& content,
+                    bool talk, const LinearGrowthObserver& observer, const Snapshot& from = {});
 
 }  // namespace headflow

@@ -19,6 +19,7 @@ class FlowSeries {
  private:
   DataGroup& group_;
   SideRule rule_;
+  double split_threshold_;
 };
 
 /// The variables of group `sgd`: those of the flow with a replica axis after time, their mean and

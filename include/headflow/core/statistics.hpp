@@ -1,0 +1,17 @@
+#pragma once
+#include <cmath>
+#include <vector>
+
+namespace headflow {
+
+/// Standard error of the mean of independent values: their standard deviation / sqrt(n); 0 for one.
+inline double standard_error(const std::vector<double>& values) {
+  const auto n = static_cast<double>(values.size());
+  if (n < 2) return 0;
+  double mean = 0, sum = 0;
+  for (const double x : values) mean += x / n;
+  for (const double x : values) sum += (x - mean) * (x - mean);
+  return std::sqrt(sum / (n * (n - 1)));
+}
+
+}  // namespace headflow
