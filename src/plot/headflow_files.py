@@ -21,8 +21,9 @@ TRAINED = {"train/loss": 1, "train/loss_stderr": 1, "train/m": 3, "train/cosine"
            "maps/sigma": 3, "maps/A": 2, "maps/theta": 2, "maps/relevant": 1}
 FLOW_END = {"flow/loss": 0, "flow/m": 2, "flow/cosine": 2}  # in sweeps only: elsewhere the flow has its time
 GROWTH = {"flow/growth_rate": 1, "flow/split_time": 1, "saddle/predicted_growth_rate": 1,
-          "saddle/predicted_split_time": 1, "saddle/split_rate": 1, "saddle/split_rate_stderr": 1, "plateaus/rate": 2,
-          "plateaus/growth_rate": 2, "plateaus/next_feature": 1}  # of interest in sweeps
+          "saddle/predicted_growth_rate_stderr": 1, "saddle/predicted_split_time": 1, "saddle/split_rate": 1,
+          "saddle/split_rate_stderr": 1, "plateaus/rate": 2, "plateaus/growth_rate": 2, "plateaus/next_feature": 1,
+          "plateaus/next_split_time": 1}  # of interest in sweeps
 PLATEAUS = "time", "rate", "next_feature", "m", "eigenvalue", "eigenvector_m"
 TITLE = {"activation": "{}", "prior": "{} prior", "tokens": "$L={}$", "heads": "$H={}$", "features": "$F={}$",
          "signal": r"$\nu=({})$"}
@@ -216,7 +217,7 @@ def series_of(path: Path, file: h5py.File) -> Run:
     config.setdefault("model", {})["features"] = features
     config.setdefault("attention", {})["heads"] = heads
     found = [{name: read_array(file[group], name) for name in names if group in file}
-             for group, names in (("saddle", ("predicted_spread",)), ("plateaus", PLATEAUS))]
+             for group, names in (("saddle", ("time", "predicted_spread")), ("plateaus", PLATEAUS))]
     return Run(path, series, heads, features, config, read_marks(file.get("flow", {})), *found)
 
 

@@ -1,4 +1,4 @@
-"""Pictures that headflow-plot makes of heads over a plane of two swept keys: their similarity, and the heads themselves.
+"""Pictures that headflow-plot makes of heads over a plane of two swept keys: their similarity, and the heads.
 
 Symbols are those of the paper (arXiv:2603.03993): heads h, overlaps m_hf, signal nu.
 """

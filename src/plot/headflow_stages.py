@@ -2,7 +2,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import cycle
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,7 +15,8 @@ from headflow_files import Results, Run
 
 SIDES = ListedColormap(["#D55E00", "0.93", "#0072B2"])
 DIMENSION = "start.dimension"
-PLATEAUS = "plateaus/rate", "plateaus/growth_rate", "plateaus/next_feature"
+LINES = "-", "--", ":", "-."
+PLATEAUS = "plateaus/rate", "plateaus/growth_rate", "plateaus/next_feature", "plateaus/next_split_time"
 
 
 def draw_hierarchy(ax: Axes, run: Run, log_time: bool) -> None:
@@ -47,7 +47,7 @@ def draw_growth(ax: Axes, run: Run, log_time: bool) -> None:
     for f, colour in enumerate(colours):
         ax.plot(flow.time, spread[:, f], color=colour)
         if "predicted_spread" in run.saddle:
-            ax.plot(flow.time, run.saddle["predicted_spread"][:flow.time.size, f], color=colour, ls=(0, (4, 2)), lw=0.9)
+            ax.plot(run.saddle["time"], run.saddle["predicted_spread"][:, f], color=colour, ls=(0, (4, 2)), lw=0.9)
     for t, following, rates in zip(*(run.plateaus.get(name, ()) for name in ("time", "next_feature", "rate"))):
         if not np.isfinite(following):
             continue
@@ -90,16 +90,17 @@ def draw_angle(ax: Axes, run: Run, log_time: bool) -> None:
         ax.plot(degrees, rates, color=COLOURS[f % len(COLOURS)],
                 label=f"feature {f + 1} at t = {run.plateaus['time'][p]:.3g}")
     if not ax.lines:
-        raise ValueError(f"{run.path}: has no plateau where one feature is learnt and another next; was there [saddle]?")
+        raise ValueError(f"{run.path}: has no plateau where a feature is learnt and another next; was there [saddle]?")
     ax.axhline(0, color="0.85", lw=0.6, zorder=0)
     ax.set(xlabel="angle between patterns (degrees)", ylabel="growth rate", xticks=(0, 30, 60, 90))
     ax.legend(fontsize=6)
 
 
 class Case(NamedTuple):
-    """One model of a sweep over D: arrays (D, repeat, ..), the values of D, its name and colour."""
-    results: Results
-    name: str
+    """One model of a sweep over D: arrays (D, repeat, ..) in the order of D, its names and colour."""
+    prior: str
+    rest: str
+    activation: str
     colour: str
     D: np.ndarray
     arrays: dict[str, np.ndarray]
@@ -112,74 +113,111 @@ class Case(NamedTuple):
         times = self["saddle/predicted_split_time"]
         return int(np.median(np.where(np.isnan(times), np.inf, times), axis=(0, 1)).argmin())
 
+    def later(self) -> Iterator[tuple[tuple[int, int, int], int]]:
+        """Plateaus (D, repeat, plateau) after the first split, with the feature that is next there."""
+        following = self.arrays.get("plateaus/next_feature", np.zeros((0, 0, 0)))
+        for place in np.argwhere(np.isfinite(following)):
+            place = tuple(int(i) for i in place)
+            if following[place] != self.first() + 1:
+                yield place, int(following[place]) - 1
+
 
 def cases_of(files: list[Results]) -> Iterator[Case]:
     """Every combination of the swept keys but D, colours by activation."""
     colours: dict[str, str] = dict(zip(("softmax", "softmax-1", "bayes-softmax"), COLOURS))
+    needed = [f"saddle/{name}" for name in ("predicted_growth_rate", "predicted_growth_rate_stderr", "split_rate",
+                                            "predicted_split_time", "split_rate_stderr")]
     for results in files:
         keys = [axis.key for axis in results.axes]
         if DIMENSION not in keys:
             raise ValueError(f"{results.path}: the picture shows sweeps over {DIMENSION}; swept: {', '.join(keys)}")
         axis = keys.index(DIMENSION)
-        needed = ("saddle/predicted_growth_rate", "saddle/predicted_split_time", "flow/growth_rate", "flow/split_time",
-                  "saddle/split_rate", "saddle/split_rate_stderr")
+        D = np.array(results.axes[axis].values, dtype=float)
+        known = [*needed, "flow/growth_rate", "flow/split_time"]
         for index, names in results.others((axis,)):
             activation = names.get("attention.activation", results.config.get("attention", {}).get("activation", ""))
-            rest = [name for key, name in names.items() if key != "attention.activation"]
-            prior = results.config.get("model", {}).get("prior", "")
-            yield Case(results, ", ".join([prior, *rest, activation]), colours.get(activation, "0.3"),
-                       np.array(results.axes[axis].values, dtype=float),
-                       {name: results.get(name)[index] for name in needed}
-                       | {name: results.arrays[name][index] for name in PLATEAUS if name in results.arrays})
+            rest = ", ".join(name for key, name in names.items() if key != "attention.activation")
+            arrays = {name: results.get(name) for name in known}
+            arrays |= {name: results.arrays[name] for name in PLATEAUS if name in results.arrays}
+            yield Case(results.config.get("model", {}).get("prior", ""), rest, activation,
+                       colours.get(activation, "0.3"), np.sort(D),
+                       {name: values[index][np.argsort(D)] for name, values in arrays.items()})
 
 
-def row_of_table(case: Case) -> str:
-    """Predicted and observed growth of the feature that splits first at the largest D, means over repeats, their
-    difference in standard errors of the rate at the saddle, and split times there and at a middle D."""
-    f = case.first()
-    saddle, error = (float(np.median(case[f"saddle/split_rate{part}"][..., 0])) for part in ("", "_stderr"))
-    predicted, seen = (case[name][-1, :, f].mean() for name in ("saddle/predicted_growth_rate", "flow/growth_rate"))
-    times = [case[name][..., f] for name in ("saddle/predicted_split_time", "flow/split_time")]
-    places = [f"{case.D[i]:.0e}: ".replace("e+", "e") + " / ".join(f"{np.median(time[i]):.4g}" for time in times)
-              for i in (case.D.size // 2, -1)]
-    return (f"| {case.name} | {f + 1} | {saddle:.4f} ± {error:.0e} | {predicted:.5f} | {seen:.5f} | "
-            f"{100 * (seen / predicted - 1):+.2f} % | {(seen - predicted) / error:+.1f} | {' | '.join(places)} |")
+def power(D: float) -> str:
+    return f"{D:.0e}".replace("e+", "e")
+
+
+def print_tables(cases: list[Case], feature: int | None) -> None:
+    """Growth and split of the feature that is first, at the largest D and a middle one; and the splits after that, as
+    predicted from the plateau before, at the largest D."""
+    print("| model | feature | rate at the saddle | along the way, largest D: predicted | observed | difference | "
+          "split at a middle D: predicted / observed | at the largest D |")
+    print("|" + "---|" * 8)
+    for case in cases:
+        f = case.first() if feature is None else feature
+        name = ", ".join(filter(None, (case.prior, case.rest, case.activation)))
+        saddle, error = (float(np.median(case[f"saddle/split_rate{part}"][..., 0])) for part in ("", "_stderr"))
+        predicted, own, seen = (case[name][-1, :, f].mean() for name in (
+            "saddle/predicted_growth_rate", "saddle/predicted_growth_rate_stderr", "flow/growth_rate"))
+        times = [case[name][..., f] for name in ("saddle/predicted_split_time", "flow/split_time")]
+        places = [f"{power(case.D[i])}: " + " / ".join(f"{np.median(time[i]):.4g}" for time in times)
+                  for i in (case.D.size // 2, -1)]
+        print(f"| {name} | {f + 1} | {saddle:.4f} ± {error:.0e} | {predicted:.5f} ± {own:.0e} | {seen:.5f} | "
+              f"{100 * (seen / predicted - 1):+.2f} % | {' | '.join(places)} |")
+    print("\n| model, D | next feature | rate by the Hessian | as seen | split: predicted at the plateau / observed |")
+    print("|" + "---|" * 5)
+    for case in cases:
+        for place, f in case.later():
+            predicted, seen = case["plateaus/next_split_time"][place], case["flow/split_time"][place[:2]][f]
+            if place[0] == case.D.size - 1 and place[1] == 0 and np.isfinite(seen):
+                name = ", ".join(filter(None, (case.prior, case.rest, case.activation, power(case.D[-1]))))
+                print(f"| {name} | {f + 1} | {case['plateaus/rate'][place][f]:.4f} | "
+                      f"{case['plateaus/growth_rate'][place][f]:.4f} | {predicted:.4g} / {seen:.4g} |")
+
+
+def draw_rates(ax: Axes, cases: list[Case], feature: int | None) -> None:
+    """Growth rates of the first feature along the whole way (dots), of the next ones at later plateaus (circles)."""
+    for case in cases:
+        f = case.first() if feature is None else feature
+        ax.plot(case["saddle/predicted_growth_rate"][..., f].ravel(), case["flow/growth_rate"][..., f].ravel(), "o",
+                color=case.colour, mec="white", mew=0.3, ms=4)
+        for place, following in case.later():
+            ax.plot(case["plateaus/rate"][place][following], case["plateaus/growth_rate"][place][following], "o",
+                    mfc="none", ms=3, mec=case.colour, mew=0.7)
+    low, high = ax.get_xlim()
+    ax.plot([max(low, 1e-3), high], [max(low, 1e-3), high], color="0.6", lw=0.7, zorder=0)
+    ax.set(xscale="log", yscale="log", xlabel="growth rate predicted", ylabel="observed")
+    keys = {case.activation: Line2D([], [], color=case.colour, marker="o", ls="", ms=4) for case in cases}
+    keys |= {"later features at plateaus": Line2D([], [], color="0.35", marker="o", mfc="none", ls="", ms=3)}
+    ax.legend(keys.values(), keys.keys(), loc="upper left", fontsize=7)
+
+
+def draw_times(ax: Axes, cases: list[Case], feature: int | None) -> None:
+    """Time of the first split against D for one prior: predicted (lines) and observed (dots), medians over repeats."""
+    markers = dict(zip(dict.fromkeys(case.rest for case in cases), "osD^v<>p*"))
+    for case in cases:
+        f = case.first() if feature is None else feature
+        observed = np.array([median_and_error(list(row)) for row in case["flow/split_time"][..., f]])
+        known = np.isfinite(observed[:, 0])
+        ax.plot(case.D, np.median(case["saddle/predicted_split_time"][..., f], axis=1), color=case.colour, lw=0.8,
+                ls=LINES[list(markers).index(case.rest) % len(LINES)], zorder=1)
+        ax.errorbar(case.D[known], observed[known, 0], observed[known, 1], fmt=markers[case.rest], ms=3.2,
+                    color=case.colour, mec="white", mew=0.3, elinewidth=0.7)
+    ax.set(xscale="log", ylim=(0, None), xlabel="$D$", title=cases[0].prior)
+    if len(markers) > 1:
+        ax.legend([Line2D([], [], color="0.35", marker=marker, ms=3.2, lw=0.8, ls=LINES[i % len(LINES)])
+                   for i, marker in enumerate(markers.values())], markers, loc="upper left", fontsize=7)
 
 
 def draw_stages(figure: Figure, files: list[Results], features: tuple[int, ...]) -> None:
-    """Left, growth rates: of the first feature along the whole way (dots), of the next ones at later plateaus
-    (circles). Right, split time of the first feature against D. The table goes to the standard output."""
-    figure.set_size_inches(7.2, 3.4)
-    rates, times = figure.subplots(1, 2)
-    cases = list(cases_of(files))
-    shown = {}
-    print("| model | feature | rate at the saddle | along the way, largest D: predicted | observed | difference | in "
-          "standard errors | split at a middle D: predicted / observed | at the largest D |")
-    print("|" + "---|" * 9)
-    for case, marker in zip(cases, cycle("osD^v<>p*")):
-        f = features[0] if features else case.first()
-        print(row_of_table(case))
-        look = {"color": case.colour, "mec": "white", "mew": 0.3, "ms": 4, "ls": ""}
-        rates.plot(case["saddle/predicted_growth_rate"][..., f].ravel(), case["flow/growth_rate"][..., f].ravel(), "o",
-                   **look)
-        later = case.arrays.get("plateaus/next_feature", np.array([]))
-        for i in np.argwhere(np.isfinite(later) & (later != f + 1)):
-            place = (*i, int(later[tuple(i)]) - 1)
-            rates.plot(case["plateaus/rate"][place], case["plateaus/growth_rate"][place], "o", mfc="none", ms=3,
-                       mec=case.colour, mew=0.7)
-        median = np.array([median_and_error(list(row)) for row in case["flow/split_time"][..., f]])
-        predicted = np.median(case["saddle/predicted_split_time"][..., f], axis=1)
-        known = np.isfinite(median[:, 0])
-        times.plot(case.D, predicted, color=case.colour, lw=0.8, zorder=1)
-        times.errorbar(case.D[known], median[known, 0], median[known, 1], fmt=marker, ms=3.4, color=case.colour,
-                       mec="white", mew=0.3, elinewidth=0.7)
-        shown.setdefault(case.name.rpartition(", ")[2], Line2D([], [], color=case.colour, marker="o", ls=""))
-    low, high = rates.get_xlim()
-    low = max(low, 1e-3)
-    rates.plot([low, high], [low, high], color="0.6", lw=0.7, zorder=0)
-    rates.set(xscale="log", yscale="log", xlabel="growth rate predicted", ylabel="observed")
-    shown |= {"later features at plateaus": Line2D([], [], color="0.35", marker="o", mfc="none", ls="")}
-    rates.legend(shown.values(), shown.keys(), loc="upper left", fontsize=7)
-    times.set(xscale="log", ylim=(0, None), xlabel="$D$", ylabel="time of the first split")
-    times.legend([Line2D([], [], color="0.35", lw=0.8), Line2D([], [], color="0.35", marker="o", ls="")],
-                 ["predicted", "observed"], loc="best", fontsize=7)
+    """Growth rates and, for each prior, split times: predicted and observed. The tables go to the standard output."""
+    cases, feature = list(cases_of(files)), features[0] if features else None
+    print_tables(cases, feature)
+    priors = list(dict.fromkeys(case.prior for case in cases))
+    figure.set_size_inches(3.4 + 2.5 * len(priors), 3.2)
+    panels = list(figure.subplots(1, 1 + len(priors), width_ratios=[1.25] + [1] * len(priors)))
+    draw_rates(panels[0], cases, feature)
+    for ax, prior in zip(panels[1:], priors):
+        draw_times(ax, [case for case in cases if case.prior == prior], feature)
+    panels[1].set_ylabel("time of the first split (line: predicted)")

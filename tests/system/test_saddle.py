@@ -8,7 +8,7 @@ import numpy as np
 import xarray
 
 from harness import BAD_INPUT, SystemTest, changed, command, execute, main, read_group, side_by_side, toml_text
-from restart_harness import RestartTest, numbers_in
+from restart_harness import RestartTest, checkpoints, numbers_in
 
 # Two heads split along feature 2 from differences of 1e-4, on a closed sample set.
 FLIPPING = {
@@ -28,13 +28,16 @@ SADDLE = {
     "common_rate": ("common_mode",), "common_rate_stderr": ("common_mode",),
     "common_feature": ("common_mode", "feature"), "u_split_rate": (), "u_split_rate_stderr": (), "u_common_rate": (),
     "u_common_rate_stderr": (), "predicted_growth_rate": ("feature",), "predicted_split_time": ("feature",),
-    "split_time": ("dimension", "feature"), "predicted_spread": ("time", "feature"),
+    "predicted_growth_rate_stderr": ("feature",), "predicted_split_time_stderr": ("feature",),
+    "split_time_at_dimension": ("dimension", "feature"), "predicted_spread": ("time", "feature"),
 }
 PLATEAUS = {
     "time": ("plateau",), "eigenvalue": ("plateau", "mode"), "eigenvalue_stderr": ("plateau", "mode"),
     "eigenvector_m": ("plateau", "mode", "head", "feature"), "eigenvector_u": ("plateau", "mode", "head", "head_b"),
     "rate": ("plateau", "feature"), "rate_stderr": ("plateau", "feature"), "growth_rate": ("plateau", "feature"),
-    "pattern": ("plateau", "feature", "head"), "next_feature": ("plateau",), "m": ("plateau", "head", "feature"),
+    "pattern": ("plateau", "feature", "head"), "next_feature": ("plateau",), "next_split_time": ("plateau",),
+    "mode_pattern": ("plateau", "mode", "head"), "mode_feature": ("plateau", "mode", "feature"),
+    "mode_weight": ("plateau", "mode"), "m": ("plateau", "head", "feature"),
 }
 
 
@@ -78,10 +81,12 @@ class Predictions(SaddleTest):
                 self.assertGreater(small.sum(), 10)
                 np.testing.assert_allclose(np.log(spread[small]), np.log(predicted[small]), atol=0.02)
                 # D -> 100 D: later by log(10) / rate.
-                times = run["saddle"]["split_time"][:, 1]
+                times = run["saddle"]["split_time_at_dimension"][:, 1]
                 np.testing.assert_allclose(np.diff(times), np.log(10) / rate, rtol=0.25)
                 # As printed.
-                self.assertRegex(run["said"], rf"(?m)^2 +{rate:.5f} +{seen:.5f} ")
+                self.assertRegex(run["said"], rf"(?m)^2 +{rate:.5f} \+- \S+ +{seen:.5f} ")
+                error = run["saddle"]["predicted_growth_rate_stderr"][1]
+                self.assertTrue(0 < error < 0.1 * rate, error)
 
     def test_spectrum_of_the_plateaus(self):
         """Eigenvectors are orthonormal; the Hessian they make has the blocks of each feature; the next feature."""
@@ -99,6 +104,10 @@ class Predictions(SaddleTest):
                 pattern = plateaus["pattern"][p, f]
                 np.testing.assert_allclose(-pattern @ block @ pattern, plateaus["rate"][p, f], atol=1e-12)
                 np.testing.assert_allclose(np.linalg.eigvalsh(block)[0], -plateaus["rate"][p, f], atol=1e-12)
+            product = plateaus["mode_pattern"][p][:, :, None] * plateaus["mode_feature"][p][:, None, :]
+            rest = np.minimum(((m - np.sqrt(plateaus["mode_weight"][p])[:, None, None] * product) ** 2).sum((1, 2)),
+                              ((m + np.sqrt(plateaus["mode_weight"][p])[:, None, None] * product) ** 2).sum((1, 2)))
+            np.testing.assert_allclose(rest + plateaus["mode_weight"][p], (m ** 2).sum((1, 2)), atol=1e-12)
         first, second = flow["split_time"]
         self.assertLess(first, second)
         before = plateaus["time"] < first
@@ -106,6 +115,10 @@ class Predictions(SaddleTest):
         self.assertEqual(plateaus["next_feature"][before].tolist(), [1.0] * before.sum())
         self.assertEqual(plateaus["next_feature"][between].tolist(), [2.0] * between.sum())
         self.assertTrue(before.any())
+        # The splits come about when the plateaus before say.
+        for split, which in (first, before), (second, between):
+            late = split - plateaus["next_split_time"][which][-1]
+            self.assertLess(abs(late), 0.2 * split)
         # At the unspecialized plateau the flow grows as its Hessian says.
         np.testing.assert_allclose(plateaus["growth_rate"][before][-1, 0], plateaus["rate"][before][-1, 0], rtol=0.05)
 
@@ -118,10 +131,32 @@ class Predictions(SaddleTest):
         up, down = (sides > 0).sum(axis=1), (sides < 0).sum(axis=1)
         even = np.where(up + down > 0, 2 * np.minimum(up, down) / np.maximum(up + down, 1), 0)
         np.testing.assert_allclose(flow["evenness"], even, atol=1e-15)
-        self.assertEqual(flow["combinations"].tolist(), [len(np.unique(rows, axis=0)) for rows in sides])
+        for row, m, found, undecided in zip(sides, flow["m"], flow["combinations"], flow["undecided"]):
+            row = row[:, m.std(axis=0) >= 0.3]
+            decided = row[(row != 0).all(axis=1)]
+            self.assertEqual((found, undecided), (len(np.unique(decided, axis=0)), 4 - len(decided)))
+        self.assertLessEqual(flow["combinations"].max(), 4)
         self.assertEqual(flow["combinations"][0], 1)
         self.assertGreater(flow["combinations"][-1], 1)
         self.assertTrue((np.diff(flow["excursions"], axis=0) >= 0).all())
+
+    def test_finite_spikes(self):
+        """Spikes of a finite D, whose overlaps couple the features: what is predicted is still m = k . k*."""
+        (run,) = self.compute(({"start": {"dimension": 1e6, "eta": 0.5, "seed": 3}, "population.symmetric": False,
+                                "population.samples": 16384}, 2))
+        rate, seen = run["saddle"]["predicted_growth_rate"][1], run["flow"]["growth_rate"][1]
+        self.assertLess(abs(rate / seen - 1), 0.02)
+        np.testing.assert_allclose(run["saddle"]["predicted_spread"][0], run["flow"]["m"][0].std(axis=0), rtol=1e-9)
+
+    def test_unequal_biases(self):
+        """They grow into differences of m: part of the prediction."""
+        start = {"m": [[1.0, 1e-5], [1.0, -1e-5]], "b": [0.02, -0.02]}
+        (run,) = self.compute(({"start": start, "model.prior": "gaussian", "model.signal": None, "flow.end_time": 4.0,
+                                "model.mean": [1.0, 0.5], "model.covariance": [[1.0, 0.3], [0.3, 2.0]]}, 2))
+        small = run["flow"]["time"] < 3
+        np.testing.assert_allclose(run["saddle"]["predicted_spread"][small], run["flow"]["m"].std(axis=1)[small],
+                                   rtol=0.02, atol=5e-5)
+        self.assertGreater(run["flow"]["m"].std(axis=1)[small][-1, 0], 5e-4)
 
     def test_centre_of_a_feature_without_symmetry(self):
         """Where theta_f has no other sign, sides are against the mean over heads: all heads aligned are undecided."""
@@ -150,7 +185,7 @@ class Readers(SaddleTest):
         """Without [flow] there is the saddle and no flow, and nothing to set it against."""
         (self.folder / "alone.toml").write_text(toml_text(changed(FLIPPING, {"flow": None})))
         said = self.succeed("run", "alone.toml")
-        self.assertRegex(said, r"(?m)^2 +0\.\d+ +- +[\d.]+ +-$")
+        self.assertRegex(said, r"(?m)^2 +0\.\d+ \+- \S+ +- +[\d.]+ \+- \S+ +-$")
         with h5py.File(self.folder / "alone.h5", "r") as file:
             self.assertEqual(set(file), {"saddle", "provenance"})
 
@@ -158,12 +193,16 @@ class Readers(SaddleTest):
 class Stops(RestartTest):
     def test_within(self):
         """A stop in [saddle] keeps the flow; the rest comes with the same bits on another number of ranks."""
-        changes = {"population.samples": 2**18, "population.symmetric": False, "flow.end_time": 5.0}
+        changes = {"population.samples": 2**18, "population.symmetric": False, "flow.end_time": 0.05,
+                   "saddle.end_time": 20.0}
         whole, parts = (self.place(name, FLIPPING, changes) for name in ("whole", "parts"))
         self.finish(whole, ranks=2)
         for _ in range(2):
             self.stop(parts)
-            self.assertNotIn("saddle/split_rate", numbers_in(parts))
+            numbers = numbers_in(parts)
+            self.assertEqual(numbers["flow/time"][-1], 0.05)
+            self.assertNotIn("saddle/split_rate", numbers)
+            self.assertTrue(read_group(max(checkpoints(parts).items())[1], "saddle_state"))
         self.finish(parts, ranks=2)
         self.assert_same_numbers(parts, whole)
 
@@ -199,6 +238,7 @@ class Elsewhere(SaddleTest):
                 ({"attention.heads": 1}, "[saddle] is about heads that split: it needs attention.heads >= 2, found 1"),
                 ({"attention.heads": 40}, "at most 1000 numbers; heads = 40 and features = 2 make 1720"),
                 ({"flow.learning_rate_noise": 0.5}, "needs flow.learning_rate_noise = 0, found 0.5"),
+                ({"population.resample": 3, "flow.method": "euler"}, "needs population.resample = 0, found 3"),
                 ({"saddle.dimensions": [0.0]}, "saddle.dimensions"), ({"saddle.end_time": -1.0}, "saddle.end_time"),
                 ({"saddle.dimension": 3.0}, "did you mean saddle.dimensions?")):
             (self.folder / "bad.toml").write_text(toml_text(changed(FLIPPING, changes)))
