@@ -10,6 +10,7 @@
 #include <sstream>
 
 #include "headflow/core/error.hpp"
+#include "headflow/run/configured_sgd.hpp"
 #include "headflow/run/configured_start.hpp"
 #include "headflow/run/named_priors.hpp"
 
@@ -43,26 +44,6 @@ Sampling test_sampling_of(PopulationKeys keys) {
   Sampling sampling = sampling_of(keys);
   sampling.seed = ~sampling.seed;
   return sampling;
-}
-
-/// Throws unless `times` increase and stay within [0, end].
-void require_times(const char* key, const std::vector<double>& times, double end) {
-  for (std::size_t i = 0; i < times.size(); ++i)
-    if (times[i] > end || (i > 0 && times[i] <= times[i - 1]))
-      throw InputError(fmt::format("{} must increase and stay within end_time = {}, found {}", key,
-                                   end, times[i]));
-}
-
-/// The output times of [flow] or [sgd].
-template <class Keys>
-std::vector<double> output_times_of(const char* key, const Keys& keys, double end) {
-  const auto count = static_cast<int>(keys.outputs);
-  auto times = keys.output_times          ? *keys.output_times
-               : keys.spacing == "linear" ? linear_times(end, count)
-                                          : logarithmic_times(end, count);
-  if (times.empty()) throw InputError(fmt::format("{} must not be empty", key));
-  require_times(key, times, end);
-  return times;
 }
 
 /// kappa of [flow].
@@ -102,76 +83,6 @@ FlowOptions flow_of(const FlowKeys& keys, std::int64_t resample,
   return flow;
 }
 
-/// Completes the end times: of SGD from [flow] where it has none of its own, of the flow from SGD.
-/// Returns the number of SGD's steps. The keys stay such that the resolved input says the same.
-std::int64_t resolve_end_times(FlowKeys& flow, SgdKeys& sgd) {
-  if (!sgd.given) {
-    flow.end_time = flow.end_time.value_or(200);
-    return 0;
-  }
-  if (sgd.end_time && sgd.steps)
-    throw InputError(fmt::format("[sgd] must have one of end_time and steps, found {} and {}",
-                                 *sgd.end_time, *sgd.steps));
-  if (!sgd.end_time && !sgd.steps) sgd.end_time = flow.end_time;
-  if (!sgd.end_time && !sgd.steps)
-    throw InputError("sgd.end_time is missing (t at which SGD ends; or sgd.steps)");
-  const double exact =
-      sgd.steps ? static_cast<double>(*sgd.steps) : *sgd.end_time / sgd.learning_rate;
-  const double steps = std::round(exact);
-  const double end = sgd.learning_rate * steps;
-  if (!(steps >= 1 && steps <= 9e15 && std::isfinite(end)))
-    throw InputError(fmt::format(
-        "{} is {:.3g} steps of sgd.learning_rate = {}; there must be 1 to 9e15, to a finite time",
-        sgd.steps ? fmt::format("sgd.steps = {}", *sgd.steps)
-                  : fmt::format("sgd.end_time = {}", *sgd.end_time),
-        exact, sgd.learning_rate));
-  // The flow ends no sooner than SGD does when only whole steps separate them.
-  if (!flow.end_time || std::abs(*flow.end_time - end) <= 0.5 * sgd.learning_rate)
-    flow.end_time = std::max(end, flow.end_time.value_or(end));
-  return static_cast<std::int64_t>(steps);
-}
-
-/// Whole steps nearest to the times, each once.
-std::vector<std::int64_t> steps_of(const std::vector<double>& times, double learning_rate,
-                                   std::int64_t most) {
-  std::vector<std::int64_t> steps;
-  for (const double t : times) {
-    const auto step = std::min<std::int64_t>(most, std::llround(t / learning_rate));
-    if (steps.empty() || step > steps.back()) steps.push_back(step);
-  }
-  return steps;
-}
-
-/// Chooses the engine; throws when what is asked for does not go with it.
-void resolve_engine(SgdKeys& keys, const Shape& shape) {
-  const bool weights = keys.save_weights || keys.weights_times;
-  const int least = shape.coordinates() + shape.tokens;
-  const int least_of_overlaps = least + shape.heads;
-  if (keys.engine == "auto")
-    keys.engine = weights || keys.reduction == "fast" || keys.dimension < least_of_overlaps
-                      ? "direct"
-                      : "overlaps";
-  const bool direct = keys.engine == "direct";
-  if (!direct && weights)
-    throw InputError(
-        "sgd.engine = \"overlaps\" has no weights to write; save_weights and weights_times need "
-        "engine = \"direct\"");
-  if (!direct && keys.reduction == "fast")
-    throw InputError("sgd.reduction = \"fast\" needs engine = \"direct\"");
-  if (direct && keys.dimension > 1000000000)
-    throw InputError(fmt::format(
-        "sgd.dimension must be at most 1e9 for engine = \"direct\", found {}", keys.dimension));
-  if (!direct && keys.dimension < least_of_overlaps)
-    throw InputError(
-        fmt::format("sgd.dimension must be at least features + 2 heads + tokens = {} for engine = "
-                    "\"overlaps\", found {} (engine = \"direct\" needs {})",
-                    least_of_overlaps, keys.dimension, least));
-  if (keys.dimension < least)
-    throw InputError(
-        fmt::format("sgd.dimension must be at least features + heads + tokens = {}, found {}",
-                    least, keys.dimension));
-}
-
 std::optional<TrainConfiguration> train_of(const Communicator& comm, const InputKeys& keys,
                                            const Configuration& configuration) {
   if (!keys.train.given) return std::nullopt;
@@ -185,39 +96,6 @@ std::optional<TrainConfiguration> train_of(const Communicator& comm, const Input
     train.starts = random_starts(comm, keys, configuration.shape, configuration.prior,
                                  keys.train.starts, "train.starts > 1");
   return train;
-}
-
-std::optional<SgdConfiguration> sgd_of(const SgdKeys& keys, std::int64_t steps, const Shape& shape,
-                                       const Activation& activation, const Prior& prior,
-                                       std::int64_t start_seed) {
-  if (!keys.given) return std::nullopt;
-  SgdConfiguration sgd{
-      .problem = {.shape = shape,
-                  .activation = activation,
-                  .prior = prior,
-                  .engine = keys.engine == "direct" ? Engine::direct : Engine::overlaps,
-                  .dimension = keys.dimension,
-                  .batch = keys.batch,
-                  .learning_rate = keys.learning_rate,
-                  .reduction = keys.reduction == "exact" ? Reduction::exact : Reduction::fast,
-                  .seed = static_cast<std::uint64_t>(keys.seed)},
-      .options = {.replicas = keys.replicas, .start_seed = static_cast<std::uint64_t>(start_seed)}};
-  auto& options = sgd.options;
-  const double end = std::max(keys.end_time.value_or(0), sgd.problem.time(steps));
-  options.output_steps =
-      steps_of(output_times_of("sgd.output_times", keys, end), keys.learning_rate, steps);
-  const std::vector<double> weights_times = keys.weights_times.value_or(std::vector<double>{});
-  require_times("sgd.weights_times", weights_times, end);
-  options.weight_steps = steps_of(weights_times, keys.learning_rate, steps);
-  if (keys.save_weights) options.weight_steps.push_back(steps);
-  auto& outputs = options.output_steps;
-  outputs.push_back(steps);
-  outputs.insert(outputs.end(), options.weight_steps.begin(), options.weight_steps.end());
-  for (auto* list : {&outputs, &options.weight_steps}) {
-    std::sort(list->begin(), list->end());
-    list->erase(std::unique(list->begin(), list->end()), list->end());
-  }
-  return sgd;
 }
 
 std::optional<SaddleConfiguration> saddle_of(const InputKeys& keys,
@@ -246,6 +124,56 @@ std::optional<SaddleConfiguration> saddle_of(const InputKeys& keys,
                                          .gradient_tolerance = keys.saddle.gradient_tolerance},
                              .dimensions = *keys.saddle.dimensions,
                              .eta = keys.start.eta};
+}
+
+/// Gives what may be left out its value, from other keys where it depends on them; throws where two
+/// do not go together. Returns the number of SGD's steps.
+std::int64_t complete(InputKeys& keys, const InputRequest& request, const Shape& shape) {
+  if (!request.output.empty()) keys.output.file = request.output;
+  if (!keys.output.file) keys.output.file = fs::path(request.input).stem().string() + ".h5";
+  if (keys.sgd.given) resolve_engine(keys.sgd, shape);
+  if (!keys.start.dimension && !keys.start.m && !keys.start.file && !keys.start.noise &&
+      !keys.start.bayes) {
+    if (keys.sgd.given)
+      keys.start.dimension = static_cast<double>(keys.sgd.dimension);
+    else
+      keys.start.noise = 0.01;
+  }
+  if (keys.sgd.given && keys.start.dimension &&
+      *keys.start.dimension != static_cast<double>(keys.sgd.dimension))
+    throw InputError(fmt::format("start.dimension = {} but sgd.dimension = {}; leave out the first",
+                                 *keys.start.dimension, keys.sgd.dimension));
+  keys.flow.given = keys.flow.given ||
+                    !(keys.sgd.given || keys.saddle.given || keys.train.given || keys.bayes.given);
+  if (!keys.flow.given && !keys.train.given && (keys.prune.given || keys.maps.given))
+    throw InputError(fmt::format("[{}] needs heads: a section [train] or [flow]",
+                                 keys.prune.given ? "prune" : "maps"));
+  if (!keys.population.test_samples) keys.population.test_samples = 4 * keys.population.samples;
+  if (!keys.saddle.dimensions) keys.saddle.dimensions = {1e2, 1e4, 1e6, 1e8, 1e10, 1e12};
+  const std::int64_t sgd_steps = resolve_end_times(keys.flow, keys.sgd);
+  if (!keys.saddle.end_time) keys.saddle.end_time = keys.flow.end_time.value_or(200);
+  return sgd_steps;
+}
+
+/// The sections that may be left out.
+void add_sections(const Communicator& comm, const InputKeys& keys, std::int64_t sgd_steps,
+                  Configuration& configuration) {
+  const Shape& shape = configuration.shape;
+  const Prior& prior = configuration.prior;
+  configuration.sgd = sgd_of(keys.sgd, sgd_steps, shape, configuration.activation,
+                             configuration.prior, keys.start.seed);
+  if (configuration.sgd && keys.sgd.starts == "own")
+    configuration.sgd->options.first =
+        random_starts(comm, keys, shape, prior, keys.sgd.replicas, "sgd.starts = \"own\"");
+  configuration.train = train_of(comm, keys, configuration);
+  if (keys.bayes.given && keys.population.replicates < 2)
+    throw InputError("[bayes] needs population.replicates >= 2 for its standard error, found 1");
+  if (keys.bayes.given) configuration.bayes = {keys.bayes.standard_error, keys.bayes.samples};
+  if (keys.maps.given)
+    configuration.maps = {keys.maps.sequences, static_cast<std::uint64_t>(keys.maps.seed)};
+  if (keys.flow.given)
+    configuration.flow = flow_of(keys.flow, keys.population.resample, configuration.sgd);
+  configuration.saddle = saddle_of(keys, configuration);
 }
 
 /// A sample block must fit in the budget, or nothing can be computed.
@@ -297,29 +225,7 @@ Configuration configuration_of(const Communicator& comm, const InputRequest& req
   keys.model.features = features;
   const Shape shape{static_cast<int>(keys.model.tokens), static_cast<int>(keys.attention.heads),
                     features};
-  if (!request.output.empty()) keys.output.file = request.output;
-  if (!keys.output.file) keys.output.file = fs::path(request.input).stem().string() + ".h5";
-  if (keys.sgd.given) resolve_engine(keys.sgd, shape);
-  if (!keys.start.dimension && !keys.start.m && !keys.start.file && !keys.start.noise &&
-      !keys.start.bayes) {
-    if (keys.sgd.given)
-      keys.start.dimension = static_cast<double>(keys.sgd.dimension);
-    else
-      keys.start.noise = 0.01;
-  }
-  if (keys.sgd.given && keys.start.dimension &&
-      *keys.start.dimension != static_cast<double>(keys.sgd.dimension))
-    throw InputError(fmt::format("start.dimension = {} but sgd.dimension = {}; leave out the first",
-                                 *keys.start.dimension, keys.sgd.dimension));
-  keys.flow.given = keys.flow.given ||
-                    !(keys.sgd.given || keys.saddle.given || keys.train.given || keys.bayes.given);
-  if (!keys.flow.given && !keys.train.given && (keys.prune.given || keys.maps.given))
-    throw InputError(fmt::format("[{}] needs heads: a section [train] or [flow]",
-                                 keys.prune.given ? "prune" : "maps"));
-  if (!keys.population.test_samples) keys.population.test_samples = 4 * keys.population.samples;
-  if (!keys.saddle.dimensions) keys.saddle.dimensions = {1e2, 1e4, 1e6, 1e8, 1e10, 1e12};
-  const std::int64_t sgd_steps = resolve_end_times(keys.flow, keys.sgd);
-  if (!keys.saddle.end_time) keys.saddle.end_time = keys.flow.end_time.value_or(200);
+  const std::int64_t sgd_steps = complete(keys, request, shape);
   const Prior prior = prior_of(keys.model, features);
   EarlierRun earlier = start_of(comm, keys.start, shape, prior);
   Configuration configuration{.shape = shape,
@@ -352,20 +258,7 @@ Configuration configuration_of(const Communicator& comm, const InputRequest& req
     if (keys.sgd.save_weights || keys.sgd.weights_times)
       throw InputError("a sweep writes no weights: leave out save_weights and weights_times");
   }
-  configuration.sgd = sgd_of(keys.sgd, sgd_steps, shape, configuration.activation,
-                             configuration.prior, keys.start.seed);
-  if (configuration.sgd && keys.sgd.starts == "own")
-    configuration.sgd->options.first =
-        random_starts(comm, keys, shape, prior, keys.sgd.replicas, "sgd.starts = \"own\"");
-  configuration.train = train_of(comm, keys, configuration);
-  if (keys.bayes.given && keys.population.replicates < 2)
-    throw InputError("[bayes] needs population.replicates >= 2 for its standard error, found 1");
-  if (keys.bayes.given) configuration.bayes = {keys.bayes.standard_error, keys.bayes.samples};
-  if (keys.maps.given)
-    configuration.maps = {keys.maps.sequences, static_cast<std::uint64_t>(keys.maps.seed)};
-  if (keys.flow.given)
-    configuration.flow = flow_of(keys.flow, keys.population.resample, configuration.sgd);
-  configuration.saddle = saddle_of(keys, configuration);
+  add_sections(comm, keys, sgd_steps, configuration);
   require_memory(configuration);
   PopulationLoss::cost(shape, configuration.signal(), configuration.sampling, comm.size());
   SampleGenerator(shape, configuration.prior, configuration.sampling);

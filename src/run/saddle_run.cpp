@@ -2,13 +2,15 @@
 
 #include <fmt/format.h>
 
-#include <Eigen/SVD>
 #include <algorithm>
 #include <cmath>
 #include <limits>
 
 #include "headflow/core/statistics.hpp"
+#include "headflow/flow/prediction.hpp"
 #include "headflow/flow/saddle.hpp"
+#include "headflow/run/group_writer.hpp"
+#include "headflow/run/plateau_group.hpp"
 #include "headflow/run/series.hpp"
 
 namespace headflow {
@@ -16,82 +18,6 @@ namespace {
 
 using Values = std::vector<double>;
 constexpr double never = std::numeric_limits<double>::quiet_NaN();
-
-Values flat(const auto& x) { return Values(x.data(), x.data() + x.size()); }
-
-/// Adds variables to a group one by one.
-class Writer {
- public:
-  explicit Writer(DataGroup& group) : group_(group) {}
-  void add(const std::string& name, std::vector<std::string> axes, Values data,
-           const std::string& long_name) {
-    group_.variables.push_back({name, std::move(axes), std::move(data), "1", long_name});
-  }
-  void add(const std::string& name, const std::vector<std::string>& axes,
-           const std::vector<Measured>& numbers, const std::string& long_name) {
-    Values values, errors;
-    for (const Measured& one : numbers) {
-      values.push_back(one.value);
-      errors.push_back(one.stderr_);
-    }
-    add(name, axes, values, long_name);
-    add(name + "_stderr", axes, errors,
-        long_name + ": standard error, from replicates of the samples");
-  }
-
- private:
-  DataGroup& group_;
-};
-
-/// What linear growth predicts for one start, for each feature: the growth rate of the spread over
-/// heads and when it splits; NaN once another feature has split, which changes what is to come.
-struct Prediction {
-  Values rate, split_time;
-
-  Values packed() const {
-    Values all = rate;
-    all.insert(all.end(), split_time.begin(), split_time.end());
-    return all;
-  }
-};
-
-Prediction predicted(const LinearGrowth& growth, const Matrix& own, int features,
-                     double threshold) {
-  Prediction prediction;
-  Values high;
-  for (int f = 0; f < features; ++f) {
-    const auto time = [&](double level) { return growth.time_of(own, f, level); };
-    const double low = time(0.01 * threshold);
-    high.push_back(time(0.1 * threshold));
-    prediction.rate.push_back(low > 0 ? std::log(10.0) / (high.back() - low) : never);
-    prediction.split_time.push_back(time(threshold));
-  }
-  double first = std::numeric_limits<double>::infinity();
-  for (const double t : prediction.split_time) first = t < first ? t : first;
-  for (std::size_t f = 0; f < high.size(); ++f) {
-    if (high[f] > first) prediction.rate[f] = never;
-    if (prediction.split_time[f] > first) prediction.split_time[f] = never;
-  }
-  return prediction;
-}
-
-/// For each D, when a spread of the size that random heads have reaches the threshold: m_hf ~
-/// N(0, eta^2 / D), so its mean square is eta^2 (H - 1) / (H D).
-Values times_against_dimension(const LinearGrowth& growth, const Configuration& configuration,
-                               int own_numbers) {
-  const auto& [L, H, F] = configuration.shape;
-  const double heads = H;
-  Values times;
-  for (const double D : configuration.saddle->dimensions) {
-    const double spread = configuration.saddle->eta * std::sqrt((heads - 1) / (heads * D));
-    for (int f = 0; f < F; ++f) {
-      Matrix own = Matrix::Zero(H, own_numbers);
-      own(0, f) = spread * heads / std::sqrt(heads - 1);
-      times.push_back(growth.time_of(own, f, configuration.split_threshold));
-    }
-  }
-  return times;
-}
 
 /// The predicted spread at the output times of the flow, as long as it is below 1.
 Values spread_in_time(const LinearGrowth& growth, const Matrix& own, const Values& times) {
@@ -102,7 +28,7 @@ Values spread_in_time(const LinearGrowth& growth, const Matrix& own, const Value
   return spread;
 }
 
-void add_modes(Writer& write, const std::string& name, const std::vector<GrowthMode>& modes,
+void add_modes(GroupWriter& write, const std::string& name, const std::vector<GrowthMode>& modes,
                const Trained& trained, const std::string& what) {
   const std::string axis = name + "_mode";
   std::vector<Measured> rates;
@@ -114,7 +40,8 @@ void add_modes(Writer& write, const std::string& name, const std::vector<GrowthM
     scale.push_back(mode.scale);
   }
   write.add(name + "_rate", {axis}, rates, "growth rate of " + what);
-  write.add(name + "_feature", {axis, "feature"}, feature, "its direction: components of m");
+  write.add(name + "_feature", {axis, "feature"}, feature,
+            "its direction: m, in an orthonormal basis of the spikes");
   if (trained.b) write.add(name + "_bias", {axis}, bias, "its direction: component of b");
   if (trained.v && name == "common")
     write.add(name + "_scale", {axis}, scale, "its direction: component of v");
@@ -139,7 +66,7 @@ void write_saddle(DataGroup& group, const Configuration& configuration, const Sa
               "growth mode of patterns orthogonal to (1, .., 1)"),
       counted("common_mode", count(saddle.common), "growth mode of the pattern (1, .., 1)"),
       dimensions};
-  Writer write(group);
+  GroupWriter write(group);
   const Vector m = (saddle.parameters.K.row(0).head(shape.features) *
                     configuration.start.spike_factor.transpose())
                        .transpose();
@@ -167,116 +94,13 @@ void write_saddle(DataGroup& group, const Configuration& configuration, const Sa
   write.add("predicted_split_time_stderr", {"feature"}, errors_of(1),
             "its standard error, from replicates of the samples");
   write.add("split_time_at_dimension", {"dimension", "feature"},
-            times_against_dimension(growth, configuration, static_cast<int>(own.cols())),
+            times_against_dimension(growth, shape, static_cast<int>(own.cols()),
+                                    configuration.saddle->dimensions, configuration.saddle->eta,
+                                    configuration.split_threshold),
             "predicted time at which heads that start with the root mean square spread of random "
             "ones split along this feature, were there no other");
   write.add("predicted_spread", {"time", "feature"}, spread_in_time(growth, own, times),
             "predicted spread of m over heads, below 1");
-}
-
-/// How fast the spread of each feature grows right there: d log(spread_f) / dt along the flow.
-Values growth_at(const Matrix& m, const Matrix& gradient) {
-  const Matrix apart = m.rowwise() - m.colwise().mean();
-  Values growth;
-  for (Eigen::Index f = 0; f < m.cols(); ++f)
-    growth.push_back(-apart.col(f).dot(gradient.col(f)) / apart.col(f).squaredNorm());
-  return growth;
-}
-
-/// What a plateau has, in the order of the variables of group `plateaus`.
-struct PlateauValues {
-  std::vector<State> states;
-  std::vector<Measured> eigenvalues, rates;
-  Values time, growth, pattern, next, next_time;
-  Values m, u, b, v;                               // eigenvectors
-  Values mode_pattern, mode_feature, mode_weight;  // their part in m as pattern x direction
-
-  void add_eigenvectors(const LocalSpectrum& spectrum, Parameters vector,
-                        const Activation& activation, int features) {
-    const Eigen::Index H = vector.K.rows();
-    for (Eigen::Index i = 0; i < spectrum.eigenvectors.rows(); ++i) {
-      const Vector packed = spectrum.eigenvectors.row(i);
-      vector.unpack(activation, flat(packed));
-      const Matrix M = vector.K.leftCols(features);
-      append(m, flat(M));
-      append(u, flat(Matrix(vector.K.rightCols(H))));
-      append(b, flat(vector.b));
-      v.push_back(vector.v);
-      const Eigen::JacobiSVD<Eigen::MatrixXd> svd(M, Eigen::ComputeThinU | Eigen::ComputeThinV);
-      append(mode_pattern, flat(Vector(svd.matrixU().col(0))));
-      append(mode_feature, flat(Vector(svd.matrixV().col(0))));
-      mode_weight.push_back(std::pow(svd.singularValues()[0], 2));
-    }
-  }
-
-  static void append(Values& to, const Values& values) {
-    to.insert(to.end(), values.begin(), values.end());
-  }
-};
-
-PlateauValues plateau_values(const Configuration& configuration, PopulationLoss& loss,
-                             const ObservedFlow& observed, const std::function<void()>& poll) {
-  const Shape& shape = configuration.shape;
-  const int F = shape.features;
-  const Matrix& S = configuration.start.spike_factor;
-  PlateauValues all;
-  for (const auto& [t, parameters] : observed.plateaus) {
-    const LocalSpectrum spectrum = local_spectrum(loss, parameters, poll);
-    all.states.push_back(loss.state(parameters, S));
-    all.time.push_back(t);
-    const Matrix slope = all.states.back().loss.mean.gradient.K.leftCols(F) * S.transpose();
-    PlateauValues::append(all.growth, growth_at(all.states.back().order.m, slope));
-    all.eigenvalues.insert(all.eigenvalues.end(), spectrum.eigenvalues.begin(),
-                           spectrum.eigenvalues.end());
-    all.rates.insert(all.rates.end(), spectrum.rate.begin(), spectrum.rate.end());
-    PlateauValues::append(all.pattern, flat(spectrum.pattern));
-    const Values times =
-        times_to_split(spectrum.hessian, parameters.K, shape, S, configuration.split_threshold);
-    const auto soonest = std::min_element(times.begin(), times.end(), [](double a, double b) {
-      return !std::isnan(a) && (std::isnan(b) || a < b);
-    });
-    all.next.push_back(std::isnan(*soonest) ? never
-                                            : static_cast<double>(soonest - times.begin() + 1));
-    all.next_time.push_back(t + *soonest);
-    all.add_eigenvectors(spectrum, parameters, configuration.activation, F);
-  }
-  return all;
-}
-
-void write_plateaus(DataGroup& group, const Configuration& configuration,
-                    const PlateauValues& all) {
-  const Trained trained = trained_by(configuration.activation);
-  fill_states(group, configuration.shape, "plateau", all.states);
-  const auto n = static_cast<std::int64_t>(
-      configuration.start.parameters.trained_size(configuration.activation));
-  group.dimensions.push_back(counted("mode", n, "eigenvector of the Hessian in (m, u, b, v)"));
-  Writer write(group);
-  write.add("time", {"plateau"}, all.time, "time at which the flow is slowest");
-  write.add("eigenvalue", {"plateau", "mode"}, all.eigenvalues, "eigenvalue of the Hessian");
-  write.add("eigenvector_m", {"plateau", "mode", "head", "feature"}, all.m,
-            "its eigenvector: m, in an orthonormal basis of the spikes");
-  write.add("eigenvector_u", {"plateau", "mode", "head", "head_b"}, all.u, "its eigenvector: u");
-  if (trained.b)
-    write.add("eigenvector_b", {"plateau", "mode", "head"}, all.b, "its eigenvector: b");
-  if (trained.v) write.add("eigenvector_v", {"plateau", "mode"}, all.v, "its eigenvector: v");
-  write.add("mode_pattern", {"plateau", "mode", "head"}, all.mode_pattern,
-            "the eigenvector's part in m as pattern over heads times direction: pattern");
-  write.add("mode_feature", {"plateau", "mode", "feature"}, all.mode_feature, "direction of that");
-  write.add("mode_weight", {"plateau", "mode"}, all.mode_weight,
-            "share of the eigenvector that this product is");
-  write.add("rate", {"plateau", "feature"}, all.rates,
-            "fastest growth of m along this feature alone");
-  write.add("growth_rate", {"plateau", "feature"}, all.growth,
-            "growth rate of the spread of m over heads that the flow has there, by its gradient");
-  write.add("pattern", {"plateau", "feature", "head"}, all.pattern,
-            "pattern over heads of the fastest growth");
-  write.add("next_feature", {"plateau"}, all.next,
-            "feature that splits next if heads go on from here as the Hessian says");
-  write.add("next_split_time", {"plateau"}, all.next_time, "and when");
-}
-
-std::string number_or_dash(double x, const char* format) {
-  return std::isnan(x) ? "-" : fmt::format(fmt::runtime(format), x);
 }
 
 void print_saddle(const Configuration& configuration, const Saddle& saddle,
@@ -310,25 +134,6 @@ void print_saddle(const Configuration& configuration, const Saddle& saddle,
   }
 }
 
-void print_plateaus(const DataGroup& group) {
-  const auto& time = group_values(group, "time");
-  const auto& loss = group_values(group, "loss");
-  const auto& rates = group_values(group, "rate");
-  const auto& growth = group_values(group, "growth_rate");
-  const auto& next = group_values(group, "next_feature");
-  const auto& next_time = group_values(group, "next_split_time");
-  const std::size_t F = time.empty() ? 0 : rates.size() / time.size();
-  for (std::size_t i = 0; i < time.size(); ++i) {
-    fmt::print(
-        "plateau at t = {:.4g}: loss {:.6f}, next feature {} at t = {}; rates by the Hessian "
-        "(seen)",
-        time[i], loss[i], number_or_dash(next[i], "{:g}"), number_or_dash(next_time[i], "{:.4g}"));
-    for (std::size_t f = i * F; f < (i + 1) * F; ++f)
-      fmt::print(" {:.4f} ({})", rates[f], number_or_dash(growth[f], "{:.4f}"));
-    fmt::print("\n");
-  }
-}
-
 /// Standard errors of a prediction from those of the replicates of the samples, one after the
 /// other; `known` holds what an earlier run has found of them, and grows.
 Values prediction_errors(const Communicator& comm, const Configuration& configuration,
@@ -344,7 +149,7 @@ Values prediction_errors(const Communicator& comm, const Configuration& configur
                                      configuration.saddle->options,
                                      {.interrupt = observer.interrupt});
     const Values found =
-        predicted(growth_of_one, own, configuration.shape.features, configuration.split_threshold)
+        predict(growth_of_one, own, configuration.shape.features, configuration.split_threshold)
             .packed();
     known.insert(known.end(), found.begin(), found.end());
     Snapshot snapshot = growth;
@@ -379,7 +184,7 @@ void compute_saddle(const Communicator& comm, const Configuration& configuration
                              .interrupt = observer.interrupt},
                             from);
   const Prediction prediction =
-      predicted(growth, own, configuration.shape.features, configuration.split_threshold);
+      predict(growth, own, configuration.shape.features, configuration.split_threshold);
   Values known;
   if (from.has("predictions") &&
       from.number("predictions_end") == configuration.saddle->options.end_time)
@@ -390,8 +195,7 @@ void compute_saddle(const Communicator& comm, const Configuration& configuration
   if (talk) print_saddle(configuration, saddle, growth, prediction, errors, observed);
   if (!configuration.flow) return;
   DataGroup& group = content.add_group("plateaus");
-  write_plateaus(group, configuration,
-                 plateau_values(configuration, loss, observed, observer.interrupt));
+  write_plateaus(group, configuration, loss, observed.plateaus, observer.interrupt);
   if (talk) print_plateaus(group);
 }
 

@@ -13,8 +13,6 @@ namespace {
 
 using Values = std::vector<double>;
 
-Values flat(const auto& x) { return Values(x.data(), x.data() + x.size()); }
-
 /// What is written of a state, with its axes after time (and replica).
 struct StateVariable {
   const char* name;

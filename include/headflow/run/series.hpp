@@ -39,6 +39,9 @@ class SgdSeries {
   double split_threshold_;
 };
 
+/// The numbers of a matrix, row by row, or of a vector.
+std::vector<double> flat(const auto& x) { return {x.data(), x.data() + x.size()}; }
+
 /// The numbers of that variable of a group, which has one.
 const std::vector<double>& group_values(const DataGroup& group, const std::string& name);
 
