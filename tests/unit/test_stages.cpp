@@ -86,6 +86,15 @@ TEST(StageFinder, countsExcursions) {
   }
 }
 
+// Heads that go over to the other side together, before they have split, are on no excursion.
+TEST(StageFinder, countsNoExcursionBeforeTheSplit) {
+  const auto together = [](double t) { return Matrix(Matrix::Constant(3, 2, std::cos(t))); };
+  StageFinder finder(anisotropic_gaussian(2, 1, 1), 0.5);
+  finder.start(0, together(0));
+  for (double t = 0; t < 6; t += 0.2) finder.step(t, t + 0.2, together);
+  EXPECT_EQ(finder.stages().excursions.sum(), 0);
+}
+
 // Feature 1 of the flipping spike has one sign: heads that are alike are on no side of it.
 TEST(SideRule, comparesWithTheMeanWhereTheSignIsNotFree) {
   Matrix m(4, 2);
