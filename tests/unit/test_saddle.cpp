@@ -92,6 +92,26 @@ TEST(Saddle, linearGrowthIsThatOfTheFlow) {
   }
 }
 
+// From far away, where a full step of Newton's method leaves the basin: m_1 = sqrt(nu_1) is found.
+TEST(Saddle, isFoundFromFar) {
+  const Shape shape{4, 2, 2};
+  for (const double nu : {2.0, 6.0, 10.0})
+    for (const Activation& activation : all_activations) {
+      const Prior prior = flipping_spike(nu, nu);
+      const UnspecializedManifold manifold(shape, activation, prior);
+      PopulationLoss loss(world(), shape, activation, prior, {.samples = 8 * 4096});
+      for (const double m : {0.01, 0.3, 6.0}) {
+        Parameters start = Parameters::zero(shape);
+        start.K.col(0).setConstant(m);
+        start.v = 1;
+        const Saddle saddle = find_saddle(loss, manifold, start);
+        EXPECT_LE(saddle.loss.value, loss.evaluate(start).loss);
+        EXPECT_NEAR(saddle.parameters.K(0, 0), std::sqrt(nu), 0.05 * std::sqrt(nu))
+            << name_of(activation) << " nu = " << nu << " from " << m;
+      }
+    }
+}
+
 // Newton's method lowers the loss, from wherever it starts; and its standard errors fall like
 // n^(-1/2) also where the saddle is one of a nearly flat line (softmax-1 with a mean signal).
 TEST(Saddle, isFoundFromFarAndItsErrorsAreThoseOfTheSamples) {
