@@ -4,6 +4,7 @@
 #include <cmath>
 #include <limits>
 
+#include "headflow/core/bisect.hpp"
 #include "headflow/flow/stages.hpp"
 #include "headflow/flow/time_stepper.hpp"
 
@@ -219,12 +220,7 @@ double LinearGrowth::time_of(const Matrix& own, int feature, double level) const
     before = after;
     after = end_time() + ahead;
   }
-  while (after - before > 1e-12 * after) {
-    const double middle = 0.5 * (before + after);
-    if (middle <= before || middle >= after) break;
-    (above(middle) ? after : before) = middle;
-  }
-  return after;
+  return bisect(before, after, above);
 }
 
 }  // namespace headflow

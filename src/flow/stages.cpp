@@ -4,23 +4,14 @@
 #include <cmath>
 #include <limits>
 
+#include "headflow/core/bisect.hpp"
+
 namespace headflow {
 namespace {
 
 constexpr double never = std::numeric_limits<double>::quiet_NaN();
 
 double common_component(const Matrix& m) { return m.colwise().mean().norm(); }
-
-/// The time in [t0, t1] at which `above` turns true, to 1e-12 of the interval; false at t0, true at
-/// t1.
-double bisect(double t0, double t1, const std::function<bool(double)>& above) {
-  const double width = 1e-12 * (t1 - t0) + 4 * std::numeric_limits<double>::epsilon() * t1;
-  while (t1 - t0 > width) {
-    const double middle = 0.5 * (t0 + t1);
-    (above(middle) ? t1 : t0) = middle;
-  }
-  return t1;
-}
 
 /// The polynomial of degree 4 through c[0..4] at s = 0, 1/4, .., 1.
 double quartic(const double (&c)[5], double s) {

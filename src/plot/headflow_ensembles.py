@@ -12,7 +12,6 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 COLOURS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9"]
-GROWTH = 1e-3, 3e-2  # spreads of m over heads between which it grows exponentially, if it began far below
 
 
 def median_and_error(times: list[float]) -> tuple[float, float]:
@@ -52,12 +51,6 @@ def spread_over_heads(m: np.ndarray) -> np.ndarray:
     return m.std(axis=-2)
 
 
-def growth_rate(time: np.ndarray, spread: np.ndarray) -> float:
-    """Slope of log(spread) where a flow grows exponentially; NaN where it has fewer than four outputs there."""
-    inside = (spread > GROWTH[0]) & (spread < GROWTH[1]) & (np.arange(spread.size) > spread.argmin())
-    return np.polyfit(time[inside], np.log(spread[inside]), 1)[0] if inside.sum() > 3 else math.nan
-
-
 def last_feature(runs: list[Any], features: tuple[int, ...]) -> int:
     """The feature asked for, else the last one: the common component needs no splitting of heads."""
     return features[0] if features else runs[0].features - 1
@@ -77,8 +70,7 @@ def collect(runs: list[Any], feature: int) -> dict[str, Splits]:
             splits = found[f"{name}, $\\kappa={kappa:.3g}$" if kappa else name]
             splits.times[dimension_of(run)] += list(np.atleast_2d(series.split)[:, feature])
             if series.kind == "flow":
-                spread = spread_over_heads(series.data["m"])[:, feature]
-                splits.rates[dimension_of(run)].append(growth_rate(series.time, spread))
+                splits.rates[dimension_of(run)].append(series.growth[feature])
     return dict(sorted(found.items()))
 
 

@@ -33,11 +33,12 @@ SYMBOLS = {"model.signal": r"\nu", "model.tokens": "L", "model.features": "F", "
 
 class Series(NamedTuple):
     """Order parameters of the flow or of SGD: data["m"][..., h, f] is (time) for the flow, (time, replica) for SGD;
-    split times (feature) or (replica, feature), NaN for never."""
+    split times (feature) or (replica, feature), NaN for never; growth rates of the flow (feature)."""
     kind: str
     time: np.ndarray
     data: dict[str, np.ndarray]
     split: np.ndarray
+    growth: np.ndarray
 
     def moves(self, name: str) -> bool:
         return name in self.data and bool((np.abs(self.data[name] - self.data[name][:1]) > 1e-12).any())
@@ -189,7 +190,8 @@ def read_series(group: h5py.Group, kind: str) -> Series:
         if values.shape != (*runs, *({"H": heads, "F": features}[axis] for axis in VARIABLES[name])):
             raise ValueError(f"{kind}/{name} of shape {values.shape} does not fit {kind}/m of {data['m'].shape}")
     never = np.full(data["m"].shape[1:-2] + (features,), np.nan)
-    return Series(kind, time, data, read_array(group, "split_time") if "split_time" in group else never)
+    split, growth = (read_array(group, name) if name in group else never for name in ("split_time", "growth_rate"))
+    return Series(kind, time, data, split, growth)
 
 
 def read_marks(group: h5py.Group | dict[str, Any]) -> list[tuple[float, str]]:

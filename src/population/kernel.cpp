@@ -100,11 +100,7 @@ void Kernel<Real>::operator()(const Parameters& parameters, const Real* x, std::
   v_ = static_cast<Real>(parameters.v);
   std::fill(sums_.begin(), sums_.end(), Lanes<Real>{});
   std::visit([&]<class Formulas>(Formulas) { dispatch_tokens<Formulas>(x, count); }, activation_);
-  for (std::size_t i = 0; i < sums.size(); ++i) {
-    double sum = 0;
-    for (int lane = 0; lane < lane_count<Real>; ++lane) sum += static_cast<double>(sums_[i][lane]);
-    sums[i] = sum;
-  }
+  sum_lanes<Real>(sums_, sums);
 }
 
 template class Kernel<double>;

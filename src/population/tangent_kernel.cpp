@@ -79,11 +79,7 @@ void TangentKernel<Real>::operator()(const Parameters& parameters, const Paramet
   std::fill(sums_.begin(), sums_.end(), V{});
   std::fill(db_.begin(), db_.end(), Dual<V>{});
   std::visit([&]<class Formulas>(Formulas) { run<Formulas>(x, count); }, activation_);
-  for (std::size_t i = 0; i < sums.size(); ++i) {
-    double sum = 0;
-    for (int lane = 0; lane < lane_count<Real>; ++lane) sum += static_cast<double>(sums_[i][lane]);
-    sums[i] = sum;
-  }
+  sum_lanes<Real>(sums_, sums);
 }
 
 template class TangentKernel<double>;

@@ -146,9 +146,11 @@ void print_saddle_cost(const Communicator& comm, const Configuration& configurat
   const double each = seconds_per_evaluation(comm, configuration, configuration.sampling);
   const auto trained =
       static_cast<double>(configuration.start.parameters.trained_size(configuration.activation));
-  fmt::print("# saddle                     {:.3g} s a right-hand side, about 6 a step\n",
-             each * (1 + tangent * (configuration.shape.features + 1)));
-  fmt::print("# a Hessian                  {:.3g} s, 4 for the saddle and one for each plateau\n",
+  fmt::print(
+      "# saddle                     {:.3g} s a right-hand side, about 7 a step; twice, for the "
+      "errors\n",
+      each * (1 + tangent * (configuration.shape.features + 1)));
+  fmt::print("# a Hessian                  {:.3g} s, 2 for the saddle and one for each plateau\n",
              each * (1 + tangent * trained));
 }
 

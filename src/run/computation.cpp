@@ -112,7 +112,7 @@ bool Computation::flow() {
   const bool went_on = from.empty() || summary.time > from.number("t");
   if (talk_ && went_on) print_flow(summary, last, stages, watch.seconds());
   end_of_flow_ = summary.parameters;
-  observed_ = {group_values(group, "growth_rate"), group_values(group, "split_time"),
+  observed_ = {variable(group, "growth_rate").data, variable(group, "split_time").data,
                summary.plateaus};
   return summary.end != FlowEnd::requested;
 }

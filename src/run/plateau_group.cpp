@@ -8,7 +8,7 @@
 #include <limits>
 
 #include "headflow/flow/saddle.hpp"
-#include "headflow/run/group_writer.hpp"
+#include "headflow/run/progress.hpp"
 
 namespace headflow {
 namespace {
@@ -97,42 +97,43 @@ void write_plateaus(DataGroup& group, const Configuration& configuration, Popula
   const auto n = static_cast<std::int64_t>(
       configuration.start.parameters.trained_size(configuration.activation));
   group.dimensions.push_back(counted("mode", n, "eigenvector of the Hessian in (m, u, b, v)"));
-  GroupWriter write(group);
-  write.add("time", {"plateau"}, all.time, "time at which the flow is slowest");
-  write.add("eigenvalue", {"plateau", "mode"}, all.eigenvalues, "eigenvalue of the Hessian");
-  write.add("eigenvector_m", {"plateau", "mode", "head", "feature"}, all.m,
-            "its eigenvector: m, in an orthonormal basis of the spikes");
-  write.add("eigenvector_u", {"plateau", "mode", "head", "head_b"}, all.u, "its eigenvector: u");
+  add_variable(group, "time", {"plateau"}, "time at which the flow is slowest", all.time);
+  add_variable(group, "eigenvalue", {"plateau", "mode"}, "eigenvalue of the Hessian",
+               all.eigenvalues);
+  add_variable(group, "eigenvector_m", {"plateau", "mode", "head", "feature"},
+               "its eigenvector: m, in an orthonormal basis of the spikes", all.m);
+  add_variable(group, "eigenvector_u", {"plateau", "mode", "head", "head_b"}, "its eigenvector: u",
+               all.u);
   if (trained.b)
-    write.add("eigenvector_b", {"plateau", "mode", "head"}, all.b, "its eigenvector: b");
-  if (trained.v) write.add("eigenvector_v", {"plateau", "mode"}, all.v, "its eigenvector: v");
-  write.add("mode_pattern", {"plateau", "mode", "head"}, all.mode_pattern,
-            "the eigenvector's part in m as pattern over heads times direction: pattern");
-  write.add("mode_feature", {"plateau", "mode", "feature"}, all.mode_feature, "direction of that");
-  write.add("mode_weight", {"plateau", "mode"}, all.mode_weight,
-            "share of the eigenvector that this product is");
-  write.add("rate", {"plateau", "feature"}, all.rates,
-            "fastest growth of m along this feature alone");
-  write.add("growth_rate", {"plateau", "feature"}, all.growth,
-            "growth rate of the spread of m over heads that the flow has there, by its gradient");
-  write.add("pattern", {"plateau", "feature", "head"}, all.pattern,
-            "pattern over heads of the fastest growth");
-  write.add("next_feature", {"plateau"}, all.next,
-            "feature that splits next if heads go on from here as the Hessian says");
-  write.add("next_split_time", {"plateau"}, all.next_time, "and when");
+    add_variable(group, "eigenvector_b", {"plateau", "mode", "head"}, "its eigenvector: b", all.b);
+  if (trained.v)
+    add_variable(group, "eigenvector_v", {"plateau", "mode"}, "its eigenvector: v", all.v);
+  add_variable(group, "mode_pattern", {"plateau", "mode", "head"},
+               "the eigenvector's part in m as pattern over heads times direction: pattern",
+               all.mode_pattern);
+  add_variable(group, "mode_feature", {"plateau", "mode", "feature"}, "direction of that",
+               all.mode_feature);
+  add_variable(group, "mode_weight", {"plateau", "mode"},
+               "share of the eigenvector that this product is", all.mode_weight);
+  add_variable(group, "rate", {"plateau", "feature"},
+               "fastest growth of m along this feature alone", all.rates);
+  add_variable(group, "growth_rate", {"plateau", "feature"},
+               "growth rate of the spread of m over heads that the flow has there, by its gradient",
+               all.growth);
+  add_variable(group, "pattern", {"plateau", "feature", "head"},
+               "pattern over heads of the fastest growth", all.pattern);
+  add_variable(group, "next_feature", {"plateau"},
+               "feature that splits next if heads go on from here as the Hessian says", all.next);
+  add_variable(group, "next_split_time", {"plateau"}, "and when", all.next_time);
 }
 
-std::string number_or_dash(double x, const char* format) {
-  return std::isnan(x) ? "-" : fmt::format(fmt::runtime(format), x);
-}
-
-void print_plateaus(const DataGroup& group) {
-  const auto& time = group_values(group, "time");
-  const auto& loss = group_values(group, "loss");
-  const auto& rates = group_values(group, "rate");
-  const auto& growth = group_values(group, "growth_rate");
-  const auto& next = group_values(group, "next_feature");
-  const auto& next_time = group_values(group, "next_split_time");
+void print_plateaus(DataGroup& group) {
+  const auto& time = variable(group, "time").data;
+  const auto& loss = variable(group, "loss").data;
+  const auto& rates = variable(group, "rate").data;
+  const auto& growth = variable(group, "growth_rate").data;
+  const auto& next = variable(group, "next_feature").data;
+  const auto& next_time = variable(group, "next_split_time").data;
   const std::size_t F = time.empty() ? 0 : rates.size() / time.size();
   for (std::size_t i = 0; i < time.size(); ++i) {
     fmt::print(

@@ -1,7 +1,9 @@
 #include "headflow/run/progress.hpp"
 
 #include <fmt/format.h>
+
 #include <unistd.h>
+#include <cmath>
 
 #include <algorithm>
 #include <cstdio>
@@ -40,6 +42,10 @@ void ProgressPrinter::update(double time, double loss, long long steps) {
     fmt::print(stderr, "headflow: {}\n", text);
   }
   std::fflush(stderr);
+}
+
+std::string number_or_dash(double x, const char* format) {
+  return std::isnan(x) ? "-" : fmt::format(fmt::runtime(format), x);
 }
 
 }  // namespace headflow

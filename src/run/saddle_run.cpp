@@ -9,8 +9,8 @@
 #include "headflow/core/statistics.hpp"
 #include "headflow/flow/prediction.hpp"
 #include "headflow/flow/saddle.hpp"
-#include "headflow/run/group_writer.hpp"
 #include "headflow/run/plateau_group.hpp"
+#include "headflow/run/progress.hpp"
 #include "headflow/run/series.hpp"
 
 namespace headflow {
@@ -28,7 +28,7 @@ Values spread_in_time(const LinearGrowth& growth, const Matrix& own, const Value
   return spread;
 }
 
-void add_modes(GroupWriter& write, const std::string& name, const std::vector<GrowthMode>& modes,
+void add_modes(DataGroup& group, const std::string& name, const std::vector<GrowthMode>& modes,
                const Trained& trained, const std::string& what) {
   const std::string axis = name + "_mode";
   std::vector<Measured> rates;
@@ -39,12 +39,12 @@ void add_modes(GroupWriter& write, const std::string& name, const std::vector<Gr
     bias.push_back(mode.bias);
     scale.push_back(mode.scale);
   }
-  write.add(name + "_rate", {axis}, rates, "growth rate of " + what);
-  write.add(name + "_feature", {axis, "feature"}, feature,
-            "its direction: m, in an orthonormal basis of the spikes");
-  if (trained.b) write.add(name + "_bias", {axis}, bias, "its direction: component of b");
+  add_variable(group, name + "_rate", {axis}, "growth rate of " + what, rates);
+  add_variable(group, name + "_feature", {axis, "feature"},
+               "its direction: m, in an orthonormal basis of the spikes", feature);
+  if (trained.b) add_variable(group, name + "_bias", {axis}, "its direction: component of b", bias);
   if (trained.v && name == "common")
-    write.add(name + "_scale", {axis}, scale, "its direction: component of v");
+    add_variable(group, name + "_scale", {axis}, "its direction: component of v", scale);
 }
 
 void write_saddle(DataGroup& group, const Configuration& configuration, const Saddle& saddle,
@@ -66,41 +66,43 @@ void write_saddle(DataGroup& group, const Configuration& configuration, const Sa
               "growth mode of patterns orthogonal to (1, .., 1)"),
       counted("common_mode", count(saddle.common), "growth mode of the pattern (1, .., 1)"),
       dimensions};
-  GroupWriter write(group);
   const Vector m = (saddle.parameters.K.row(0).head(shape.features) *
                     configuration.start.spike_factor.transpose())
                        .transpose();
-  write.add("m", {"feature"}, flat(m), "overlap of every head and spike, m = k . k*");
-  write.add("b", {}, Values{saddle.parameters.b[0]}, "bias of every head");
-  write.add("v", {}, Values{saddle.parameters.v}, "scale of the attention");
-  write.add("loss", {}, {saddle.loss}, "population loss at the saddle");
-  write.add("gradient_norm", {}, Values{saddle.gradient_norm}, "on the unspecialized manifold");
-  add_modes(write, "split", saddle.split, trained, "heads apart, heads - 1 times");
-  add_modes(write, "common", saddle.common, trained, "all heads together");
-  write.add("u_split_rate", {}, {saddle.u_split}, "growth rate of u apart, H (H - 1) times");
-  write.add("u_common_rate", {}, {saddle.u_common}, "growth rate of u together, H times");
-  write.add("manifold_time", {}, Values{growth.end_time()},
-            "end of the flow on the unspecialized manifold");
+  add_variable(group, "m", {"feature"}, "overlap of every head and spike, m = k . k*", flat(m));
+  add_variable(group, "b", {}, "bias of every head", Values{saddle.parameters.b[0]});
+  add_variable(group, "v", {}, "scale of the attention", Values{saddle.parameters.v});
+  add_variable(group, "loss", {}, "population loss at the saddle", {saddle.loss});
+  add_variable(group, "gradient_norm", {}, "on the unspecialized manifold",
+               Values{saddle.gradient_norm});
+  add_modes(group, "split", saddle.split, trained, "heads apart, heads - 1 times");
+  add_modes(group, "common", saddle.common, trained, "all heads together");
+  add_variable(group, "u_split_rate", {}, "growth rate of u apart, H (H - 1) times",
+               {saddle.u_split});
+  add_variable(group, "u_common_rate", {}, "growth rate of u together, H times", {saddle.u_common});
+  add_variable(group, "manifold_time", {}, "end of the flow on the unspecialized manifold",
+               Values{growth.end_time()});
   const auto errors_of = [&](std::size_t part) {
     return Values(errors.begin() + static_cast<std::ptrdiff_t>(part * F),
                   errors.begin() + static_cast<std::ptrdiff_t>((part + 1) * F));
   };
-  write.add("predicted_growth_rate", {"feature"}, prediction.rate,
-            "predicted growth_rate of the flow from this start");
-  write.add("predicted_growth_rate_stderr", {"feature"}, errors_of(0),
-            "its standard error, from replicates of the samples");
-  write.add("predicted_split_time", {"feature"}, prediction.split_time,
-            "predicted split_time of the flow from this start");
-  write.add("predicted_split_time_stderr", {"feature"}, errors_of(1),
-            "its standard error, from replicates of the samples");
-  write.add("split_time_at_dimension", {"dimension", "feature"},
-            times_against_dimension(growth, shape, static_cast<int>(own.cols()),
-                                    configuration.saddle->dimensions, configuration.saddle->eta,
-                                    configuration.split_threshold),
-            "predicted time at which heads that start with the root mean square spread of random "
-            "ones split along this feature, were there no other");
-  write.add("predicted_spread", {"time", "feature"}, spread_in_time(growth, own, times),
-            "predicted spread of m over heads, below 1");
+  add_variable(group, "predicted_growth_rate", {"feature"},
+               "predicted growth_rate of the flow from this start", prediction.rate);
+  add_variable(group, "predicted_growth_rate_stderr", {"feature"},
+               "its standard error, from replicates of the samples", errors_of(0));
+  add_variable(group, "predicted_split_time", {"feature"},
+               "predicted split_time of the flow from this start", prediction.split_time);
+  add_variable(group, "predicted_split_time_stderr", {"feature"},
+               "its standard error, from replicates of the samples", errors_of(1));
+  add_variable(
+      group, "split_time_at_dimension", {"dimension", "feature"},
+      "predicted time at which heads that start with the root mean square spread of random "
+      "ones split along this feature, were there no other",
+      times_against_dimension(growth, shape, static_cast<int>(own.cols()),
+                              configuration.saddle->dimensions, configuration.saddle->eta,
+                              configuration.split_threshold));
+  add_variable(group, "predicted_spread", {"time", "feature"},
+               "predicted spread of m over heads, below 1", spread_in_time(growth, own, times));
 }
 
 void print_saddle(const Configuration& configuration, const Saddle& saddle,

@@ -94,20 +94,10 @@ void add_heads_and_features(DataGroup& group, const Shape& shape) {
   group.dimensions.push_back(counted("feature_b", shape.features, "second feature f'"));
 }
 
-void add_variable(DataGroup& group, const std::string& name, std::vector<std::string> axes,
-                  const std::string& long_name, Values data = {}) {
-  group.variables.push_back({name, std::move(axes), std::move(data), "1", long_name});
-}
-
 std::vector<std::string> with(std::vector<std::string> first,
                               const std::vector<std::string>& more) {
   first.insert(first.end(), more.begin(), more.end());
   return first;
-}
-
-Variable& variable(DataGroup& group, const std::string& name) {
-  return *std::find_if(group.variables.begin(), group.variables.end(),
-                       [&](const Variable& v) { return v.name == name; });
 }
 
 void append_to(DataGroup& group, const std::string& name, const Values& values) {
@@ -139,10 +129,26 @@ void append_replicas(DataGroup& group, const std::string& name, bool averaged,
 
 }  // namespace
 
-const Values& group_values(const DataGroup& group, const std::string& name) {
-  return std::find_if(group.variables.begin(), group.variables.end(),
-                      [&](const Variable& v) { return v.name == name; })
-      ->data;
+Variable& variable(DataGroup& group, const std::string& name) {
+  return *std::find_if(group.variables.begin(), group.variables.end(),
+                       [&](const Variable& v) { return v.name == name; });
+}
+
+void add_variable(DataGroup& group, const std::string& name, std::vector<std::string> axes,
+                  const std::string& long_name, Values data) {
+  group.variables.push_back({name, std::move(axes), std::move(data), "1", long_name});
+}
+
+void add_variable(DataGroup& group, const std::string& name, const std::vector<std::string>& axes,
+                  const std::string& long_name, const std::vector<Measured>& numbers) {
+  Values values, errors;
+  for (const Measured& one : numbers) {
+    values.push_back(one.value);
+    errors.push_back(one.stderr_);
+  }
+  add_variable(group, name, axes, long_name, values);
+  add_variable(group, name + "_stderr", axes,
+               long_name + ": standard error, from replicates of the samples", errors);
 }
 
 Dimension counted(const std::string& name, std::int64_t count, const std::string& long_name) {
@@ -319,8 +325,8 @@ DataGroup weights_group(const Shape& shape, std::int64_t dimension, const SgdRec
     append_to(group, "b", flat(state.parameters.b));
     append_to(group, "v", {state.parameters.v});
   }
-  add_variable(group, "time", {}, "time t = learning rate * steps", {record.time});
-  add_variable(group, "steps", {}, "steps of SGD", {static_cast<double>(record.steps)});
+  add_variable(group, "time", {}, "time t = learning rate * steps", Values{record.time});
+  add_variable(group, "steps", {}, "steps of SGD", Values{static_cast<double>(record.steps)});
   return group;
 }
 

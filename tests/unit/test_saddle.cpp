@@ -114,7 +114,7 @@ TEST(Saddle, isFoundFromFar) {
 
 // Newton's method lowers the loss, from wherever it starts; and its standard errors fall like
 // n^(-1/2) also where the saddle is one of a nearly flat line (softmax-1 with a mean signal).
-TEST(Saddle, isFoundFromFarAndItsErrorsAreThoseOfTheSamples) {
+TEST(Saddle, itsErrorsAreThoseOfTheSamples) {
   const Shape shape{4, 2, 2};
   const Prior prior = flipping_spike(2, 3);
   for (const Activation& activation : all_activations) {

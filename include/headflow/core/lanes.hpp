@@ -2,6 +2,7 @@
 #include <boost/align/aligned_allocator.hpp>
 #include <cmath>
 #include <cstdint>
+#include <span>
 #include <vector>
 
 namespace headflow {
@@ -83,6 +84,16 @@ inline Real lane_sum(Lanes<Real> a) {
   for (int i = 0; i < lane_count<Real>; ++i) lane[i] = i;
   for (int half = lane_count<Real> / 2; half > 0; half /= 2) a += __builtin_shuffle(a, lane ^ half);
   return a[0];
+}
+
+/// Each sum over lanes in double, one after the other: the same order every time.
+template <class Real>
+void sum_lanes(const AlignedVector<Lanes<Real>>& lanes, std::span<double> sums) {
+  for (std::size_t i = 0; i < sums.size(); ++i) {
+    double sum = 0;
+    for (int lane = 0; lane < lane_count<Real>; ++lane) sum += static_cast<double>(lanes[i][lane]);
+    sums[i] = sum;
+  }
 }
 
 /// exp(x) for x <= 0 in every lane, relative error under 4 units in the last place; below the

@@ -15,9 +15,6 @@ void write_plateaus(DataGroup& group, const Configuration& configuration, Popula
                     const std::function<void()>& poll);
 
 /// A line for each plateau of that group.
-void print_plateaus(const DataGroup& group);
-
-/// A number, or - for NaN.
-std::string number_or_dash(double x, const char* format);
+void print_plateaus(DataGroup& group);
 
 }  // namespace headflow

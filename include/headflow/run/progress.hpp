@@ -30,4 +30,7 @@ class ProgressPrinter {
 /// Wall time as 1:02:03.
 std::string clock_text(double seconds);
 
+/// A number as fmt writes it, or a dash for NaN.
+std::string number_or_dash(double x, const char* format);
+
 }  // namespace headflow

@@ -4,6 +4,7 @@
 
 #include "headflow/core/data_file.hpp"
 #include "headflow/flow/flow.hpp"
+#include "headflow/flow/saddle.hpp"
 #include "headflow/sgd/run_sgd.hpp"
 
 namespace headflow {
@@ -42,8 +43,14 @@ class SgdSeries {
 /// The numbers of a matrix, row by row, or of a vector.
 std::vector<double> flat(const auto& x) { return {x.data(), x.data() + x.size()}; }
 
-/// The numbers of that variable of a group, which has one.
-const std::vector<double>& group_values(const DataGroup& group, const std::string& name);
+/// The variable of that name, which the group has.
+Variable& variable(DataGroup& group, const std::string& name);
+
+/// Adds a variable with these axes; of numbers with standard errors also NAME_stderr.
+void add_variable(DataGroup& group, const std::string& name, std::vector<std::string> axes,
+                  const std::string& long_name, std::vector<double> data = {});
+void add_variable(DataGroup& group, const std::string& name, const std::vector<std::string>& axes,
+                  const std::string& long_name, const std::vector<Measured>& numbers);
 
 /// An axis 1, 2, .., count.
 Dimension counted(const std::string& name, std::int64_t count, const std::string& long_name);
