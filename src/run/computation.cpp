@@ -209,7 +209,8 @@ void Computation::begin_sgd() {
 }
 
 bool Computation::saddle() {
-  Snapshot state = from_ ? from_->snapshot("saddle_state") : Snapshot();
+  const Snapshot from = from_ ? from_->snapshot("saddle_state") : Snapshot();
+  Snapshot state = from;
   const auto ask = [&] {
     const Request request = poll();
     if (request != Request::none && !state.empty())
@@ -225,7 +226,7 @@ bool Computation::saddle() {
                           ask();
                         },
                     .interrupt = ask},
-                   state);
+                   from);
   } catch (const Interrupt&) {
     return false;
   }

@@ -126,12 +126,13 @@ void print_saddle(const Configuration& configuration, const Saddle& saddle,
   for (std::size_t f = 0; f < F; ++f) {
     const auto seen = [f](const Values& list) { return f < list.size() ? list[f] : never; };
     const auto with_error = [&](double x, double error, const char* format) {
-      return std::isnan(x) ? "-" : fmt::format(fmt::runtime(format), x, error);
+      return std::isnan(x) ? "-"
+                           : fmt::format(fmt::runtime(format), x, number_or_dash(error, "{:.1g}"));
     };
     fmt::print("{:<9} {:>22} {:>10} {:>21} {:>10}\n", f + 1,
-               with_error(prediction.rate[f], errors[f], "{:.5f} +- {:.1g}"),
+               with_error(prediction.rate[f], errors[f], "{:.5f} +- {}"),
                number_or_dash(seen(observed.growth_rate), "{:.5f}"),
-               with_error(prediction.split_time[f], errors[F + f], "{:.4g} +- {:.1g}"),
+               with_error(prediction.split_time[f], errors[F + f], "{:.4g} +- {}"),
                number_or_dash(seen(observed.split_time), "{:.4g}"));
   }
 }
