@@ -1,4 +1,4 @@
-#include "headflow/core/cpu_check.hpp"
+#include "core/cpu_check.hpp"
 
 #include <cstdio>
 #include <cstdlib>

@@ -1,4 +1,4 @@
-#include "headflow/core/data_file.hpp"
+#include "core/data_file.hpp"
 
 #include <fcntl.h>
 #include <hdf5.h>
@@ -13,7 +13,7 @@
 #include <utility>
 
 #include "headflow/core/error.hpp"
-#include "headflow/core/seal.hpp"
+#include "core/seal.hpp"
 
 namespace headflow {
 namespace {

@@ -1,4 +1,4 @@
-#include "headflow/core/exact_sum.hpp"
+#include "core/exact_sum.hpp"
 
 #include <array>
 #include <bit>

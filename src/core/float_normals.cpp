@@ -1,4 +1,4 @@
-#include "headflow/core/float_normals.hpp"
+#include "core/float_normals.hpp"
 
 #include <bit>
 #include <cmath>

@@ -1,4 +1,4 @@
-#include "headflow/core/lane_random.hpp"
+#include "core/lane_random.hpp"
 
 namespace headflow {
 

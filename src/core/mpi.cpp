@@ -1,6 +1,7 @@
 #include "headflow/core/mpi.hpp"
 
 #include <algorithm>
+#include <numeric>
 #include <utility>
 
 #include "headflow/core/error.hpp"
@@ -91,17 +92,40 @@ std::int64_t Communicator::max(std::int64_t value) const {
   return value;
 }
 
+std::int64_t Communicator::min(std::int64_t value) const {
+  check(MPI_Allreduce(MPI_IN_PLACE, &value, 1, MPI_INT64_T, MPI_MIN, comm_), "MPI_Allreduce");
+  return value;
+}
+
+std::vector<double> Communicator::all_gather(std::span<const double> mine) const {
+  const int own = static_cast<int>(mine.size());
+  std::vector<int> counts(static_cast<std::size_t>(size())), offsets(counts.size());
+  check(MPI_Allgather(&own, 1, MPI_INT, counts.data(), 1, MPI_INT, comm_), "MPI_Allgather");
+  std::exclusive_scan(counts.begin(), counts.end(), offsets.begin(), 0);
+  std::vector<double> all(static_cast<std::size_t>(offsets.back() + counts.back()));
+  check(MPI_Allgatherv(mine.data(), own, MPI_DOUBLE, all.data(), counts.data(), offsets.data(),
+                       MPI_DOUBLE, comm_),
+        "MPI_Allgatherv");
+  return all;
+}
+
+void Communicator::broadcast_bytes(void* data, std::size_t size, int from) const {
+  constexpr std::size_t most = std::size_t{1} << 30;  // MPI counts in int
+  auto* bytes = static_cast<char*>(data);
+  for (std::size_t first = 0; first < size; first += most)
+    check(MPI_Bcast(bytes + first, static_cast<int>(std::min(most, size - first)), MPI_BYTE, from,
+                    comm_),
+          "MPI_Bcast");
+}
+
 std::string Communicator::broadcast(std::string text, int from) const {
-  std::uint64_t size = text.size();
-  check(MPI_Bcast(&size, 1, MPI_UINT64_T, from, comm_), "MPI_Bcast");
-  text.resize(size);
-  check(MPI_Bcast(text.data(), static_cast<int>(size), MPI_CHAR, from, comm_), "MPI_Bcast");
+  text.resize(broadcast(text.size(), from));
+  broadcast_bytes(text.data(), text.size(), from);
   return text;
 }
 
 void Communicator::broadcast(std::span<double> values) const {
-  check(MPI_Bcast(values.data(), static_cast<int>(values.size()), MPI_DOUBLE, 0, comm_),
-        "MPI_Bcast");
+  broadcast_bytes(values.data(), values.size_bytes(), 0);
 }
 
 void Communicator::barrier() const { check(MPI_Barrier(comm_), "MPI_Barrier"); }

@@ -1,4 +1,4 @@
-#include "headflow/core/normal.hpp"
+#include "core/normal.hpp"
 
 #include <cmath>
 

@@ -1,9 +1,9 @@
-#include "headflow/core/random.hpp"
+#include "core/random.hpp"
 
 #include <boost/math/special_functions/log1p.hpp>
 #include <cmath>
 
-#include "headflow/core/normal.hpp"
+#include "core/normal.hpp"
 
 namespace headflow {
 

@@ -1,4 +1,4 @@
-#include "headflow/core/seal.hpp"
+#include "core/seal.hpp"
 
 #include <array>
 #include <cstdint>

@@ -1,4 +1,4 @@
-#include "headflow/core/signals.hpp"
+#include "core/signals.hpp"
 
 #include <unistd.h>
 

@@ -1,4 +1,4 @@
-#include "headflow/core/work_queue.hpp"
+#include "core/work_queue.hpp"
 
 #include "headflow/core/error.hpp"
 

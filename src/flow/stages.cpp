@@ -4,7 +4,7 @@
 #include <cmath>
 #include <limits>
 
-#include "headflow/core/bisect.hpp"
+#include "core/bisect.hpp"
 
 namespace headflow {
 namespace {

@@ -6,7 +6,7 @@
 #include <string>
 
 #include "headflow/core/error.hpp"
-#include "headflow/core/random.hpp"
+#include "core/random.hpp"
 
 namespace headflow {
 namespace {

@@ -1,9 +1,9 @@
-#include "headflow/population/kernel.hpp"
+#include "population/kernel.hpp"
 
 #include <algorithm>
 
-#include "headflow/model/attention_formulas.hpp"
-#include "headflow/population/field_tiles.hpp"
+#include "model/attention_formulas.hpp"
+#include "population/field_tiles.hpp"
 
 namespace headflow {
 namespace {

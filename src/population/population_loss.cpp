@@ -4,10 +4,10 @@
 #include <new>
 
 #include "headflow/core/error.hpp"
-#include "headflow/core/exact_sum.hpp"
+#include "core/exact_sum.hpp"
 #include "headflow/core/statistics.hpp"
-#include "headflow/population/kernel.hpp"
-#include "headflow/population/sample_blocks.hpp"
+#include "population/kernel.hpp"
+#include "population/sample_blocks.hpp"
 
 namespace headflow {
 namespace {

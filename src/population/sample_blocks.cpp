@@ -1,9 +1,9 @@
-#include "headflow/population/sample_blocks.hpp"
+#include "population/sample_blocks.hpp"
 
 #include <algorithm>
 
-#include "headflow/population/kernel.hpp"
-#include "headflow/population/tangent_kernel.hpp"
+#include "population/kernel.hpp"
+#include "population/tangent_kernel.hpp"
 
 namespace headflow {
 namespace {

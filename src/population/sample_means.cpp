@@ -1,10 +1,10 @@
-#include "headflow/population/sample_means.hpp"
+#include "population/sample_means.hpp"
 
 #include <algorithm>
 #include <cmath>
 
 #include "headflow/core/error.hpp"
-#include "headflow/core/exact_sum.hpp"
+#include "core/exact_sum.hpp"
 #include "headflow/core/local_range.hpp"
 
 namespace headflow {

@@ -1,11 +1,11 @@
-#include "headflow/population/samples.hpp"
+#include "population/samples.hpp"
 
 #include <algorithm>
 #include <boost/random/sobol.hpp>
 #include <string>
 
 #include "headflow/core/error.hpp"
-#include "headflow/core/normal.hpp"
+#include "core/normal.hpp"
 
 namespace headflow {
 namespace {

@@ -1,4 +1,4 @@
-#include "headflow/population/symmetry.hpp"
+#include "population/symmetry.hpp"
 
 #include <cmath>
 #include <string>

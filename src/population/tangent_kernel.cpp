@@ -1,10 +1,10 @@
-#include "headflow/population/tangent_kernel.hpp"
+#include "population/tangent_kernel.hpp"
 
 #include <algorithm>
 
-#include "headflow/model/attention_formulas.hpp"
-#include "headflow/population/field_tiles.hpp"
-#include "headflow/population/kernel.hpp"
+#include "model/attention_formulas.hpp"
+#include "population/field_tiles.hpp"
+#include "population/kernel.hpp"
 
 namespace headflow {
 

@@ -1,4 +1,4 @@
-#include "headflow/sgd/direct_sgd.hpp"
+#include "sgd/direct_sgd.hpp"
 
 #include <fmt/format.h>
 
@@ -8,8 +8,8 @@
 
 #include "headflow/core/error.hpp"
 #include "headflow/core/local_range.hpp"
-#include "headflow/core/normal.hpp"
-#include "headflow/core/random.hpp"
+#include "core/normal.hpp"
+#include "core/random.hpp"
 
 namespace headflow {
 

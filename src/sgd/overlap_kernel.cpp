@@ -1,12 +1,12 @@
-#include "headflow/sgd/overlap_kernel.hpp"
+#include "sgd/overlap_kernel.hpp"
 
 #include <fmt/format.h>
 
 #include <algorithm>
 
 #include "headflow/core/error.hpp"
-#include "headflow/core/normal.hpp"
-#include "headflow/model/attention_formulas.hpp"
+#include "core/normal.hpp"
+#include "model/attention_formulas.hpp"
 
 namespace headflow {
 namespace {

@@ -1,4 +1,4 @@
-#include "headflow/sgd/overlap_sgd.hpp"
+#include "sgd/overlap_sgd.hpp"
 
 #include <fmt/format.h>
 

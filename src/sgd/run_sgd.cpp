@@ -7,7 +7,7 @@
 #include <limits>
 
 #include "headflow/core/error.hpp"
-#include "headflow/core/stopwatch.hpp"
+#include "core/stopwatch.hpp"
 
 namespace headflow {
 namespace {

@@ -1,6 +1,6 @@
-#include "headflow/sgd/sequence_gradient.hpp"
+#include "sgd/sequence_gradient.hpp"
 
-#include "headflow/model/attention_formulas.hpp"
+#include "model/attention_formulas.hpp"
 
 namespace headflow {
 

@@ -1,4 +1,4 @@
-#include "headflow/sgd/sgd_engine.hpp"
+#include "sgd/sgd_engine.hpp"
 
 #include <fmt/format.h>
 
@@ -6,8 +6,8 @@
 #include <limits>
 
 #include "headflow/core/error.hpp"
-#include "headflow/sgd/direct_sgd.hpp"
-#include "headflow/sgd/overlap_sgd.hpp"
+#include "sgd/direct_sgd.hpp"
+#include "sgd/overlap_sgd.hpp"
 
 namespace headflow {
 namespace {

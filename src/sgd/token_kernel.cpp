@@ -1,4 +1,4 @@
-#include "headflow/sgd/token_kernel.hpp"
+#include "sgd/token_kernel.hpp"
 
 #include <algorithm>
 #include <bit>

@@ -5,10 +5,10 @@
 #include <filesystem>
 #include <vector>
 
-#include "headflow/core/exact_sum.hpp"
-#include "headflow/population/samples.hpp"
-#include "headflow/run/output_file.hpp"
-#include "headflow/run/series.hpp"
+#include "core/exact_sum.hpp"
+#include "population/samples.hpp"
+#include "output/output_file.hpp"
+#include "sections/series.hpp"
 
 namespace {
 

@@ -8,9 +8,9 @@
 #include "flops.hpp"
 #include "fma_peak.hpp"
 #include "headflow/model/start.hpp"
-#include "headflow/population/kernel.hpp"
-#include "headflow/population/samples.hpp"
-#include "headflow/population/tangent_kernel.hpp"
+#include "population/kernel.hpp"
+#include "population/samples.hpp"
+#include "population/tangent_kernel.hpp"
 
 namespace {
 

@@ -6,7 +6,7 @@
 #include <cstdlib>
 #include <limits>
 
-#include "headflow/sgd/sgd_engine.hpp"
+#include "sgd/sgd_engine.hpp"
 #include "ranks.hpp"
 
 int main(int argc, char** argv) {

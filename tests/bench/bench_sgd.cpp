@@ -9,9 +9,9 @@
 #include <limits>
 #include <string_view>
 
-#include "headflow/core/float_normals.hpp"
+#include "core/float_normals.hpp"
 #include "headflow/core/local_range.hpp"
-#include "headflow/sgd/direct_sgd.hpp"
+#include "sgd/direct_sgd.hpp"
 #include "ranks.hpp"
 
 namespace {

@@ -1,7 +1,7 @@
 #pragma once
 #include <cstdint>
 
-#include "headflow/core/lanes.hpp"
+#include "core/lanes.hpp"
 
 namespace headflow {
 

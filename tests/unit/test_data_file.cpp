@@ -3,7 +3,7 @@
 #include <filesystem>
 #include <fstream>
 
-#include "headflow/core/data_file.hpp"
+#include "core/data_file.hpp"
 #include "headflow/core/error.hpp"
 #include "support.hpp"
 

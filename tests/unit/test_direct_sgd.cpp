@@ -1,7 +1,7 @@
 #include <gtest/gtest.h>
 
 #include "headflow/core/error.hpp"
-#include "headflow/sgd/direct_sgd.hpp"
+#include "sgd/direct_sgd.hpp"
 #include "support.hpp"
 
 namespace headflow {

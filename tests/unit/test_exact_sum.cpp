@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "headflow/core/error.hpp"
-#include "headflow/core/exact_sum.hpp"
+#include "core/exact_sum.hpp"
 #include "headflow/core/local_range.hpp"
 
 namespace headflow {

@@ -3,8 +3,8 @@
 #include <algorithm>
 #include <boost/math/distributions/normal.hpp>
 
-#include "headflow/core/float_normals.hpp"
-#include "headflow/core/lanes.hpp"
+#include "core/float_normals.hpp"
+#include "core/lanes.hpp"
 #include "support.hpp"
 
 namespace headflow {

@@ -5,9 +5,9 @@
 
 #include "headflow/core/error.hpp"
 #include "headflow/flow/flow.hpp"
-#include "headflow/population/bayes_risk.hpp"
-#include "headflow/trained/heads.hpp"
-#include "headflow/trained/minimise.hpp"
+#include "headflow/train/bayes_risk.hpp"
+#include "headflow/train/heads.hpp"
+#include "headflow/train/minimise.hpp"
 #include "trained_support.hpp"
 
 namespace headflow {

@@ -1,7 +1,7 @@
 #include <gtest/gtest.h>
 
 #include "headflow/core/error.hpp"
-#include "headflow/run/input_keys.hpp"
+#include "input/input_keys.hpp"
 
 namespace headflow {
 namespace {

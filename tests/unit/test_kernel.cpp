@@ -1,6 +1,6 @@
 #include <gtest/gtest.h>
 
-#include "headflow/population/kernel.hpp"
+#include "population/kernel.hpp"
 #include "support.hpp"
 
 namespace headflow {

@@ -2,8 +2,8 @@
 
 #include <boost/math/distributions/chi_squared.hpp>
 
-#include "headflow/core/lane_random.hpp"
-#include "headflow/core/normal.hpp"
+#include "core/lane_random.hpp"
+#include "core/normal.hpp"
 #include "support.hpp"
 
 namespace headflow {

@@ -1,7 +1,7 @@
 // The paper's lemmas on the unspecialized manifold and its saddle.
 #include <gtest/gtest.h>
 
-#include "headflow/flow/saddle.hpp"
+#include "headflow/saddle/saddle.hpp"
 #include "headflow/flow/time_stepper.hpp"
 #include "support.hpp"
 

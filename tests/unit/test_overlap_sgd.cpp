@@ -6,9 +6,9 @@
 #include <random>
 
 #include "headflow/core/error.hpp"
-#include "headflow/core/normal.hpp"
-#include "headflow/sgd/sequence_gradient.hpp"
-#include "headflow/sgd/sgd_engine.hpp"
+#include "core/normal.hpp"
+#include "sgd/sequence_gradient.hpp"
+#include "sgd/sgd_engine.hpp"
 #include "support.hpp"
 
 namespace headflow {

@@ -5,9 +5,9 @@
 #include <cmath>
 #include <vector>
 
-#include "headflow/core/lanes.hpp"
-#include "headflow/core/normal.hpp"
-#include "headflow/core/random.hpp"
+#include "core/lanes.hpp"
+#include "core/normal.hpp"
+#include "core/random.hpp"
 #include "support.hpp"
 
 namespace headflow {

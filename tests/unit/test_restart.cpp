@@ -8,7 +8,7 @@
 #include <fstream>
 
 #include "headflow/core/error.hpp"
-#include "headflow/core/seal.hpp"
+#include "core/seal.hpp"
 #include "headflow/flow/flow.hpp"
 #include "headflow/sgd/run_sgd.hpp"
 #include "support.hpp"

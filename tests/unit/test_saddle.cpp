@@ -2,9 +2,9 @@
 #include <gtest/gtest.h>
 
 #include "headflow/flow/flow.hpp"
-#include "headflow/flow/linear_growth.hpp"
-#include "headflow/flow/saddle.hpp"
-#include "headflow/population/bayes_risk.hpp"
+#include "headflow/saddle/linear_growth.hpp"
+#include "headflow/saddle/saddle.hpp"
+#include "headflow/train/bayes_risk.hpp"
 #include "support.hpp"
 
 namespace headflow {

@@ -4,7 +4,7 @@
 #include <algorithm>
 
 #include "headflow/core/error.hpp"
-#include "headflow/core/random.hpp"
+#include "core/random.hpp"
 #include "headflow/model/start.hpp"
 #include "support.hpp"
 

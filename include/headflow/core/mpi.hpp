@@ -4,6 +4,8 @@
 #include <cstdint>
 #include <span>
 #include <string>
+#include <type_traits>
+#include <vector>
 
 namespace headflow {
 
@@ -47,10 +49,24 @@ class Communicator {
   void sum(std::span<float> values) const;
   /// The largest value over ranks.
   std::int64_t max(std::int64_t value) const;
+  /// The smallest value over ranks.
+  std::int64_t min(std::int64_t value) const;
+  /// Whether `value` is true on some rank.
+  bool any(bool value) const { return max(value ? 1 : 0) != 0; }
+  /// The numbers of all ranks, one rank after the other, on every rank. Ranks may give different
+  /// counts.
+  std::vector<double> all_gather(std::span<const double> mine) const;
   /// The text of rank `from` on every rank.
   std::string broadcast(std::string text, int from = 0) const;
   /// Rank 0's numbers on every rank.
   void broadcast(std::span<double> values) const;
+  /// The value of rank `from` on every rank.
+  template <class T>
+  requires std::is_arithmetic_v<T> T broadcast(T value, int from = 0)
+  const {
+    broadcast_bytes(&value, sizeof value, from);
+    return value;
+  }
   void barrier() const;
 
   /// Runs `work` on rank 0; an Error thrown there is thrown on every rank with the same message and
@@ -61,6 +77,7 @@ class Communicator {
  private:
   explicit Communicator(MPI_Comm comm) : comm_(comm) {}
   void share_error(int code, std::string message) const;
+  void broadcast_bytes(void* data, std::size_t size, int from) const;
   MPI_Comm comm_ = MPI_COMM_NULL;
 };
 

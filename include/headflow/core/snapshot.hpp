@@ -3,6 +3,8 @@
 #include <string>
 #include <vector>
 
+#include "headflow/core/control.hpp"
+
 namespace headflow {
 
 /// The state of a computation as it is saved and restored: named lists of numbers.
@@ -24,8 +26,5 @@ class Snapshot {
  private:
   std::map<std::string, std::vector<double>> lists_;
 };
-
-/// What someone outside asks of a running computation.
-enum class Request { none, checkpoint, stop };
 
 }  // namespace headflow

@@ -61,9 +61,6 @@ struct FlowObserver {
   std::function<void()> interrupt = nullptr;
 };
 
-/// Ends a right-hand side; thrown on all ranks alike.
-struct Interrupt {};
-
 /// The gradient flow of the order parameters (Prop. III.2 in the form of theory.md section 5)
 ///   dK/dt = -dE/dK,  db/dt = -dE/db,  dv/dt = -dE/dv
 /// from `start` to options.end_time. With kappa > 0 SGD's noise drives what the heads have outside

@@ -1,10 +1,7 @@
 #pragma once
-#include <Eigen/Core>
+#include "headflow/core/matrix.hpp"
 
 namespace headflow {
-
-using Matrix = Eigen::Matrix<double, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
-using Vector = Eigen::VectorXd;
 
 /// The sizes of the model: L tokens, H heads, F features. P = F + H coordinates carry everything a
 /// field depends on.

@@ -5,8 +5,8 @@
 #include <vector>
 
 #include "headflow/core/mpi.hpp"
-#include "headflow/population/samples.hpp"
-#include "headflow/population/symmetry.hpp"
+#include "population/samples.hpp"
+#include "population/symmetry.hpp"
 
 namespace headflow {
 

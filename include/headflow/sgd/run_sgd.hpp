@@ -5,7 +5,7 @@
 
 #include "headflow/core/snapshot.hpp"
 #include "headflow/population/population_loss.hpp"
-#include "headflow/sgd/sgd_engine.hpp"
+#include "sgd/sgd_engine.hpp"
 
 namespace headflow {
 

@@ -1,0 +1,35 @@
+#include <fmt/format.h>
+
+#include "core/data_file.hpp"
+#include "app/commands.hpp"
+
+namespace headflow {
+namespace {
+
+void print_variable(const DataReader& file, const std::string& path) {
+  const Numbers numbers = file.numbers(path);
+  std::string last;
+  if (!numbers.data.empty()) last = fmt::format(", last {:.6g}", numbers.data.back());
+  fmt::print("  {:<28} {}{}\n", path,
+             numbers.shape.empty() ? "scalar" : fmt::format("{}", fmt::join(numbers.shape, " x ")),
+             last);
+}
+
+}  // namespace
+
+void info(const std::string& file) {
+  const DataReader reader(file);
+  for (const auto& [name, value] : reader.attributes()) fmt::print("{}: {}\n", name, value);
+  for (const auto& group : reader.members("/")) {
+    fmt::print("\n[{}]\n", group);
+    for (const auto& name : reader.members("/" + group)) {
+      if (group == "provenance")
+        fmt::print("{}{}{}\n", name, name == "input" ? ":\n" : ": ",
+                   reader.text("/" + group + "/" + name));
+      else
+        print_variable(reader, group + "/" + name);
+    }
+  }
+}
+
+}  // namespace headflow

@@ -1,0 +1,51 @@
+#include "core/progress.hpp"
+
+#include <fmt/format.h>
+
+#include <unistd.h>
+#include <cmath>
+
+#include <algorithm>
+#include <cstdio>
+
+namespace headflow {
+
+std::string clock_text(double seconds) {
+  const auto whole = static_cast<long long>(std::clamp(seconds, 0.0, 1e9));
+  return fmt::format("{}:{:02}:{:02}", whole / 3600, whole / 60 % 60, whole % 60);
+}
+
+ProgressPrinter::ProgressPrinter(bool active, double end_time)
+    : active_(active), terminal_(isatty(STDERR_FILENO) == 1), end_time_(end_time) {}
+
+ProgressPrinter::~ProgressPrinter() {
+  if (drawn_ && terminal_) fmt::print(stderr, "\n");
+}
+
+void ProgressPrinter::update(double time, double loss, long long steps) {
+  if (!active_) return;
+  const auto now = Clock::now();
+  const double quiet = std::chrono::duration<double>(now - last_).count();
+  if (quiet < (terminal_ ? 0.1 : 30.0)) return;
+  last_ = now;
+  drawn_ = true;
+  const double elapsed = std::chrono::duration<double>(now - begin_).count();
+  const double done = std::clamp(time / end_time_, 1e-9, 1.0);
+  const std::string text = fmt::format("t = {:.4g} of {:.4g}, loss {:.6f}, {:.1f} steps/s, {} left",
+                                       time, end_time_, loss, static_cast<double>(steps) / elapsed,
+                                       clock_text(elapsed * (1 - done) / done));
+  if (terminal_) {
+    const auto filled = static_cast<std::size_t>(30 * done);
+    fmt::print(stderr, "\r[{}{}] {}\x1b[K", std::string(filled, '#'), std::string(30 - filled, '.'),
+               text);
+  } else {
+    fmt::print(stderr, "headflow: {}\n", text);
+  }
+  std::fflush(stderr);
+}
+
+std::string number_or_dash(double x, const char* format) {
+  return std::isnan(x) ? "-" : fmt::format(fmt::runtime(format), x);
+}
+
+}  // namespace headflow

@@ -1,0 +1,41 @@
+#pragma once
+#include <map>
+#include <string>
+
+#include "core/data_file.hpp"
+#include "core/stopwatch.hpp"
+
+namespace headflow {
+
+/// The output of a run in memory, and its file. Series are small, so the whole file is written anew
+/// at each update and replaces the last one at once: a reader, or a kill at any time, always finds
+/// a complete file.
+class OutputFile {
+ public:
+  /// `every`: seconds between updates (never more than 2 % of the time goes into them).
+  OutputFile(const Communicator& comm, std::string path, double every,
+             std::map<std::string, std::string> attributes);
+
+  /// Adds to the provenance of the next write.
+  void provenance(const std::string& name, const std::string& text) {
+    content_.provenance[name] = text;
+  }
+  /// Writes everything when it is time, the first time at once. Collective.
+  void update();
+  /// Writes everything now. Collective.
+  void write();
+  const std::string& path() const { return path_; }
+  /// What is written; its groups are filled from outside.
+  DataFile& content() { return content_; }
+
+ private:
+  const Communicator& comm_;
+  std::string path_;
+  double every_;
+  DataFile content_;
+  bool written_ = false;
+  Stopwatch since_write_;
+  double write_seconds_ = 0;
+};
+
+}  // namespace headflow

@@ -1,0 +1,108 @@
+#pragma once
+// The two small matrix products of every kernel, chi = K x and G += g x', for lanes of samples.
+#include <cstdint>
+#include <type_traits>
+
+#include "core/lanes.hpp"
+
+namespace headflow {
+
+// Register tiles of two heads by up to six tokens: enough independent sums to hide the latency of
+// the multiply-add, few enough for the 32 vector registers, and less than one load for each
+// multiply-add.
+inline constexpr int tile_heads = 2;
+inline constexpr int tile_tokens = 6;
+
+/// chi_{h,l} = sum_p K_{hp} x_{lp} for TH heads and TL tokens.
+template <int TH, int TL, class Real, class Coordinates>
+[[gnu::always_inline]] inline void fields_tile(const Real* __restrict K,
+                                               const Lanes<Real>* __restrict x, Coordinates P,
+                                               Lanes<Real>* __restrict chi, int L) {
+  Lanes<Real> sum[TH][TL] = {};
+  for (int p = 0; p < P; ++p) {
+    Lanes<Real> token[TL];
+    for (int l = 0; l < TL; ++l) token[l] = x[l * P + p];
+    for (int h = 0; h < TH; ++h) {
+      const Lanes<Real> k = broadcast(K[h * P + p]);
+      for (int l = 0; l < TL; ++l) sum[h][l] += k * token[l];
+    }
+  }
+  for (int h = 0; h < TH; ++h)
+    for (int l = 0; l < TL; ++l) chi[h * L + l] = sum[h][l];
+}
+
+/// G_{hp} += sum_l g_{hl} x_{lp} for TH heads and TL tokens.
+template <int TH, int TL, class Real, class Coordinates>
+[[gnu::always_inline]] inline void gradient_tile(const Lanes<Real>* __restrict g,
+                                                 const Lanes<Real>* __restrict x, Coordinates P,
+                                                 Lanes<Real>* __restrict G, int L) {
+  Lanes<Real> factor[TH][TL];
+  for (int h = 0; h < TH; ++h)
+    for (int l = 0; l < TL; ++l) factor[h][l] = g[h * L + l];
+  for (int p = 0; p < P; ++p) {
+    Lanes<Real> token[TL];
+    for (int l = 0; l < TL; ++l) token[l] = x[l * P + p];
+    for (int h = 0; h < TH; ++h) {
+      Lanes<Real> sum = factor[h][0] * token[0];
+      for (int l = 1; l < TL; ++l) sum += factor[h][l] * token[l];
+      G[h * P + p] += sum;
+    }
+  }
+}
+
+template <int N>
+using Count = std::integral_constant<int, N>;
+
+/// Calls tile(width, l) with a compile-time width so that the tiles cover L tokens; no branch is
+/// left for a constant L.
+template <class Tokens, class Tile>
+[[gnu::always_inline]] inline void for_tokens(Tokens tokens, Tile&& tile) {
+  const int L = tokens;
+  const int tiles = (L + tile_tokens - 1) / tile_tokens;
+#pragma GCC unroll 2
+  for (int t = 0; t < tiles; ++t) {
+    const int begin = t * L / tiles;
+    switch ((t + 1) * L / tiles - begin) {
+      case 1:
+        tile(Count<1>{}, begin);
+        break;
+      case 2:
+        tile(Count<2>{}, begin);
+        break;
+      case 3:
+        tile(Count<3>{}, begin);
+        break;
+      case 4:
+        tile(Count<4>{}, begin);
+        break;
+      case 5:
+        tile(Count<5>{}, begin);
+        break;
+      default:
+        tile(Count<6>{}, begin);
+        break;
+    }
+  }
+}
+
+/// Calls tile(heads, width, h, l) so that the tiles cover H x L.
+template <class Heads, class Tokens, class Tile>
+[[gnu::always_inline]] inline void for_tiles(Heads H, Tokens tokens, Tile&& tile) {
+  int h = 0;
+  for (; h + tile_heads <= H; h += tile_heads)
+    for_tokens(tokens, [&](auto width, int l)
+                           [[gnu::always_inline]] { tile(Count<tile_heads>{}, width, h, l); });
+  if (h < H)
+    for_tokens(tokens,
+               [&](auto width, int l) [[gnu::always_inline]] { tile(Count<1>{}, width, h, l); });
+}
+
+/// 1 for each lane whose sample exists, 0 for those past `left`.
+template <class Real>
+Lanes<Real> lane_weights(std::int64_t left) {
+  Lanes<Real> weight{};
+  for (int i = 0; i < lane_count<Real>; ++i) weight[i] = i < left ? Real(1) : Real(0);
+  return weight;
+}
+
+}  // namespace headflow

@@ -1,0 +1,29 @@
+#pragma once
+#include <functional>
+#include <span>
+#include <vector>
+
+#include "headflow/core/mpi.hpp"
+#include "population/samples.hpp"
+
+namespace headflow {
+
+/// Means over samples of several numbers, over all replicates and in each.
+struct SampleMeans {
+  std::vector<double> mean;
+  std::vector<std::vector<double>> replicates;
+
+  /// Standard error of a function of the means, from its spread over the replicates; 0 for one.
+  double standard_error(const std::function<double(const std::vector<double>&)>& f) const;
+};
+
+/// Adds, for `count` samples laid out as SampleGenerator::fill lays them out, what is averaged.
+using BlockSums = std::function<void(const double* x, std::int64_t count, std::span<double> sums)>;
+
+/// The means of `size` numbers over the samples, which are drawn block by block and not kept.
+/// Blocks are partitioned over the ranks and block sums added exactly: the same bits on any number
+/// of ranks. Collective. Throws NumericalError when one is not finite.
+SampleMeans sample_means(const Communicator& comm, const Shape& shape, const Prior& prior,
+                         const Sampling& sampling, std::size_t size, const BlockSums& block_sums);
+
+}  // namespace headflow

@@ -1,0 +1,137 @@
+#include "restart/checkpoints.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <filesystem>
+
+#include "headflow/core/error.hpp"
+#include "core/seal.hpp"
+
+namespace headflow {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr const char* format_name = "headflow checkpoint 1";
+
+}  // namespace
+
+DataGroup state_group(const std::string& name, const Snapshot& snapshot) {
+  DataGroup group{.name = name, .dimensions = {}, .variables = {}};
+  for (const auto& [list, values] : snapshot.lists()) {
+    if (values.empty()) continue;
+    Dimension axis{.name = list + "_index", .values = {}, .long_name = "index into " + list};
+    for (std::size_t i = 1; i <= values.size(); ++i) axis.values.push_back(static_cast<double>(i));
+    group.variables.push_back({list, {axis.name}, values, "1", "part of the state"});
+    group.dimensions.push_back(std::move(axis));
+  }
+  return group;
+}
+
+Snapshot Checkpoint::snapshot(const std::string& name) const {
+  Snapshot snapshot;
+  if (!file->has(name)) return snapshot;
+  const auto members = file->members(name);
+  for (const auto& member : members) {
+    const auto is_list = std::find(members.begin(), members.end(), member + "_index");
+    if (is_list != members.end()) snapshot.put(member, file->numbers(name + "/" + member).data);
+  }
+  return snapshot;
+}
+
+void Checkpoint::read_series(DataGroup& group, double until) const {
+  if (!file->has(group.name)) return;
+  auto& time = group.dimensions[0].values;
+  time = file->numbers(group.name + "/time").data;
+  const std::size_t all = time.size();
+  time.erase(std::upper_bound(time.begin(), time.end(), until), time.end());
+  for (auto& variable : group.variables) {
+    variable.data = file->numbers(group.name + "/" + variable.name).data;
+    const bool series = !variable.axes.empty() && variable.axes[0] == "time";
+    if (series && all > 0) variable.data.resize(variable.data.size() / all * time.size());
+  }
+}
+
+Checkpoints::Checkpoints(const Communicator& comm, const std::string& output, int kept)
+    : comm_(comm),
+      stem_((fs::path(output).parent_path() / fs::path(output).stem()).string()),
+      kept_(kept) {}
+
+std::string Checkpoints::path_at(std::int64_t place) const {
+  return fmt::format("{}.checkpoint-{}.h5", stem_, place);
+}
+
+std::optional<Checkpoint> Checkpoints::read(const std::string& path, std::string& problem) const {
+  Checkpoint checkpoint{.path = path, .file = nullptr};
+  problem.clear();
+  comm_.on_root([&] {
+    try {
+      if (!seal_is_intact(path))
+        problem = "it is damaged or no checkpoint";
+      else if (DataReader(path).attributes()["format"] != format_name)
+        problem = "it is no checkpoint of this version of headflow";
+      else
+        checkpoint.number = std::stoll(DataReader(path).attributes()["checkpoint"]);
+    } catch (const std::exception& error) {
+      problem = error.what();
+    }
+  });
+  problem = comm_.broadcast(problem);
+  if (!problem.empty()) return std::nullopt;
+  checkpoint.number = comm_.max(comm_.root() ? checkpoint.number : 0);
+  checkpoint.file = std::make_shared<DataReader>(path);
+  return checkpoint;
+}
+
+std::optional<Checkpoint> Checkpoints::newest() const {
+  std::string list;
+  comm_.on_root([&] {
+    const fs::path folder = fs::path(stem_).parent_path();
+    const std::string prefix = fs::path(stem_).filename().string() + ".checkpoint-";
+    std::error_code ignored;
+    for (const auto& entry :
+         fs::directory_iterator(folder.empty() ? "." : folder.string(), ignored)) {
+      const std::string name = entry.path().filename().string();
+      if (name.starts_with(prefix) && name.ends_with(".h5"))
+        list += (folder / name).string() + '\n';
+    }
+  });
+  list = comm_.broadcast(list);
+  std::optional<Checkpoint> best;
+  std::string problems;
+  for (std::size_t begin = 0; begin < list.size();) {
+    const std::size_t end = list.find('\n', begin);
+    const std::string path = list.substr(begin, end - begin);
+    begin = end + 1;
+    std::string problem;
+    const auto checkpoint = read(path, problem);
+    if (!checkpoint)
+      problems += fmt::format("checkpoint {} cannot be used: {}\n", path, problem);
+    else if (!best || checkpoint->number > best->number)
+      best = checkpoint;
+  }
+  if (!problems.empty() && !best)
+    throw FileError(problems + "no valid checkpoint is left; --restart none begins anew");
+  if (comm_.root() && !problems.empty()) {
+    fmt::print(stderr, "headflow: warning: {}", problems);
+    std::fflush(stderr);
+  }
+  return best;
+}
+
+Checkpoint Checkpoints::open(const std::string& path) const {
+  std::string problem;
+  const auto checkpoint = read(path, problem);
+  if (!checkpoint) throw InputError(fmt::format("--restart {}: {}", path, problem));
+  return *checkpoint;
+}
+
+void Checkpoints::write_alone(const Communicator& comm, DataFile content) {
+  content.attributes["format"] = format_name;
+  content.attributes["checkpoint"] = std::to_string(number_ + 1);
+  write_data_file(comm, path_at(1 + number_ % kept_), content, true);
+  ++number_;
+}
+
+}  // namespace headflow

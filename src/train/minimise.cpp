@@ -1,0 +1,122 @@
+#include "headflow/train/minimise.hpp"
+
+#include <petsctao.h>
+
+#include <exception>
+#include <span>
+
+#include "headflow/core/error.hpp"
+#include "headflow/core/petsc.hpp"
+
+namespace headflow {
+namespace {
+
+/// What the callback of Tao needs; an exception waits here until Tao has returned.
+struct Objective {
+  PopulationLoss& loss;
+  Parameters parameters;
+  const std::function<void(std::int64_t, double)>& poll;
+  SearchLog& log;
+  std::int64_t evaluations = 0;
+  std::exception_ptr failure{};
+
+  void evaluate(Vec x, double& value, Vec gradient) {
+    const Activation activation = loss.activation();
+    parameters.unpack(activation, read(x));
+    const std::size_t size = 1 + parameters.trained_size(activation);
+    const std::size_t place = static_cast<std::size_t>(evaluations) * size;
+    const bool known = place < log.size();
+    if (!known) {
+      const LossGradient found = loss.evaluate(parameters);
+      log.resize(place + size);
+      log[place] = found.loss;
+      found.gradient.pack(activation, std::span(log).subspan(place + 1));
+    }
+    value = log[place];
+    write(gradient, std::span(log).subspan(place + 1, size - 1));
+    ++evaluations;
+    if (poll && !known) poll(evaluations, value);
+  }
+};
+
+PetscErrorCode evaluate(Tao, Vec x, PetscReal* value, Vec gradient, void* context) {
+  auto& objective = *static_cast<Objective*>(context);
+  try {
+    objective.evaluate(x, *value, gradient);
+  } catch (...) {
+    objective.failure = std::current_exception();
+    return PETSC_ERR_USER;
+  }
+  return 0;
+}
+
+/// The command line wins; what PETSc refuses there is the user's input.
+void set_from_options(Tao tao) {
+  try {
+    petsc_check(TaoSetFromOptions(tao), "TaoSetFromOptions");
+  } catch (const NumericalError& error) {
+    throw InputError(error.what());
+  }
+}
+
+class Solver {
+ public:
+  Solver() { petsc_check(TaoCreate(PETSC_COMM_SELF, &tao_), "TaoCreate"); }
+  ~Solver() { TaoDestroy(&tao_); }
+  Solver(const Solver&) = delete;
+  Solver& operator=(const Solver&) = delete;
+  Tao handle() const { return tao_; }
+
+ private:
+  Tao tao_ = nullptr;
+};
+
+}  // namespace
+
+Minimum minimise(PopulationLoss& loss, const Parameters& start, const MinimiseOptions& options,
+                 const std::function<void(std::int64_t, double)>& poll, SearchLog* log) {
+  const Activation activation = loss.activation();
+  const std::size_t size = start.trained_size(activation);
+  PetscVector x(size);
+  std::vector<double> packed(size);
+  start.pack(activation, packed);
+  write(x.handle(), packed);
+  SearchLog own;
+  Objective objective{
+      .loss = loss, .parameters = start, .poll = poll, .log = log != nullptr ? *log : own};
+  const Solver solver;
+  const Tao tao = solver.handle();
+  petsc_check(TaoSetType(tao, TAOLMVM), "TaoSetType");
+  petsc_check(TaoSetOptionsPrefix(tao, "train_"), "TaoSetOptionsPrefix");
+  petsc_check(TaoSetSolution(tao, x.handle()), "TaoSetSolution");
+  petsc_check(TaoSetObjectiveAndGradient(tao, nullptr, evaluate, &objective),
+              "TaoSetObjectiveAndGradient");
+  petsc_check(TaoSetTolerances(tao, options.gradient_tolerance, 0, 0), "TaoSetTolerances");
+  petsc_check(TaoSetMaximumIterations(tao, static_cast<PetscInt>(options.most_evaluations)),
+              "TaoSetMaximumIterations");
+  petsc_check(
+      TaoSetMaximumFunctionEvaluations(tao, static_cast<PetscInt>(options.most_evaluations)),
+      "TaoSetMaximumFunctionEvaluations");
+  set_from_options(tao);
+  PetscPushErrorHandler(PetscReturnErrorHandler, nullptr);
+  const PetscErrorCode code = TaoSolve(tao);
+  PetscPopErrorHandler();
+  if (objective.failure) std::rethrow_exception(objective.failure);
+  petsc_check(code, "TaoSolve");
+  require_petsc_options_used("train_");  // some are read by the solver's first step alone
+
+  Minimum found{.parameters = start};
+  TaoConvergedReason reason = TAO_CONTINUE_ITERATING;
+  PetscReal norm = 0, value = 0;
+  petsc_check(TaoGetSolutionStatus(tao, nullptr, &value, &norm, nullptr, nullptr, &reason),
+              "TaoGetSolutionStatus");
+  found.parameters.unpack(activation, read(x.handle()));
+  found.loss = value;
+  found.gradient_norm = norm;
+  found.evaluations = objective.evaluations;
+  found.converged = norm <= options.gradient_tolerance;
+  found.reason = TaoConvergedReasons[reason];
+  return found;
+}
+
+}  // namespace headflow
