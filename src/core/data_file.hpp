@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "core/hdf5_handle.hpp"
 #include "headflow/core/mpi.hpp"
 
 namespace headflow {
@@ -57,10 +58,12 @@ struct DataFile {
 /// netCDF tools open it. Rank 0 writes all but the slabs, for which it takes the room on the disk;
 /// these all ranks write together through parallel HDF5 (contiguous, collective). The file appears
 /// under its name only when it is complete (temporary name, fsync, rename): whenever the program is
-/// killed, `path` is either the file of before or the new one. `sealed` appends a seal (seal.hpp).
-/// Collective. Throws FileError.
+/// killed, `path` is either the file of before or the new one. `with_checksum` appends a checksum
+/// (checksum.hpp). Every axis of a variable must be a dimension of its group. Collective. Throws
+/// FileError: on every rank alike when rank 0 fails, on one rank alone when its slab cannot be
+/// written.
 void write_data_file(const Communicator& comm, const std::string& path, const DataFile& content,
-                     bool sealed = false);
+                     bool with_checksum = false);
 
 /// Numbers read back, with their shape.
 struct Numbers {
@@ -68,15 +71,14 @@ struct Numbers {
   std::vector<double> data;
 };
 
-/// Reading, by one process, of a file that the user has named. Throws InputError when it, or the
-/// dataset, is not there.
+/// Reading, by one process, of a file that the user has named. Names are paths in the file. Throws
+/// InputError when the file, or a dataset or text that is asked for, is not there, and FileError
+/// when HDF5 cannot read it.
 class DataReader {
  public:
   explicit DataReader(const std::string& path);
-  ~DataReader();
-  DataReader(const DataReader&) = delete;
-  DataReader& operator=(const DataReader&) = delete;
 
+  /// Whether there is a group or dataset of that name.
   bool has(const std::string& name) const;
   Numbers numbers(const std::string& name) const;
   /// A part of a dataset; the shape is that of the part.
@@ -84,14 +86,17 @@ class DataReader {
   std::string text(const std::string& name) const;
   /// Text attributes of the root, a group or a dataset.
   std::map<std::string, std::string> attributes(const std::string& object = "/") const;
-  /// Names of the axes of a dataset; its own for that of an axis.
+  /// Names of the axes of a dataset; its own for that of an axis. Throws InputError when an axis
+  /// has no name.
   std::vector<std::string> axes(const std::string& name) const;
   /// Names in a group, in the order of creation.
   std::vector<std::string> members(const std::string& group) const;
 
  private:
+  Hdf5Dataset dataset(const std::string& name, const char* kind = "dataset") const;
+
   std::string path_;
-  long long file_;
+  Hdf5File file_;
 };
 
 }  // namespace headflow

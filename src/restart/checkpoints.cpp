@@ -6,7 +6,7 @@
 #include <filesystem>
 
 #include "headflow/core/error.hpp"
-#include "core/seal.hpp"
+#include "core/checksum.hpp"
 
 namespace headflow {
 namespace {
@@ -67,7 +67,7 @@ std::optional<Checkpoint> Checkpoints::read(const std::string& path, std::string
   problem.clear();
   comm_.on_root([&] {
     try {
-      if (!seal_is_intact(path))
+      if (!checksum_is_intact(path))
         problem = "it is damaged or no checkpoint";
       else if (DataReader(path).attributes()["format"] != format_name)
         problem = "it is no checkpoint of this version of headflow";

@@ -1,5 +1,6 @@
-#include "core/seal.hpp"
+#include "core/checksum.hpp"
 
+#include <algorithm>
 #include <array>
 #include <cstdint>
 #include <cstring>
@@ -7,18 +8,19 @@
 #include <optional>
 #include <vector>
 
+#include "core/hash.hpp"
 #include "headflow/core/error.hpp"
 
 namespace headflow {
 namespace {
 
 constexpr std::uint64_t magic = 0x6c61657368776f66;  // "fowhseal"
-using Seal = std::array<std::uint64_t, 3>;           // magic, length, hash
+using Checksum = std::array<std::uint64_t, 3>;       // magic, length, hash
 
 /// Hash of the first `length` bytes; nothing when they cannot be read.
 std::optional<std::uint64_t> hash_of(std::ifstream& file, std::uint64_t length) {
   std::vector<char> buffer(std::size_t{1} << 20);
-  std::uint64_t hash = 0x9e3779b97f4a7c15 ^ length;
+  Hash hash(length);
   file.seekg(0);
   for (std::uint64_t left = length; left > 0;) {
     const std::size_t count = std::min<std::uint64_t>(left, buffer.size());
@@ -27,12 +29,11 @@ std::optional<std::uint64_t> hash_of(std::ifstream& file, std::uint64_t length) 
     for (std::size_t i = 0; i < count; i += 8) {
       std::uint64_t word = 0;
       std::memcpy(&word, &buffer[i], 8);
-      hash = (hash ^ word) * 0xff51afd7ed558ccd;
-      hash ^= hash >> 32;
+      hash.add(word);
     }
     left -= count;
   }
-  return hash;
+  return hash.value();
 }
 
 std::uint64_t length_of(std::ifstream& file) {
@@ -42,31 +43,31 @@ std::uint64_t length_of(std::ifstream& file) {
 
 }  // namespace
 
-void seal_file(const std::string& path) {
-  Seal seal{magic};
+void append_checksum(const std::string& path) {
+  Checksum checksum{magic};
   {
     std::ifstream file(path, std::ios::binary);
-    seal[1] = length_of(file);
-    const auto hash = hash_of(file, seal[1]);
+    checksum[1] = length_of(file);
+    const auto hash = hash_of(file, checksum[1]);
     if (!hash) throw FileError("cannot read " + path + " back");
-    seal[2] = *hash;
+    checksum[2] = *hash;
   }
   std::ofstream file(path, std::ios::binary | std::ios::app);
-  file.write(reinterpret_cast<const char*>(seal.data()), sizeof seal);
+  file.write(reinterpret_cast<const char*>(checksum.data()), sizeof checksum);
   file.flush();
   if (!file) throw FileError("cannot write " + path + " (is the disk full?)");
 }
 
-bool seal_is_intact(const std::string& path) {
+bool checksum_is_intact(const std::string& path) {
   std::ifstream file(path, std::ios::binary);
   if (!file) return false;
   const std::uint64_t length = length_of(file);
-  Seal seal{};
-  if (length < sizeof seal) return false;
-  file.seekg(-static_cast<std::streamoff>(sizeof seal), std::ios::end);
-  if (!file.read(reinterpret_cast<char*>(seal.data()), sizeof seal)) return false;
-  if (seal[0] != magic || seal[1] != length - sizeof seal) return false;
-  return hash_of(file, seal[1]) == seal[2];
+  Checksum checksum{};
+  if (length < sizeof checksum) return false;
+  file.seekg(-static_cast<std::streamoff>(sizeof checksum), std::ios::end);
+  if (!file.read(reinterpret_cast<char*>(checksum.data()), sizeof checksum)) return false;
+  if (checksum[0] != magic || checksum[1] != length - sizeof checksum) return false;
+  return hash_of(file, checksum[1]) == checksum[2];
 }
 
 }  // namespace headflow
