@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "core/hdf5_handle.hpp"
+#include "core/named.hpp"
 #include "headflow/core/mpi.hpp"
 
 namespace headflow {
@@ -34,12 +35,24 @@ struct Variable {
   std::string units = "1";
   std::string long_name;
   std::optional<Slab> slab{};
+  bool wall_time = false;  ///< a measured time, which no two runs share
 };
 
 struct DataGroup {
   std::string name;
   std::vector<Dimension> dimensions;
   std::vector<Variable> variables;
+
+  /// The axis of that name. Throws std::logic_error when there is none.
+  const Dimension& dimension(const std::string& axis) const {
+    return at(dimensions, axis, "group " + name + " has no axis");
+  }
+  /// The extents of a variable.
+  std::vector<std::size_t> shape_of(const Variable& variable) const {
+    std::vector<std::size_t> shape;
+    for (const auto& axis : variable.axes) shape.push_back(dimension(axis).values.size());
+    return shape;
+  }
 };
 
 /// What goes into a file: root attributes, texts (group /provenance) and groups of numbers.

@@ -49,7 +49,7 @@ template <class Record>
 void add_measured(std::vector<Column<Record>>& columns, const std::string& name,
                   const std::vector<std::string>& axes, const std::string& long_name,
                   std::function<std::vector<Measured>(const Record&)> numbers) {
-  const auto part = [numbers](double Measured::* member) {
+  const auto part = [numbers](double Measured::*member) {
     return [numbers, member](const Record& record) {
       Values values;
       for (const Measured& one : numbers(record)) values.push_back(one.*member);

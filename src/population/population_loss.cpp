@@ -3,8 +3,8 @@
 #include <cmath>
 #include <new>
 
-#include "headflow/core/error.hpp"
 #include "core/exact_sum.hpp"
+#include "headflow/core/error.hpp"
 #include "headflow/core/statistics.hpp"
 #include "population/kernel.hpp"
 #include "population/sample_blocks.hpp"

@@ -3,8 +3,8 @@
 #include <algorithm>
 #include <cmath>
 
-#include "headflow/core/error.hpp"
 #include "core/exact_sum.hpp"
+#include "headflow/core/error.hpp"
 #include "headflow/core/local_range.hpp"
 
 namespace headflow {

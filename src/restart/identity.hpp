@@ -3,8 +3,8 @@
 #include <map>
 #include <string>
 
-#include "headflow/core/keys.hpp"
 #include "core/data_file.hpp"
+#include "headflow/core/keys.hpp"
 
 namespace headflow {
 

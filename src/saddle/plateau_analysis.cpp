@@ -33,11 +33,10 @@ PlateauAnalysis analyse_plateau(PopulationLoss& loss, double time, const Paramet
                           .modes = {},
                           .growth_rate = {}};
   plateau.state = loss.state(at, control);
-  plateau.growth_rate = growth_rates(
-      plateau.state.order.m,
-      plateau.state.loss.mean.gradient.K.leftCols(F) * model.spike_factor.transpose());
-  const auto times =
-      times_to_split(plateau.spectrum.hessian, at.K, model, split_threshold);
+  plateau.growth_rate =
+      growth_rates(plateau.state.order.m,
+                   plateau.state.loss.mean.gradient.K.leftCols(F) * model.spike_factor.transpose());
+  const auto times = times_to_split(plateau.spectrum.hessian, at.K, model, split_threshold);
   const auto soonest = std::min_element(times.begin(), times.end(), [](double a, double b) {
     return !std::isnan(a) && (std::isnan(b) || a < b);
   });

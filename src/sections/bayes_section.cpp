@@ -12,14 +12,14 @@ namespace {
 
 const std::vector<Column<BayesRisk>>& columns() {
   static const std::vector<Column<BayesRisk>> columns = {
-    {"risk", {}, "Bayes risk", [](const BayesRisk& found) { return Values{found.risk}; }},
-    {"risk_stderr",
-     {},
-     "standard error of the risk, from replicates of the samples",
-     [](const BayesRisk& found) { return Values{found.error}; }},
-    {"samples", {}, "samples", [](const BayesRisk& found) {
-       return Values{static_cast<double>(found.samples)};
-     }}};
+      {"risk", {}, "Bayes risk", [](const BayesRisk& found) { return Values{found.risk}; }},
+      {"risk_stderr",
+       {},
+       "standard error of the risk, from replicates of the samples",
+       [](const BayesRisk& found) { return Values{found.error}; }},
+      {"samples", {}, "samples", [](const BayesRisk& found) {
+         return Values{static_cast<double>(found.samples)};
+       }}};
   return columns;
 }
 

@@ -31,8 +31,8 @@ PopulationLoss CostReport::one_block() const {
 const CostReport::Pilot& CostReport::pilot() {
   if (pilot_) return *pilot_;
   const Parameters& start = input_.section<StartSection>().parameters();
-  const auto samples =
-      static_cast<double>(std::min(input_.section<PopulationSection>().sampling.samples, block_size));
+  const auto samples = static_cast<double>(
+      std::min(input_.section<PopulationSection>().sampling.samples, block_size));
   std::optional<PopulationLoss> loss;
   const double drawn = seconds_of([&] { loss.emplace(one_block()); });
   loss->evaluate(start);

@@ -31,9 +31,7 @@ struct FlowPilot {
 /// Cuts a pilot short.
 class Patience : public Control {
  public:
-  Request between_steps() override {
-    return watch_.seconds() > 3 ? Request::stop : Request::none;
-  }
+  Request between_steps() override { return watch_.seconds() > 3 ? Request::stop : Request::none; }
 
  private:
   Stopwatch watch_;
@@ -111,8 +109,8 @@ void FlowSection::print_cost(CostReport& report) const {
   const auto& [per_sample, to_draw] = report.pilot();
   const auto samples = static_cast<double>(cost.samples_per_rank);
   const double generate = samples * to_draw;
-  const double rhs = samples * static_cast<double>(cost.images) * per_sample +
-                     (cost.kept ? 0 : generate);
+  const double rhs =
+      samples * static_cast<double>(cost.images) * per_sample + (cost.kept ? 0 : generate);
   const std::size_t outputs = options.output_times.size();
   fmt::print("# ranks                      {}\n", report.ranks());
   fmt::print("# samples per rank           {}{}\n", cost.samples_per_rank,
@@ -120,10 +118,9 @@ void FlowSection::print_cost(CostReport& report) const {
   fmt::print(
       "# memory per rank            {:.3g} GiB of samples {}, and about 0.1 GiB for the program\n",
       cost.kept ? cost.sample_gib : 0.0, cost.kept ? "kept" : "(regenerated block by block)");
-  fmt::print("# one right-hand side        {:.3g} s ({:.1f} ns a sample)\n", rhs,
-             1e9 * per_sample);
-  fmt::print("# right-hand sides           about {:.0f}{}, and {} outputs\n",
-             flow.right_hand_sides, flow.extrapolated ? " (extrapolated)" : "", outputs);
+  fmt::print("# one right-hand side        {:.3g} s ({:.1f} ns a sample)\n", rhs, 1e9 * per_sample);
+  fmt::print("# right-hand sides           about {:.0f}{}, and {} outputs\n", flow.right_hand_sides,
+             flow.extrapolated ? " (extrapolated)" : "", outputs);
   fmt::print("# the whole flow             about {} (h:mm:ss)\n",
              clock_text((flow.right_hand_sides + static_cast<double>(outputs)) * rhs + generate));
 }

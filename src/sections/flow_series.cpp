@@ -67,7 +67,8 @@ FlowSeries::FlowSeries(DataGroup& group, const Model& model, double split_thresh
       stages_(stage_columns(split_threshold)) {
   group.dimensions = {time_axis()};
   add_heads_and_features(group, model.shape);
-  for (const auto& column : state_columns()) group.variables.push_back(variable_of(column, {"time"}));
+  for (const auto& column : state_columns())
+    group.variables.push_back(variable_of(column, {"time"}));
   for (const auto& column : columns()) group.variables.push_back(variable_of(column, {"time"}));
   group.variables.push_back(spike_gram(model));
   first_stage_ = group.variables.size();

@@ -10,13 +10,18 @@ namespace {
 const std::vector<Column<AttentionMaps>>& columns() {
   using Maps = const AttentionMaps&;
   static const std::vector<Column<AttentionMaps>> columns = {
-      {"sigma", {"sequence", "head", "token"}, "attention sigma_hl of the head",
+      {"sigma",
+       {"sequence", "head", "token"},
+       "attention sigma_hl of the head",
        [](Maps maps) { return maps.sigma; }},
-      {"A", {"sequence", "token"}, "attention A_l, the mean over heads",
+      {"A",
+       {"sequence", "token"},
+       "attention A_l, the mean over heads",
        [](Maps maps) { return maps.A; }},
       {"theta", {"sequence", "feature"}, "feature weights", [](Maps maps) { return maps.theta; }},
-      {"relevant", {"sequence"}, "place eps of the relevant token",
-       [](Maps maps) { return maps.place; }}};
+      {"relevant", {"sequence"}, "place eps of the relevant token", [](Maps maps) {
+         return maps.place;
+       }}};
   return columns;
 }
 
@@ -29,9 +34,8 @@ void MapsSection::prepare(Configuration& input) {
 void MapsSection::run(Run& run) {
   const auto& train = run.section<TrainSection>();
   const auto heads = heads_of(run);
-  const AttentionMaps found =
-      attention_maps(run.model(), heads[train.result().empty() ? 0 : train.best()], options_,
-                     run.without_state());
+  const AttentionMaps found = attention_maps(
+      run.model(), heads[train.result().empty() ? 0 : train.best()], options_, run.without_state());
   const Shape& shape = run.model().shape;
   DataGroup& group = run.add_group(name());
   group.dimensions = {counted("sequence", options_.sequences, "sequence of the prior"),

@@ -11,9 +11,10 @@ namespace {
 
 void require_multiple(const char* key, const Sampling& sampling) {
   if (sampling.samples % sampling.replicates != 0)
-    throw InputError(fmt::format("population.{} = {} must be a multiple of population.replicates "
-                                 "= {}",
-                                 key, sampling.samples, sampling.replicates));
+    throw InputError(
+        fmt::format("population.{} = {} must be a multiple of population.replicates "
+                    "= {}",
+                    key, sampling.samples, sampling.replicates));
 }
 
 /// A block of samples must fit in the budget, or nothing can be computed.

@@ -15,7 +15,7 @@ namespace {
 using Prunings = std::vector<Pruning>;
 
 template <class T>
-std::function<Values(const Prunings&)> over_starts(std::vector<T> Pruning::* numbers, double add) {
+std::function<Values(const Prunings&)> over_starts(std::vector<T> Pruning::*numbers, double add) {
   return [numbers, add](const Prunings& all) {
     Values values;
     for (const Pruning& one : all)
@@ -25,12 +25,17 @@ std::function<Values(const Prunings&)> over_starts(std::vector<T> Pruning::* num
 }
 
 std::vector<Column<Prunings>> columns(int heads) {
-  std::vector<Column<Prunings>> columns = {
-      {"loss", {"start", "left"}, "loss with 0, 1, .. heads removed", over_starts(&Pruning::loss, 0)},
-      {"loss_stderr", {"start", "left"}, "its standard error", over_starts(&Pruning::loss_stderr, 0)}};
+  std::vector<Column<Prunings>> columns = {{"loss",
+                                            {"start", "left"},
+                                            "loss with 0, 1, .. heads removed",
+                                            over_starts(&Pruning::loss, 0)},
+                                           {"loss_stderr",
+                                            {"start", "left"},
+                                            "its standard error",
+                                            over_starts(&Pruning::loss_stderr, 0)}};
   if (heads > 1)
-    columns.push_back({"order", {"start", "removal"}, "head that was removed",
-                       over_starts(&Pruning::order, 1)});
+    columns.push_back(
+        {"order", {"start", "removal"}, "head that was removed", over_starts(&Pruning::order, 1)});
   return columns;
 }
 

@@ -1,3 +1,7 @@
+#include "sections/section.hpp"
+
+#include <algorithm>
+
 #include "input/reader.hpp"
 #include "sections/attention_section.hpp"
 #include "sections/bayes_section.hpp"
@@ -35,6 +39,20 @@ void Sections::read(const toml::table& table, const std::string& name) {
   toml::table own = table;
   own.erase("sweep");  // read_sweep
   read_sections(own, name, views_);
+}
+
+std::vector<std::string> petsc_prefixes() {
+  std::vector<std::string> prefixes;
+  for (const auto& section : Sections())
+    if (section->takes_petsc_options())
+      prefixes.push_back("-" + std::string(section->name()) + "_");
+  return prefixes;
+}
+
+bool is_petsc_option(const std::string& word) {
+  const auto prefixes = petsc_prefixes();
+  return std::any_of(prefixes.begin(), prefixes.end(),
+                     [&](const std::string& prefix) { return word.starts_with(prefix); });
 }
 
 }  // namespace headflow

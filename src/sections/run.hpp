@@ -48,8 +48,8 @@ class Run : public Control {
 
   Request between_steps() override;
   void within_step() override;
-  /// The Control of work that has no state of its own: asked within a step it also answers a request
-  /// for a checkpoint, with what is finished.
+  /// The Control of work that has no state of its own: asked within a step it also answers a
+  /// request for a checkpoint, with what is finished.
   Control& without_state() { return without_state_; }
   /// Keeps the state of a section (a group NAME_state) and, when one was asked for, writes a
   /// checkpoint.

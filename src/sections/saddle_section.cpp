@@ -22,11 +22,12 @@ void SaddleSection::declare_keys(KeyVisitor& visitor) {
                .change = Change::allowed},
               end_time_, positive);
   options_.declare_keys(visitor);
-  visitor.key({.name = "dimensions",
-               .help = "values of D for which the time of the split is predicted, from random heads "
-                       "of norm start.eta; default 1e2, 1e4, .., 1e12",
-               .change = Change::allowed},
-              dimensions_, positive);
+  visitor.key(
+      {.name = "dimensions",
+       .help = "values of D for which the time of the split is predicted, from random heads "
+               "of norm start.eta; default 1e2, 1e4, .., 1e12",
+       .change = Change::allowed},
+      dimensions_, positive);
 }
 
 void SaddleSection::prepare(Configuration& input) {
@@ -62,8 +63,7 @@ void SaddleSection::prepare(Configuration& input) {
 void SaddleSection::print_cost(CostReport& report) const {
   constexpr double tangent = 3;  // a product with the Hessian, in evaluations
   const Configuration& input = report.input();
-  const double each =
-      report.seconds_per_evaluation(input.section<PopulationSection>().sampling);
+  const double each = report.seconds_per_evaluation(input.section<PopulationSection>().sampling);
   const auto trained = static_cast<double>(
       input.section<StartSection>().parameters().trained_size(input.model().activation));
   fmt::print(
@@ -88,9 +88,9 @@ void SaddleSection::run(Run& run) {
       .errors = errors,
       .times = {},
       .spread = {},
-      .split_time_at_D = times_against_dimension(
-          growth, run.model().shape, static_cast<int>(heads.cols()), *dimensions_,
-          run.section<StartSection>().eta, split_threshold_)};
+      .split_time_at_D =
+          times_against_dimension(growth, run.model().shape, static_cast<int>(heads.cols()),
+                                  *dimensions_, run.section<StartSection>().eta, split_threshold_)};
   const auto& flow = run.section<FlowSection>();
   result.times = flow.given ? flow.options.output_times
                             : OutputTimes().until("output_times", growth.end_time());
@@ -133,13 +133,15 @@ Prediction SaddleSection::prediction_errors(Run& run, const UnspecializedManifol
   for (std::size_t r = known.size() / size; r < replicates && replicates > 1; ++r) {
     PopulationLoss one(run.comm(), run.model(), sampling.replicate(static_cast<int>(r)), false,
                        run.without_state());
-    const LinearGrowth growth = follow_manifold(one, manifold, start, options_, run.without_state());
+    const LinearGrowth growth =
+        follow_manifold(one, manifold, start, options_, run.without_state());
     append(known, predict(growth, heads, F, split_threshold_).packed());
     state.put("predictions", known);
     state.put("predictions_end", options_.end_time);
     run.save(state_group("saddle_state", state));
   }
-  Prediction errors{Values(static_cast<std::size_t>(F), 0.0), Values(static_cast<std::size_t>(F), 0.0)};
+  Prediction errors{Values(static_cast<std::size_t>(F), 0.0),
+                    Values(static_cast<std::size_t>(F), 0.0)};
   for (std::size_t i = 0; i < size && replicates > 1; ++i) {
     Values each;
     for (std::size_t r = 0; r < replicates; ++r) each.push_back(known[r * size + i]);

@@ -13,10 +13,10 @@ namespace headflow {
 struct SaddleResult {
   Saddle saddle;
   LinearGrowth growth;
-  Prediction prediction;                ///< for this start
-  Prediction errors;                    ///< its standard errors, from replicates of the samples
-  std::vector<double> times;            ///< at which the spread is predicted
-  std::vector<double> spread;           ///< (time, feature): predicted spread of m over heads, below 1
+  Prediction prediction;       ///< for this start
+  Prediction errors;           ///< its standard errors, from replicates of the samples
+  std::vector<double> times;   ///< at which the spread is predicted
+  std::vector<double> spread;  ///< (time, feature): predicted spread of m over heads, below 1
   std::vector<double> split_time_at_D;  ///< (dimension, feature), predicted
 };
 

@@ -21,8 +21,8 @@ class Section : public InputSection {
  public:
   void declare_keys(KeyVisitor&) override {}
 
-  /// Completes its keys from those of other sections, checks them and makes its options. Called once
-  /// for every section of an input, given or not. Collective. Throws InputError.
+  /// Completes its keys from those of other sections, checks them and makes its options. Called
+  /// once for every section of an input, given or not. Collective. Throws InputError.
   virtual void prepare(Configuration& /*input*/) {}
 
   /// Whether it computes something without any other section that does. The first one that does is
@@ -62,5 +62,10 @@ class Sections {
   std::vector<std::unique_ptr<Section>> sections_;
   std::vector<InputSection*> views_;
 };
+
+/// "-flow_", "-saddle_", ..: how PETSc options begin that belong to a section.
+std::vector<std::string> petsc_prefixes();
+/// Whether a word of the command line begins so.
+bool is_petsc_option(const std::string& word);
 
 }  // namespace headflow

@@ -46,10 +46,9 @@ void SgdSection::declare_keys(KeyVisitor& visitor) {
                .help = "t at which SGD ends; or steps; default that of [flow]",
                .change = Change::allowed},
               end_time_, positive);
-  visitor.key({.name = "steps",
-               .help = "number of steps, instead of end_time",
-               .change = Change::allowed},
-              steps_, {.least = 1, .most = 9e15});
+  visitor.key(
+      {.name = "steps", .help = "number of steps, instead of end_time", .change = Change::allowed},
+      steps_, {.least = 1, .most = 9e15});
   options_.declare_keys(visitor);
   visitor.choice<bool>(
       {"starts",
@@ -89,8 +88,7 @@ void SgdSection::resolve_engine(const Shape& shape) {
   const int least = shape.coordinates() + shape.tokens;
   const int least_of_overlaps = least + shape.heads;
   if (problem_.engine == Engine::automatic)
-    problem_.engine =
-        weights || fast || D < least_of_overlaps ? Engine::direct : Engine::overlaps;
+    problem_.engine = weights || fast || D < least_of_overlaps ? Engine::direct : Engine::overlaps;
   const bool direct = problem_.engine == Engine::direct;
   if (!direct && weights)
     throw InputError(
@@ -138,7 +136,8 @@ std::int64_t SgdSection::resolve_end_times(std::optional<double>& end_of_flow) {
 void SgdSection::resolve_outputs(std::int64_t steps) {
   const double end = std::max(end_time_.value_or(0), problem_.time(steps));
   const double rate = problem_.learning_rate;
-  auto& outputs = options_.output_steps = steps_of(times_.until("sgd.output_times", end), rate, steps);
+  auto& outputs = options_.output_steps =
+      steps_of(times_.until("sgd.output_times", end), rate, steps);
   const std::vector<double> weights_times = weights_times_.value_or(std::vector<double>{});
   require_times("sgd.weights_times", weights_times, end);
   options_.weight_steps = steps_of(weights_times, rate, steps);
@@ -225,22 +224,22 @@ void SgdSection::run(Run& run) {
   ProgressPrinter progress(run.talks(), problem_.time(options_.output_steps.back()));
   const Stopwatch watch;
   SgdRecord last;
-  const bool finished = run_sgd(
-      run.comm(), problem_, run.section<StartSection>().parameters(), options_, run.loss(),
-      {.record =
-           [&](const SgdRecord& record) {
-             series_->append(record);
-             run.host().updated();
-             last = record;
-           },
-       .weights = [&](const SgdRecord& record,
-                      const SgdWeights& weights) { write_weights(run, record, weights); },
-       .progress = [&](const SgdProgress& p) { progress.update(p.time, p.loss, p.steps); },
-       .save =
-           [&](const SgdSaved& saved) {
-             run.save(sgd_state_group(problem_, options_.replicas, saved));
-           }},
-      run, source_ ? &*source_ : nullptr);
+  const bool finished =
+      run_sgd(run.comm(), problem_, run.section<StartSection>().parameters(), options_, run.loss(),
+              {.record =
+                   [&](const SgdRecord& record) {
+                     series_->append(record);
+                     run.host().updated();
+                     last = record;
+                   },
+               .weights = [&](const SgdRecord& record,
+                              const SgdWeights& weights) { write_weights(run, record, weights); },
+               .progress = [&](const SgdProgress& p) { progress.update(p.time, p.loss, p.steps); },
+               .save =
+                   [&](const SgdSaved& saved) {
+                     run.save(sgd_state_group(problem_, options_.replicas, saved));
+                   }},
+              run, source_ ? &*source_ : nullptr);
   if (run.talks()) print(last, watch.seconds());
   if (!finished) throw Interrupt{};
   const auto& flow = run.section<FlowSection>();

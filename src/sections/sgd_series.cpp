@@ -43,12 +43,11 @@ void add_weights(DataGroup& group, const SgdProblem& problem, std::int64_t repli
   group.dimensions.push_back(counted("head", shape.heads, "head h"));
   group.dimensions.push_back(
       counted("coordinate", problem.dimension, "coordinate of the tokens' space R^D"));
-  group.variables.push_back(
-      {.name = "k",
-       .axes = {"replica", "head", "coordinate"},
-       .data = weights.k,
-       .long_name = "weights of the heads",
-       .slab = weights_slab(shape, weights.replicas, weights.coordinates)});
+  group.variables.push_back({.name = "k",
+                             .axes = {"replica", "head", "coordinate"},
+                             .data = weights.k,
+                             .long_name = "weights of the heads",
+                             .slab = weights_slab(shape, weights.replicas, weights.coordinates)});
 }
 
 }  // namespace
@@ -75,13 +74,20 @@ const std::vector<SgdSeries::OverReplicas>& SgdSeries::replica_columns() {
 /// What is written at each output besides.
 const std::vector<Column<SgdRecord>>& SgdSeries::record_columns() {
   static const std::vector<Column<SgdRecord>> columns = {
-      {"steps", {}, "steps of SGD",
+      {"steps",
+       {},
+       "steps of SGD",
        [](const SgdRecord& record) { return Values{static_cast<double>(record.steps)}; }},
-      {"sequences", {}, "sequences that each replica has seen",
+      {"sequences",
+       {},
+       "sequences that each replica has seen",
        [](const SgdRecord& record) { return Values{record.sequences}; }},
-      {"sequences_per_second", {},
+      {"sequences_per_second",
+       {},
        "sequences of all replicas in a second of wall time, since the output before",
-       [](const SgdRecord& record) { return Values{record.sequences_per_second}; }, "s-1", true}};
+       [](const SgdRecord& record) { return Values{record.sequences_per_second}; },
+       "s-1",
+       true}};
   return columns;
 }
 
@@ -129,8 +135,7 @@ void SgdSeries::append(const SgdRecord& record) {
   for (const auto& column : record_columns())
     headflow::append((variable++)->data, column.values(record));
   std::vector<Vector> spreads;
-  for (const SgdState& state : record.replicas)
-    spreads.push_back(spread_over_heads(state.order.m));
+  for (const SgdState& state : record.replicas) spreads.push_back(spread_over_heads(state.order.m));
   find_splits(spreads);
 }
 
@@ -194,10 +199,8 @@ DataGroup weights_group(const SgdProblem& problem, const SgdRecord& record,
        .slab = Slab{{0, first}, {static_cast<std::size_t>(shape.features), count}}});
   const auto add = [&](const char* name, std::vector<std::string> axes, const char* long_name,
                        Values data) {
-    group.variables.push_back({.name = name,
-                               .axes = std::move(axes),
-                               .data = std::move(data),
-                               .long_name = long_name});
+    group.variables.push_back(
+        {.name = name, .axes = std::move(axes), .data = std::move(data), .long_name = long_name});
   };
   add("b", {"replica", "head"}, "bias of the head", b);
   add("v", {"replica"}, "scale of the attention", v);

@@ -163,8 +163,7 @@ std::vector<Parameters> StartSection::random_starts(Configuration& input, std::i
     throw InputError(fmt::format("{} needs start.spikes = \"orthonormal\"", who));
   StartSection copy = *this;
   std::vector<Parameters> starts;
-  for (std::int64_t i = 0; i < count; ++i)
-    starts.push_back(copy.make(input, seed + i).parameters);
+  for (std::int64_t i = 0; i < count; ++i) starts.push_back(copy.make(input, seed + i).parameters);
   return starts;
 }
 

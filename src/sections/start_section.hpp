@@ -24,9 +24,9 @@ class StartSection : public Section {
   std::vector<Parameters> random_starts(Configuration& input, std::int64_t count,
                                         const char* who) const;
 
-  double eta = 1;             ///< norm of random heads
-  std::int64_t seed = 1;      ///< of the random start
-  std::string restarted_from; ///< id of the run whose last state is the start, or empty
+  double eta = 1;              ///< norm of random heads
+  std::int64_t seed = 1;       ///< of the random start
+  std::string restarted_from;  ///< id of the run whose last state is the start, or empty
 
  private:
   void complete(Configuration& input);

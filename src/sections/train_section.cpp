@@ -20,14 +20,21 @@ using Searches = std::vector<FinishedSearch>;
 const std::vector<Column<FinishedSearch>>& columns() {
   using Search = const FinishedSearch&;
   static const std::vector<Column<FinishedSearch>> columns = {
-      {"sampled_loss", {}, "population loss on the samples that were trained on",
+      {"sampled_loss",
+       {},
+       "population loss on the samples that were trained on",
        [](Search s) { return Values{s.minimum.loss}; }},
-      {"sampled_gradient_norm", {}, "gradient norm on the samples that were trained on",
+      {"sampled_gradient_norm",
+       {},
+       "gradient norm on the samples that were trained on",
        [](Search s) { return Values{s.minimum.gradient_norm}; }},
-      {"evaluations", {}, "evaluations of loss and gradient",
+      {"evaluations",
+       {},
+       "evaluations of loss and gradient",
        [](Search s) { return Values{static_cast<double>(s.minimum.evaluations)}; }},
-      {"converged", {}, "whether the gradient norm has fallen under its tolerance",
-       [](Search s) { return Values{s.minimum.converged ? 1.0 : 0.0}; }}};
+      {"converged", {}, "whether the gradient norm has fallen under its tolerance", [](Search s) {
+         return Values{s.minimum.converged ? 1.0 : 0.0};
+       }}};
   return columns;
 }
 
@@ -52,8 +59,8 @@ Minimum minimum_of(std::span<const double> numbers, const Shape& shape) {
 
 void TrainSection::declare_keys(KeyVisitor& visitor) {
   visitor.choice<bool>(
-      {"from", "start: from [start] with seeds seed, seed + 1, ..; flow: from its end"},
-      from_flow_, {{"start", false}, {"flow", true}});
+      {"from", "start: from [start] with seeds seed, seed + 1, ..; flow: from its end"}, from_flow_,
+      {{"start", false}, {"flow", true}});
   visitor.key({"starts", "number of starts"}, starts_, {.least = 1, .most = 10000});
   options_.declare_keys(visitor);
 }
@@ -64,8 +71,7 @@ void TrainSection::prepare(Configuration& input) {
   if (from_flow_ && !input.section<FlowSection>().given)
     throw InputError("train.from = \"flow\" needs a section [flow]");
   first_ = {start.parameters()};
-  if (!from_flow_ && starts_ > 1)
-    first_ = start.random_starts(input, starts_, "train.starts > 1");
+  if (!from_flow_ && starts_ > 1) first_ = start.random_starts(input, starts_, "train.starts > 1");
 }
 
 void TrainSection::print_cost(CostReport& report) const {
@@ -120,8 +126,7 @@ void TrainSection::search(Run& run, PopulationLoss& fresh) {
     fill_group(run);
     run.save(state_group("train_state", state()));
   };
-  Minimum minimum =
-      minimise(run.loss(), first_[result_.size()], options_, run, &log_, save);
+  Minimum minimum = minimise(run.loss(), first_[result_.size()], options_, run, &log_, save);
   try {
     LossStatistics loss = fresh.statistics(minimum.parameters, run);
     result_.push_back({std::move(minimum), std::move(loss)});
@@ -134,10 +139,9 @@ void TrainSection::search(Run& run, PopulationLoss& fresh) {
 }
 
 std::size_t TrainSection::best() const {
-  const auto least =
-      std::min_element(result_.begin(), result_.end(), [](const auto& a, const auto& b) {
-        return a.fresh.mean.loss < b.fresh.mean.loss;
-      });
+  const auto least = std::min_element(
+      result_.begin(), result_.end(),
+      [](const auto& a, const auto& b) { return a.fresh.mean.loss < b.fresh.mean.loss; });
   return static_cast<std::size_t>(least - result_.begin());
 }
 
@@ -145,7 +149,8 @@ void TrainSection::fill_group(Run& run) {
   std::vector<State> states;
   for (const FinishedSearch& one : result_) {
     const Parameters& parameters = one.minimum.parameters;
-    states.push_back({parameters, order_parameters(parameters.K, run.model().spike_factor), one.fresh});
+    states.push_back(
+        {parameters, order_parameters(parameters.K, run.model().spike_factor), one.fresh});
   }
   fill_states(*group_, run.model().shape, "start", states);
   for (const auto& column : columns()) {
@@ -166,14 +171,12 @@ void TrainSection::print() const {
   fmt::print(
       "trained: loss {:.6f} +- {:.1g} on fresh samples, {:.6f} on its own, gradient norm "
       "{:.2g}, {} evaluations",
-      fresh.mean.loss, fresh.loss_stderr, minimum.loss, minimum.gradient_norm,
-      minimum.evaluations);
+      fresh.mean.loss, fresh.loss_stderr, minimum.loss, minimum.gradient_norm, minimum.evaluations);
   if (result_.size() > 1) fmt::print("; best of {} starts", result_.size());
   const auto missed = std::count_if(result_.begin(), result_.end(),
                                     [](const auto& one) { return !one.minimum.converged; });
   if (missed > 0)
-    fmt::print("; {} ended above the gradient tolerance {:g}", missed,
-               options_.gradient_tolerance);
+    fmt::print("; {} ended above the gradient tolerance {:g}", missed, options_.gradient_tolerance);
   fmt::print("\n");
 }
 

@@ -1,8 +1,8 @@
 #pragma once
 #include <optional>
 
-#include "headflow/population/population_loss.hpp"
 #include "core/data_file.hpp"
+#include "headflow/population/population_loss.hpp"
 #include "headflow/train/minimise.hpp"
 #include "sections/section.hpp"
 

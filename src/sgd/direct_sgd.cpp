@@ -6,10 +6,10 @@
 #include <limits>
 #include <type_traits>
 
-#include "headflow/core/error.hpp"
-#include "headflow/core/local_range.hpp"
 #include "core/normal.hpp"
 #include "core/random.hpp"
+#include "headflow/core/error.hpp"
+#include "headflow/core/local_range.hpp"
 
 namespace headflow {
 

@@ -4,8 +4,8 @@
 
 #include "core/exact_sum.hpp"
 #include "headflow/core/mpi.hpp"
-#include "sgd/sequence_gradient.hpp"
 #include "headflow/sgd/sgd_problem.hpp"
+#include "sgd/sequence_gradient.hpp"
 #include "sgd/token_kernel.hpp"
 
 namespace headflow {

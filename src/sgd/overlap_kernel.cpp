@@ -4,8 +4,8 @@
 
 #include <algorithm>
 
-#include "headflow/core/error.hpp"
 #include "core/normal.hpp"
+#include "headflow/core/error.hpp"
 #include "model/attention_formulas.hpp"
 
 namespace headflow {

@@ -6,8 +6,8 @@
 #include <bit>
 #include <limits>
 
-#include "headflow/core/error.hpp"
 #include "core/stopwatch.hpp"
+#include "headflow/core/error.hpp"
 
 namespace headflow {
 namespace {

@@ -17,9 +17,7 @@ namespace {
 double round_number(double x) { return std::stod(fmt::format("{:.13g}", x)); }
 
 /// A number as TOML that reads back as the same; whole ones without a point, which every key takes.
-std::string text_of(double x) {
-  return std::isfinite(x) ? fmt::format("{}", x) : "nan";
-}
+std::string text_of(double x) { return std::isfinite(x) ? fmt::format("{}", x) : "nan"; }
 
 void count(SweepAxis& axis) {
   axis.coordinates.clear();
@@ -220,8 +218,7 @@ std::string text_of(const std::vector<SweepAxis>& axes) {
       for (const auto& point : axis.values) values.push_back(point[k]);
       text += fmt::format("\"{}\" = [{}]\n", axis.keys[k], fmt::join(values, ", "));
     }
-    if (axis.keys.size() > 1)
-      zips.push_back(fmt::format("[{}]", quoted_list(axis.keys)));
+    if (axis.keys.size() > 1) zips.push_back(fmt::format("[{}]", quoted_list(axis.keys)));
   }
   if (!zips.empty()) text += fmt::format("zip = [{}]\n", fmt::join(zips, ", "));
   return text;
@@ -264,6 +261,16 @@ Sweep read_sweep(const toml::table& input, const std::string& file, const Sectio
   for (const auto& section : base)
     if (section->given) section->require_sweepable();
   return sweep;
+}
+
+KeyOf key_lookup(const Sections& sections) {
+  return [table = key_table(sections.views())](const std::string& name) {
+    const auto found = table.find(name);
+    if (found != table.end()) return found->second.key;
+    return Key{.name = "",
+               .help = "",
+               .change = name == "sweep.ranks_per_member" ? Change::irrelevant : Change::refused};
+  };
 }
 
 }  // namespace headflow

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "restart/identity.hpp"
 #include "sections/section.hpp"
 
 namespace headflow {
@@ -36,5 +37,8 @@ struct Sweep {
 /// spacing = "linear" or "log" }; `zip` lists lists of keys that vary together; `repeats` gives
 /// every member other seeds. `file` is the file's name for messages. Throws InputError.
 Sweep read_sweep(const toml::table& input, const std::string& file, const Sections& base);
+
+/// What is declared of a key of an input with these sections and perhaps [sweep], by "section.key".
+KeyOf key_lookup(const Sections& sections);
 
 }  // namespace headflow

@@ -227,7 +227,8 @@ FLIPPING = {
     "saddle": {"dimensions": [100.0, 1e4, 1e6]},
 }
 LATER = {"model": {"tokens": 5, "prior": "anisotropic-gaussian", "features": 2, "signal": [10.0, 4.0]},
-         "attention.heads": 4, "start": {"noise": 1e-4, "eta": 0.3, "seed": 2}, "flow.end_time": 100.0}
+         "attention.heads": 4, "start": {"noise": 1e-4, "eta": 0.3, "seed": 2}, "flow.end_time": 100.0,
+         "population.samples": 512}
 SADDLES = {  # changes of FLIPPING
     "flipping": {},
     "softmax-1": {"attention.activation": "softmax-1", "population.symmetric": False, "population.samples": 9000},
@@ -605,8 +606,8 @@ def described(where, old, new):
         return [f"{where}: {'new' if old is None else 'missing'}"]
     if isinstance(old, str) and isinstance(new, str):
         return [f"{where}: {old} -> {new}"]
-    return [f"{where}: other text", *(f"    {line}" for line in difflib.unified_diff(old, new, "before", "now", "", 0, "")
-                                      if not line.startswith("@@"))]
+    lines = [line for line in difflib.ndiff(old, new) if line[0] in "-+"]
+    return [f"{where}: other text, before (-) and now (+)", *(f"    {line}" for line in lines)]
 
 
 def differences(old, new):

@@ -36,7 +36,7 @@ struct Key {
   bool required = false;
   Change change = Change::refused;
   const char* hint = "";  ///< what to say where a change is refused
-Seed seed = Seed::none;
+  Seed seed = Seed::none;
 };
 
 /// Allowed numbers; an open end excludes the bound itself.

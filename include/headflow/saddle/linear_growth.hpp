@@ -3,9 +3,9 @@
 #include <vector>
 
 #include "headflow/core/snapshot.hpp"
-#include "headflow/saddle/unspecialized.hpp"
 #include "headflow/model/start.hpp"
 #include "headflow/population/population_loss.hpp"
+#include "headflow/saddle/unspecialized.hpp"
 
 namespace headflow {
 

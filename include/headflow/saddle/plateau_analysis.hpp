@@ -7,8 +7,8 @@
 
 namespace headflow {
 
-/// The part in m of an eigenvector of the Hessian, as its best product of a pattern over heads and a
-/// direction of features: m_{hf} ~ pattern_h direction_f.
+/// The part in m of an eigenvector of the Hessian, as its best product of a pattern over heads and
+/// a direction of features: m_{hf} ~ pattern_h direction_f.
 struct PatternTimesDirection {
   Vector pattern;    ///< H, of norm 1
   Vector direction;  ///< F, of norm 1
@@ -28,9 +28,9 @@ struct PlateauAnalysis {
   double next_split_time = 0;  ///< NaN for none
 };
 
-/// Analyses the place `at` where a flow lingers at `time`: the Hessian's spectrum, the growth of the
-/// spread of each feature, and which feature splits next if heads go on as the Hessian says (spread
-/// over heads at `split_threshold`). Collective.
+/// Analyses the place `at` where a flow lingers at `time`: the Hessian's spectrum, the growth of
+/// the spread of each feature, and which feature splits next if heads go on as the Hessian says
+/// (spread over heads at `split_threshold`). Collective.
 PlateauAnalysis analyse_plateau(PopulationLoss& loss, double time, const Parameters& at,
                                 double split_threshold, Control& control = Control::none());
 

@@ -2,8 +2,8 @@
 #include <functional>
 #include <vector>
 
-#include "headflow/saddle/unspecialized.hpp"
 #include "headflow/population/population_loss.hpp"
+#include "headflow/saddle/unspecialized.hpp"
 
 namespace headflow {
 
