@@ -2,6 +2,7 @@
 #include <optional>
 
 #include "headflow/flow/flow.hpp"
+#include "headflow/flow/output_times.hpp"
 #include "sections/flow_series.hpp"
 #include "sections/section.hpp"
 

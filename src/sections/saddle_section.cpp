@@ -6,6 +6,7 @@
 
 #include "core/progress.hpp"
 #include "headflow/core/error.hpp"
+#include "headflow/flow/output_times.hpp"
 #include "sections/cost.hpp"
 #include "sections/flow_section.hpp"
 #include "sections/population_section.hpp"

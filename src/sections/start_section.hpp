@@ -1,6 +1,7 @@
 #pragma once
 #include <optional>
 
+#include "headflow/core/mpi.hpp"
 #include "headflow/model/start.hpp"
 #include "sections/section.hpp"
 

@@ -2,6 +2,7 @@
 #include <optional>
 
 #include "core/data_file.hpp"
+#include "headflow/core/snapshot.hpp"
 #include "headflow/population/population_loss.hpp"
 #include "headflow/train/minimise.hpp"
 #include "sections/section.hpp"
