@@ -4,8 +4,8 @@
 
 #include "core/exact_sum.hpp"
 #include "headflow/core/mpi.hpp"
-#include "sgd/sequence_gradient.hpp"
 #include "headflow/sgd/sgd_problem.hpp"
+#include "sgd/sequence_gradient.hpp"
 #include "sgd/token_kernel.hpp"
 
 namespace headflow {
@@ -32,7 +32,7 @@ struct SgdReplica {
 class DirectSgd {
  public:
   /// Draws the frame from `start_seed`. Throws InputError when D < F + H + L.
-  DirectSgd(const Communicator& comm, const SgdProblem& problem, const Start& start,
+  DirectSgd(const Communicator& comm, const SgdProblem& problem, const Parameters& start,
             std::uint64_t start_seed);
 
   /// Run `number` at t = 0, from the start or from other reduced coordinates.
