@@ -2,14 +2,12 @@
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
 
 #include "core/bisect.hpp"
+#include "headflow/core/statistics.hpp"
 
 namespace headflow {
 namespace {
-
-constexpr double never = std::numeric_limits<double>::quiet_NaN();
 
 double common_component(const Matrix& m) { return m.colwise().mean().norm(); }
 
@@ -70,7 +68,9 @@ void StageFinder::step(double t0, double t1, const std::function<Matrix(double)>
   if (was_split || !has_mean_) return;
   Piece piece{t0, t1, {}};
   for (int i = 0; i < 5; ++i) piece.c[i] = common_component(m_at(t0 + 0.25 * i * (t1 - t0)));
-  pieces_.push_back(piece);
+  pieces_->resize(piece_count_);
+  pieces_->push_back(piece);
+  ++piece_count_;
   last_common_ = piece.c[4];
 }
 
@@ -95,8 +95,8 @@ std::vector<double> StageFinder::growth_rates() const {
 
 double StageFinder::half_plateau_time() const {
   const double level = 0.5 * last_common_;
-  if (pieces_.empty() || pieces_.front().c[0] >= level) return never;
-  for (const Piece& piece : pieces_) {
+  if (piece_count_ == 0 || pieces_->front().c[0] >= level) return never;
+  for (const Piece& piece : pieces()) {
     for (int i = 1; i < 5; ++i) {
       if (piece.c[i] < level) continue;
       const auto time = [&](double s) { return piece.t0 + s * (piece.t1 - piece.t0); };
@@ -108,8 +108,8 @@ double StageFinder::half_plateau_time() const {
 }
 
 void StageFinder::save(Snapshot& snapshot) const {
-  std::vector<double> pieces = {static_cast<double>(pieces_.size())};
-  for (const Piece& piece : pieces_) {
+  std::vector<double> pieces = {static_cast<double>(piece_count_)};
+  for (const Piece& piece : this->pieces()) {
     pieces.insert(pieces.end(), {piece.t0, piece.t1});
     pieces.insert(pieces.end(), std::begin(piece.c), std::end(piece.c));
   }
@@ -128,12 +128,13 @@ void StageFinder::save(Snapshot& snapshot) const {
 
 void StageFinder::restore(const Snapshot& snapshot) {
   const auto& pieces = snapshot.list("stage_pieces");
-  pieces_.clear();
+  pieces_ = std::make_shared<std::vector<Piece>>();
   for (std::size_t i = 1; i + 7 <= pieces.size(); i += 7) {
     Piece piece{pieces[i], pieces[i + 1], {}};
     std::copy_n(&pieces[i + 2], 5, piece.c);
-    pieces_.push_back(piece);
+    pieces_->push_back(piece);
   }
+  piece_count_ = pieces_->size();
   split_time_ = snapshot.list("split_time");
   low_time_ = snapshot.list("low_time");
   high_time_ = snapshot.list("high_time");

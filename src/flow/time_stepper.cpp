@@ -7,6 +7,7 @@
 
 #include "core/callback_guard.hpp"
 #include "headflow/core/error.hpp"
+#include "headflow/core/keys.hpp"
 #include "headflow/core/petsc.hpp"
 
 namespace headflow {
@@ -323,6 +324,14 @@ std::int64_t TimeStepper::rejected_steps() const { return impl_->rejected(); }
 Snapshot TimeStepper::snapshot(bool now) const { return now ? impl_->snapshot() : impl_->before_; }
 void TimeStepper::restore(const Snapshot& snapshot) { impl_->restore(snapshot); }
 double TimeStepper::next_step_size() const { return impl_->next_step_size(); }
+
+void TimeStepper::Options::declare_keys(KeyVisitor& visitor) {
+  visitor.key({"method", "explicit PETSc time stepper: 5dp adaptive, euler with a fixed step, .."},
+              method, methods());
+  visitor.key({"tolerance", "relative and absolute, of adaptive methods"}, tolerance,
+              {.least = 1e-14, .most = 1});
+  visitor.key({"step", "first step of adaptive methods, step of the others"}, step, positive);
+}
 
 const std::vector<std::string>& TimeStepper::methods() {
   static const std::vector<std::string> names = {"5dp", "euler", "1fe", "2a",  "2b",  "3",   "3bs",

@@ -10,20 +10,36 @@ Parameters Parameters::zero(const Shape& shape) {
   return {Matrix::Zero(shape.heads, shape.coordinates()), Vector::Zero(shape.heads), 0};
 }
 
+std::vector<double> Parameters::numbers() const {
+  std::vector<double> numbers(K.data(), K.data() + K.size());
+  numbers.insert(numbers.end(), b.begin(), b.end());
+  numbers.push_back(v);
+  return numbers;
+}
+
+Parameters Parameters::from_numbers(std::span<const double> numbers, const Shape& shape) {
+  Parameters parameters = zero(shape);
+  const double* next = numbers.data();
+  for (double& x : parameters.K.reshaped<Eigen::RowMajor>()) x = *next++;
+  for (double& x : parameters.b) x = *next++;
+  parameters.v = *next;
+  return parameters;
+}
+
 std::size_t Parameters::trained_size(Activation activation) const {
-  const Trained trained = trained_by(activation);
+  const TrainedParts trained = trained_by(activation);
   return static_cast<std::size_t>(K.size() + (trained.b ? b.size() : 0) + (trained.v ? 1 : 0));
 }
 
 void Parameters::pack(Activation activation, std::span<double> out) const {
-  const Trained trained = trained_by(activation);
+  const TrainedParts trained = trained_by(activation);
   auto next = std::copy_n(K.data(), K.size(), out.begin());
   if (trained.b) next = std::copy_n(b.data(), b.size(), next);
   if (trained.v) *next = v;
 }
 
 void Parameters::unpack(Activation activation, std::span<const double> in) {
-  const Trained trained = trained_by(activation);
+  const TrainedParts trained = trained_by(activation);
   auto next = in.begin();
   std::copy_n(next, K.size(), K.data());
   next += K.size();

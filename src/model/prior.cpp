@@ -1,126 +1,12 @@
 #include "headflow/model/prior.hpp"
 
 #include <Eigen/Eigenvalues>
-#include <algorithm>
 #include <cmath>
-#include <numeric>
+#include <string>
 
 #include "headflow/core/error.hpp"
 
 namespace headflow {
-namespace {
-
-/// True when `flipped` has the same atoms with the same weights as `law`, in any order.
-bool same_atoms(const DiscreteLaw& law, const Matrix& flipped) {
-  const double tolerance = 1e-12 * (1 + law.atoms.cwiseAbs().maxCoeff());
-  for (Eigen::Index i = 0; i < flipped.rows(); ++i) {
-    double weight = 0;
-    double mirrored = 0;
-    for (Eigen::Index j = 0; j < law.atoms.rows(); ++j) {
-      if ((law.atoms.row(j) - flipped.row(i)).cwiseAbs().maxCoeff() <= tolerance)
-        weight += law.weights[j];
-      if ((flipped.row(j) - flipped.row(i)).cwiseAbs().maxCoeff() <= tolerance)
-        mirrored += law.weights[j];
-    }
-    if (std::abs(weight - mirrored) > 1e-12) return false;
-  }
-  return true;
-}
-
-Vector flip_signs(int features, unsigned mask) {
-  Vector signs = Vector::Ones(features);
-  for (int f = 0; f < std::min(features, 32); ++f)
-    if (mask >> f & 1u) signs[f] = -1;
-  return signs;
-}
-
-template <class... Cases>
-struct Overloaded : Cases... {
-  using Cases::operator()...;
-};
-
-}  // namespace
-
-Prior::Prior(Law law) : law_(std::move(law)) {
-  if (const auto* discrete = std::get_if<DiscreteLaw>(&law_)) {
-    cumulative_.resize(discrete->weights.size());
-    std::partial_sum(discrete->weights.begin(), discrete->weights.end(), cumulative_.begin());
-  }
-}
-
-int Prior::features() const {
-  return std::visit(
-      Overloaded{[](const DiscreteLaw& d) { return static_cast<int>(d.atoms.cols()); },
-                 [](const GaussianLaw& g) { return static_cast<int>(g.mean.size()); }},
-      law_);
-}
-
-Vector Prior::mean() const {
-  return std::visit(
-      Overloaded{[](const DiscreteLaw& d) -> Vector { return d.atoms.transpose() * d.weights; },
-                 [](const GaussianLaw& g) -> Vector { return g.mean; }},
-      law_);
-}
-
-Matrix Prior::second_moment() const {
-  return std::visit(Overloaded{[](const DiscreteLaw& d) -> Matrix {
-                                 return d.atoms.transpose() * d.weights.asDiagonal() * d.atoms;
-                               },
-                               [](const GaussianLaw& g) -> Matrix {
-                                 return g.factor * g.factor.transpose() +
-                                        g.mean * g.mean.transpose();
-                               }},
-                    law_);
-}
-
-Prior Prior::transformed(const Matrix& A) const {
-  return std::visit(Overloaded{[&](const DiscreteLaw& d) {
-                                 return Prior(DiscreteLaw{d.atoms * A.transpose(), d.weights});
-                               },
-                               [&](const GaussianLaw& g) {
-                                 return Prior(GaussianLaw{A * g.mean, A * g.factor});
-                               }},
-                    law_);
-}
-
-bool Prior::invariant_under_flips(unsigned mask) const {
-  return invariant_under_signs(flip_signs(features(), mask));
-}
-
-bool Prior::invariant_under_signs(const Vector& signs) const {
-  return std::visit(
-      Overloaded{[&](const DiscreteLaw& d) { return same_atoms(d, d.atoms * signs.asDiagonal()); },
-                 [&](const GaussianLaw& g) {
-                   const Matrix covariance = g.factor * g.factor.transpose();
-                   const Matrix flipped = signs.asDiagonal() * covariance * signs.asDiagonal();
-                   const Vector mirrored = signs.asDiagonal() * g.mean;
-                   const double tolerance = 1e-12 * (1 + covariance.cwiseAbs().maxCoeff());
-                   return (flipped - covariance).cwiseAbs().maxCoeff() <= tolerance &&
-                          (mirrored - g.mean).cwiseAbs().maxCoeff() <= tolerance;
-                 }},
-      law_);
-}
-
-int Prior::draw_dimension() const {
-  return std::holds_alternative<DiscreteLaw>(law_) ? 1 : features();
-}
-
-void Prior::draw(std::span<const double> uniforms, std::span<const double> normals,
-                 std::span<double> theta) const {
-  Eigen::Map<Vector> out(theta.data(), static_cast<Eigen::Index>(theta.size()));
-  if (const auto* discrete = std::get_if<DiscreteLaw>(&law_)) {
-    const auto past = std::upper_bound(cumulative_.begin(), cumulative_.end(), uniforms[0]);
-    const auto row = std::min<std::ptrdiff_t>(past - cumulative_.begin(),
-                                              static_cast<std::ptrdiff_t>(cumulative_.size()) - 1);
-    out = discrete->atoms.row(row);
-  } else {
-    const auto& gaussian = std::get<GaussianLaw>(law_);
-    out.noalias() = gaussian.mean +
-                    gaussian.factor * Eigen::Map<const Vector>(
-                                          normals.data(), static_cast<Eigen::Index>(theta.size()));
-  }
-}
-
 Prior flipping_spike(double nu_1, double nu_2) {
   Matrix atoms(2, 2);
   atoms << std::sqrt(nu_1), std::sqrt(nu_2), std::sqrt(nu_1), -std::sqrt(nu_2);

@@ -1,70 +1,71 @@
 #include "headflow/population/population_loss.hpp"
 
-#include <cmath>
 #include <new>
+#include <optional>
 
 #include "core/exact_sum.hpp"
 #include "headflow/core/error.hpp"
 #include "headflow/core/statistics.hpp"
 #include "population/kernel.hpp"
 #include "population/sample_blocks.hpp"
+#include "population/symmetry.hpp"
 
 namespace headflow {
-namespace {
-
-constexpr std::int64_t blocks_between = (1 << 18) / block_size;
-
-}  // namespace
-
 class PopulationLoss::Impl {
  public:
-  Impl(const Communicator& comm, const Shape& shape, Activation activation, const Prior& prior,
-       const Sampling& sampling, bool noise)
+  Impl(const Communicator& comm, const Model& model, const Sampling& sampling, bool noise,
+       Control& control)
       : comm_(comm),
-        shape_(shape),
+        model_(model),
         noise_(noise),
-        result_size_(Kernel<double>::result_size(shape, noise)),
-        activation_(activation),
+        result_size_(Kernel<double>::result_size(model.shape, noise)),
         sampling_(sampling),
-        range_(local_range(comm.rank(), all_blocks(), comm.size())),
-        images_(sampling.symmetric ? closed_set(shape, prior)
-                                   : std::vector{SampleSymmetry(shape, 0, 0)}) {
-    const bool kept = cost(shape, prior, sampling, comm.size()).kept;
+        rank_blocks_(comm, sampling),
+        images_(sampling.symmetric ? closed_set(model.shape, model.signal)
+                                   : std::vector{SampleSymmetry(
+                                         model.shape, 0, Vector::Ones(model.shape.features))}) {
+    const bool kept = cost(model, sampling, comm.size()).kept;
     bool failed = false;
     try {
-      blocks_ = SampleBlocks::make(shape, activation, prior, sampling, range_, kept, noise);
+      blocks_ = SampleBlocks::make(model, sampling, rank_blocks_, kept, noise);
     } catch (const std::bad_alloc&) {
       failed = true;
     }
-    if (comm.max(failed ? 1 : 0) != 0)
+    if (comm.any(failed))
       throw InputError(
           "not enough memory to keep the samples; lower population.memory (they are then "
           "regenerated with the same bits), or use more nodes");
+    resample(0, control);
+  }
+
+  void resample(std::uint64_t epoch, Control& control) {
+    if (epoch_ == epoch) return;
+    epoch_.reset();
+    blocks_->draw(epoch, control);
+    epoch_ = epoch;
   }
 
   /// Sums over samples and images, one set for each replicate or (`groups` = 1) one for all;
   /// collective.
-  ExactSums sums(const Parameters& parameters, int groups,
-                 const std::function<void()>& between = nullptr) {
-    return tangent_sums({&parameters, 1}, {}, groups, result_size_, between);
+  ExactSums sums(const Parameters& parameters, int groups, Control& control) {
+    return tangent_sums({&parameters, 1}, {}, groups, result_size_, control);
   }
 
   /// The same, each replicate at a point of its own where there are several, and behind each set of
   /// `size` those of the tangents, one after the other.
   ExactSums tangent_sums(std::span<const Parameters> points,
                          const std::vector<Parameters>& directions, int groups, std::size_t size,
-                         const std::function<void()>& between) {
+                         Control& control) {
     const std::size_t stride = size * (1 + directions.size());
     ExactSums total(stride * static_cast<std::size_t>(groups));
     std::vector<double> block_sums(size);
     const auto add = [&](const SampleSymmetry& g, std::size_t offset) {
-      Eigen::Map<Matrix> G(&block_sums[1], shape_.heads, shape_.coordinates());
+      Eigen::Map<Matrix> G(&block_sums[1], model_.shape.heads, model_.shape.coordinates());
       G = g.pull_back(G);
       for (std::size_t i = 0; i < size; ++i) total.add(offset + i, block_sums[i]);
     };
-    for_blocks(between, [&](std::int64_t block) {
-      const auto replicate =
-          static_cast<std::size_t>(block / SampleBlocks::blocks_per_replicate(sampling_));
+    rank_blocks_.for_each(control, [&](std::int64_t block) {
+      const auto replicate = static_cast<std::size_t>(sampling_.block(block).replicate);
       const Parameters& point = points[points.size() == 1 ? 0 : replicate];
       for (const SampleSymmetry& g : images_) {
         std::size_t offset = groups == 1 ? 0 : replicate * stride;
@@ -78,7 +79,7 @@ class PopulationLoss::Impl {
       }
     });
     std::uint64_t state = 0;
-    for (const Parameters& point : points) state = 31 * state + state_fingerprint(point);
+    for (const Parameters& point : points) state = 31 * state + fingerprint(point.numbers());
     total.reduce(comm_, state);
     if (total.poisoned()) throw NumericalError("the population loss or its gradient is not finite");
     return total;
@@ -88,84 +89,59 @@ class PopulationLoss::Impl {
   LossGradient mean(const ExactSums& sums, std::size_t offset, std::size_t groups, double samples,
                     bool with_noise = false) const {
     const double scale = 1 / (samples * static_cast<double>(images_.size()));
-    const Trained trained = trained_by(activation_);
+    const TrainedParts trained = model_.trained();
     std::size_t next = offset;
     const auto value = [&] { return sums.value(next++, result_size_, groups) * scale; };
-    LossGradient result{value(), Parameters::zero(shape_), {}};
+    LossGradient result{value(), Parameters::zero(model_.shape), {}};
     Parameters& gradient = result.gradient;
     for (Eigen::Index i = 0; i < gradient.K.size(); ++i) gradient.K.data()[i] = value();
     if (trained.b)
       for (double& b : gradient.b) b = value();
     if (trained.v) gradient.v = value();
     if (with_noise) {
-      next = offset + Kernel<double>::result_size(shape_);
-      result.noise.resize(shape_.heads, shape_.heads);
-      for (int h = 0; h < shape_.heads; ++h)
+      next = offset + Kernel<double>::result_size(model_.shape);
+      const int H = model_.shape.heads;
+      result.noise.resize(H, H);
+      for (int h = 0; h < H; ++h)
         for (int g = 0; g <= h; ++g) result.noise(h, g) = result.noise(g, h) = value();
     }
     return result;
   }
 
   const Communicator& comm_;
-  Shape shape_;
+  Model model_;
   bool noise_;
   std::size_t result_size_;
-  Activation activation_;
   Sampling sampling_;
-  IndexRange range_;
-  std::vector<SampleSymmetry> images_;
-  std::unique_ptr<SampleBlocks> blocks_;
 
  private:
-  std::int64_t all_blocks() const {
-    return SampleBlocks::blocks_per_replicate(sampling_) * sampling_.replicates;
-  }
-
   static Parameters image_of(const SampleSymmetry& g, const Parameters& parameters) {
     return {g.apply(parameters.K), parameters.b, parameters.v};
   }
 
-  /// Every block of this rank, with `between` in between as often as on any other.
-  template <class Body>
-  void for_blocks(const std::function<void()>& between, Body&& body) {
-    const std::int64_t most = local_range(0, all_blocks(), comm_.size()).size();
-    const std::int64_t pieces = between ? divided_up(most, blocks_between) : 1;
-    std::int64_t piece = 0;
-    for (std::int64_t block = range_.begin; block < range_.end; ++block) {
-      for (; piece + 1 < pieces && block - range_.begin >= (piece + 1) * blocks_between; ++piece)
-        between();
-      body(block);
-    }
-    for (; piece + 1 < pieces; ++piece) between();
-  }
-
-  std::uint64_t state_fingerprint(const Parameters& parameters) const {
-    std::vector<double> state(parameters.K.data(), parameters.K.data() + parameters.K.size());
-    state.insert(state.end(), parameters.b.begin(), parameters.b.end());
-    state.push_back(parameters.v);
-    return fingerprint(state);
-  }
+  RankBlocks rank_blocks_;
+  std::vector<SampleSymmetry> images_;
+  std::unique_ptr<SampleBlocks> blocks_;
+  std::optional<std::uint64_t> epoch_;  // of the samples that are drawn, if they all are
 };
 
-PopulationLoss::PopulationLoss(const Communicator& comm, const Shape& shape, Activation activation,
-                               const Prior& prior, const Sampling& sampling, bool noise)
-    : impl_(std::make_unique<Impl>(comm, shape, activation, prior, sampling, noise)) {}
+PopulationLoss::PopulationLoss(const Communicator& comm, const Model& model,
+                               const Sampling& sampling, bool noise, Control& control)
+    : impl_(std::make_unique<Impl>(comm, model, sampling, noise, control)) {}
 
 PopulationLoss::~PopulationLoss() = default;
 PopulationLoss::PopulationLoss(PopulationLoss&&) noexcept = default;
 
-const Shape& PopulationLoss::shape() const { return impl_->shape_; }
-const Activation& PopulationLoss::activation() const { return impl_->activation_; }
+const Model& PopulationLoss::model() const { return impl_->model_; }
 
-LossGradient PopulationLoss::evaluate(const Parameters& parameters,
-                                      const std::function<void()>& between) {
-  return impl_->mean(impl_->sums(parameters, 1, between), 0, 1,
+LossGradient PopulationLoss::evaluate(const Parameters& parameters, Control& control) {
+  return impl_->mean(impl_->sums(parameters, 1, control), 0, 1,
                      static_cast<double>(impl_->sampling_.samples), impl_->noise_);
 }
 
-LossStatistics PopulationLoss::statistics(const Parameters& parameters) {
+LossStatistics PopulationLoss::statistics(const Parameters& parameters, Control& control) {
   const int replicates = impl_->sampling_.replicates;
-  const ExactSums sums = impl_->sums(parameters, replicates);
+  const ExactSums sums = impl_->sums(parameters, replicates, control);
   const std::size_t size = impl_->result_size_;
   const auto per_replicate = static_cast<double>(impl_->sampling_.samples_per_replicate());
 
@@ -176,14 +152,14 @@ LossStatistics PopulationLoss::statistics(const Parameters& parameters) {
   LossStatistics result{.mean = impl_->mean(sums, 0, static_cast<std::size_t>(replicates),
                                             per_replicate * replicates, impl_->noise_)};
 
-  const Vector gradient = result.mean.gradient.packed(impl_->activation_);
+  const Vector gradient = result.mean.gradient.packed(impl_->model_.activation);
   result.gradient_norm = gradient.norm();
   std::vector<double> losses, norms;  // the latter of the gradients projected on the mean one
   for (const LossGradient& replicate : each) {
     losses.push_back(replicate.loss);
     norms.push_back(result.gradient_norm == 0
                         ? 0
-                        : replicate.gradient.packed(impl_->activation_).dot(gradient) /
+                        : replicate.gradient.packed(impl_->model_.activation).dot(gradient) /
                               result.gradient_norm);
   }
   result.loss_stderr = standard_error(losses);
@@ -191,15 +167,16 @@ LossStatistics PopulationLoss::statistics(const Parameters& parameters) {
   return result;
 }
 
-State PopulationLoss::state(const Parameters& parameters, const Matrix& spike_factor) {
-  return {parameters, order_parameters(parameters.K, spike_factor), statistics(parameters)};
+State PopulationLoss::state(const Parameters& parameters, Control& control) {
+  return {parameters, order_parameters(parameters.K, model().spike_factor),
+          statistics(parameters, control)};
 }
 
 LossTangents PopulationLoss::differentiate(const Parameters& parameters,
                                            const std::vector<Parameters>& directions,
-                                           const std::function<void()>& between) {
-  const std::size_t size = Kernel<double>::result_size(impl_->shape_);
-  const ExactSums sums = impl_->tangent_sums({&parameters, 1}, directions, 1, size, between);
+                                           Control& control) {
+  const std::size_t size = Kernel<double>::result_size(impl_->model_.shape);
+  const ExactSums sums = impl_->tangent_sums({&parameters, 1}, directions, 1, size, control);
   const auto samples = static_cast<double>(impl_->sampling_.samples);
   LossTangents result{.at = impl_->mean(sums, 0, 1, samples), .products = {}};
   for (std::size_t d = 1; d <= directions.size(); ++d)
@@ -208,16 +185,16 @@ LossTangents PopulationLoss::differentiate(const Parameters& parameters,
 }
 
 std::vector<Curvature> PopulationLoss::curvatures(std::span<const Parameters> points,
-                                                  const std::function<void()>& between) {
-  const Activation& activation = impl_->activation_;
+                                                  Control& control) {
+  const Activation& activation = impl_->model_.activation;
   const std::size_t n = points[0].trained_size(activation);
   const auto N = static_cast<Eigen::Index>(n);
   std::vector<Parameters> units;
   for (Eigen::Index i = 0; i < N; ++i)
-    units.push_back(Parameters::zero(impl_->shape_).moved(activation, Vector::Unit(N, i)));
-  const std::size_t size = Kernel<double>::result_size(impl_->shape_);
+    units.push_back(Parameters::zero(impl_->model_.shape).moved(activation, Vector::Unit(N, i)));
+  const std::size_t size = Kernel<double>::result_size(impl_->model_.shape);
   const int replicates = impl_->sampling_.replicates;
-  const ExactSums sums = impl_->tangent_sums(points, units, replicates, size, between);
+  const ExactSums sums = impl_->tangent_sums(points, units, replicates, size, control);
   const auto samples = static_cast<double>(impl_->sampling_.samples_per_replicate());
   std::vector<Curvature> result;
   for (std::size_t r = 0; r < static_cast<std::size_t>(replicates); ++r) {
@@ -234,19 +211,19 @@ std::vector<Curvature> PopulationLoss::curvatures(std::span<const Parameters> po
   return result;
 }
 
-void PopulationLoss::resample(std::uint64_t epoch) { impl_->blocks_->resample(epoch); }
+void PopulationLoss::resample(std::uint64_t epoch, Control& control) {
+  impl_->resample(epoch, control);
+}
 
-PopulationCost PopulationLoss::cost(const Shape& shape, const Prior& prior,
-                                    const Sampling& sampling, int ranks) {
+PopulationCost PopulationLoss::cost(const Model& model, const Sampling& sampling, int ranks) {
   PopulationCost cost;
-  const auto blocks =
-      local_range(0, SampleBlocks::blocks_per_replicate(sampling) * sampling.replicates, ranks);
+  const auto blocks = local_range(0, sampling.blocks(), ranks);
   const auto in_block = std::min(block_size, sampling.samples_per_replicate());
   cost.samples_per_rank = blocks.size() * in_block;
-  if (sampling.symmetric) cost.images = closed_set(shape, prior).size();
+  if (sampling.symmetric) cost.images = closed_set(model.shape, model.signal).size();
   const double bytes = sampling.precision == Precision::single ? sizeof(float) : sizeof(double);
-  cost.sample_gib = static_cast<double>(cost.samples_per_rank) * shape.tokens *
-                    shape.coordinates() * bytes / 0x1p30;
+  cost.sample_gib = static_cast<double>(cost.samples_per_rank) * model.shape.tokens *
+                    model.shape.coordinates() * bytes / 0x1p30;
   cost.kept = cost.sample_gib <= sampling.memory_gib;
   return cost;
 }

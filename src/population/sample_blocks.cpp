@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "population/kernel.hpp"
+#include "population/samples.hpp"
 #include "population/tangent_kernel.hpp"
 
 namespace headflow {
@@ -20,63 +21,53 @@ std::size_t padded_block(const Sampling& sampling) {
 template <class Real>
 class TypedBlocks : public SampleBlocks {
  public:
-  TypedBlocks(const Shape& shape, Activation activation, const Prior& prior,
-              const Sampling& sampling, IndexRange range, bool kept, bool noise)
-      : generator_(shape, prior, sampling),
-        kernel_(shape, activation, noise),
-        tangents_(shape, activation),
+  TypedBlocks(const Model& model, const Sampling& sampling, const RankBlocks& blocks, bool kept,
+              bool noise)
+      : generator_(model.shape, model.signal, sampling),
+        kernel_(model.shape, model.activation, noise),
+        tangents_(model.shape, model.activation),
         sampling_(sampling),
-        range_(range),
+        blocks_(blocks),
         kept_(kept),
         block_length_(padded_block<Real>(sampling) *
-                      static_cast<std::size_t>(shape.tokens * shape.coordinates())) {
-    memory_.resize(block_length_ * static_cast<std::size_t>(kept_ ? range_.size() : 1));
-    if (kept_) fill_all();
-  }
+                      static_cast<std::size_t>(model.shape.tokens * model.shape.coordinates())),
+        memory_(block_length_ * static_cast<std::size_t>(kept ? blocks.range.size() : 1)) {}
 
-  void resample(std::uint64_t epoch) override {
+  void draw(std::uint64_t epoch, Control& control) override {
     generator_.set_epoch(epoch);
     filled_ = -1;
-    if (kept_) fill_all();
+    if (kept_) blocks_.for_each(control, [&](std::int64_t block) { fill(block, place_of(block)); });
   }
 
   void evaluate(std::int64_t block, const Parameters& point, std::span<double> sums) override {
-    kernel_(point, samples(block), count(block), sums);
+    kernel_(point, samples(block), sampling_.block(block).count, sums);
   }
 
   void differentiate(std::int64_t block, const Parameters& point, const Parameters& direction,
                      std::span<double> sums) override {
-    tangents_(point, direction, samples(block), count(block), sums);
+    tangents_(point, direction, samples(block), sampling_.block(block).count, sums);
   }
 
  private:
-  std::int64_t first(std::int64_t block) const {
-    return block % blocks_per_replicate(sampling_) * block_size;
-  }
-  std::int64_t count(std::int64_t block) const {
-    return std::min(block_size, sampling_.samples_per_replicate() - first(block));
+  Real* place_of(std::int64_t block) {
+    return memory_.data() + block_length_ * static_cast<std::size_t>(block - blocks_.range.begin);
   }
   const Real* samples(std::int64_t block) {
-    if (kept_)
-      return memory_.data() + block_length_ * static_cast<std::size_t>(block - range_.begin);
+    if (kept_) return place_of(block);
     if (filled_ != block) fill(block, memory_.data());
     filled_ = block;
     return memory_.data();
   }
   void fill(std::int64_t block, Real* x) {
-    generator_.fill(static_cast<int>(block / blocks_per_replicate(sampling_)), first(block),
-                    count(block), x);
-  }
-  void fill_all() {
-    for (std::int64_t block = range_.begin; block < range_.end; ++block)
-      fill(block, memory_.data() + block_length_ * static_cast<std::size_t>(block - range_.begin));
+    const auto [replicate, first, count] = sampling_.block(block);
+    generator_.fill(replicate, first, count, x);
   }
 
   SampleGenerator generator_;
   Kernel<Real> kernel_;
   TangentKernel<Real> tangents_;
   Sampling sampling_;
-  IndexRange range_;
+  RankBlocks blocks_;
   bool kept_;
   std::size_t block_length_;
   AlignedVector<Real> memory_;
@@ -85,18 +76,11 @@ class TypedBlocks : public SampleBlocks {
 
 }  // namespace
 
-std::int64_t SampleBlocks::blocks_per_replicate(const Sampling& sampling) {
-  return divided_up(sampling.samples_per_replicate(), block_size);
-}
-
-std::unique_ptr<SampleBlocks> SampleBlocks::make(const Shape& shape, const Activation& activation,
-                                                 const Prior& prior, const Sampling& sampling,
-                                                 IndexRange range, bool kept, bool noise) {
+std::unique_ptr<SampleBlocks> SampleBlocks::make(const Model& model, const Sampling& sampling,
+                                                 const RankBlocks& blocks, bool kept, bool noise) {
   if (sampling.precision == Precision::single)
-    return std::make_unique<TypedBlocks<float>>(shape, activation, prior, sampling, range, kept,
-                                                noise);
-  return std::make_unique<TypedBlocks<double>>(shape, activation, prior, sampling, range, kept,
-                                               noise);
+    return std::make_unique<TypedBlocks<float>>(model, sampling, blocks, kept, noise);
+  return std::make_unique<TypedBlocks<double>>(model, sampling, blocks, kept, noise);
 }
 
 }  // namespace headflow

@@ -5,7 +5,8 @@
 
 #include "core/exact_sum.hpp"
 #include "headflow/core/error.hpp"
-#include "headflow/core/local_range.hpp"
+#include "population/rank_blocks.hpp"
+#include "population/samples.hpp"
 
 namespace headflow {
 
@@ -20,26 +21,24 @@ double SampleMeans::standard_error(
 }
 
 SampleMeans sample_means(const Communicator& comm, const Shape& shape, const Prior& prior,
-                         const Sampling& sampling, std::size_t size, const BlockSums& block_sums) {
+                         const Sampling& sampling, std::size_t size, const BlockSums& block_sums,
+                         Control& control) {
   const SampleGenerator generator(shape, prior, sampling);
   const std::int64_t length = sampling.samples_per_replicate();
-  const std::int64_t blocks = divided_up(length, block_size);
   const auto replicates = static_cast<std::size_t>(sampling.replicates);
   constexpr std::int64_t lanes = lane_count<double>;
   AlignedVector<double> x(static_cast<std::size_t>(divided_up(std::min(length, block_size), lanes) *
                                                    lanes * shape.tokens * shape.coordinates()));
   ExactSums total(size * replicates);
   std::vector<double> sums(size);
-  const IndexRange mine = local_range(comm.rank(), blocks * sampling.replicates, comm.size());
-  for (std::int64_t block = mine.begin; block < mine.end; ++block) {
-    const std::int64_t first = block % blocks * block_size;
-    const std::int64_t count = std::min(block_size, length - first);
-    const auto replicate = static_cast<std::size_t>(block / blocks);
-    generator.fill(static_cast<int>(replicate), first, count, x.data());
+  RankBlocks(comm, sampling).for_each(control, [&](std::int64_t number) {
+    const auto [replicate, first, count] = sampling.block(number);
+    generator.fill(replicate, first, count, x.data());
     std::fill(sums.begin(), sums.end(), 0.0);
     block_sums(x.data(), count, sums);
-    for (std::size_t i = 0; i < size; ++i) total.add(replicate * size + i, sums[i]);
-  }
+    for (std::size_t i = 0; i < size; ++i)
+      total.add(static_cast<std::size_t>(replicate) * size + i, sums[i]);
+  });
   total.reduce(comm);
   if (total.poisoned()) throw NumericalError("a mean over samples is not finite");
   SampleMeans means{.mean = std::vector<double>(size),

@@ -3,8 +3,11 @@
 #include <span>
 #include <vector>
 
+#include "headflow/core/control.hpp"
 #include "headflow/core/mpi.hpp"
-#include "population/samples.hpp"
+#include "headflow/model/prior.hpp"
+#include "headflow/model/shape.hpp"
+#include "headflow/population/sampling.hpp"
 
 namespace headflow {
 
@@ -22,8 +25,10 @@ using BlockSums = std::function<void(const double* x, std::int64_t count, std::s
 
 /// The means of `size` numbers over the samples, which are drawn block by block and not kept.
 /// Blocks are partitioned over the ranks and block sums added exactly: the same bits on any number
-/// of ranks. Collective. Throws NumericalError when one is not finite.
+/// of ranks. Collective. Asks control.within_step() about every 2^18 samples of a rank. Throws
+/// NumericalError when a mean is not finite.
 SampleMeans sample_means(const Communicator& comm, const Shape& shape, const Prior& prior,
-                         const Sampling& sampling, std::size_t size, const BlockSums& block_sums);
+                         const Sampling& sampling, std::size_t size, const BlockSums& block_sums,
+                         Control& control);
 
 }  // namespace headflow

@@ -1,43 +1,14 @@
 #pragma once
 #include <cstdint>
-#include <memory>
 #include <vector>
 
 #include "core/lanes.hpp"
 #include "core/random.hpp"
 #include "headflow/model/prior.hpp"
 #include "headflow/model/shape.hpp"
+#include "headflow/population/sampling.hpp"
 
 namespace headflow {
-
-enum class SamplingMethod { sobol, monte_carlo };
-enum class Precision { double_, single };
-
-/// How the expectation over (theta, z, w) is sampled.
-struct Sampling {
-  std::int64_t samples = 65536;  ///< base samples over all replicates
-  SamplingMethod method = SamplingMethod::sobol;
-  int replicates = 8;  ///< independent sets whose spread gives the standard error; divides samples
-  int first_replicate = 0;  ///< the number of the first of them: a part of a larger set
-  std::uint64_t seed = 1;
-  bool symmetric = false;  ///< close the set under cyclic head shifts and the prior's sign flips
-  Precision precision = Precision::double_;
-  double memory_gib = 4;  ///< keep the samples when a rank's share fits in this, else regenerate
-
-  std::int64_t samples_per_replicate() const { return samples / replicates; }
-  /// Number r of the replicates alone.
-  Sampling replicate(int r) const {
-    Sampling one = *this;
-    one.samples = samples_per_replicate();
-    one.replicates = 1;
-    one.first_replicate = first_replicate + r;
-    return one;
-  }
-};
-
-/// A block is this many consecutive samples of one replicate: the unit that is partitioned over
-/// ranks and summed.
-inline constexpr std::int64_t block_size = 1024;
 
 /// Draws samples x_l = (delta_{l,1} theta + z_l ; w_l) in R^P, l = 1..L, of theory.md section 4,
 /// addressed by (seed, epoch, replicate, index): the same whatever the rank that asks, and in

@@ -7,11 +7,11 @@
 
 namespace headflow {
 
-SampleSymmetry::SampleSymmetry(const Shape& shape, int shift, unsigned flips)
+SampleSymmetry::SampleSymmetry(const Shape& shape, int shift, const Vector& signs)
     : source_(static_cast<std::size_t>(shape.coordinates())), sign_(source_.size(), 1.0) {
   for (int f = 0; f < shape.features; ++f) {
     source_[static_cast<std::size_t>(f)] = f;
-    if (flips >> f & 1u) sign_[static_cast<std::size_t>(f)] = -1;
+    sign_[static_cast<std::size_t>(f)] = signs[f];
   }
   for (int h = 0; h < shape.heads; ++h)
     source_[static_cast<std::size_t>(shape.features + h)] =
@@ -47,11 +47,11 @@ std::vector<SampleSymmetry> closed_set(const Shape& shape, const Prior& prior) {
         "have too many sign "
         "flips; use symmetric = false");
   for (unsigned subset = 0; subset < 1u << candidates.size(); ++subset) {
-    unsigned flips = 0;
+    Vector signs = Vector::Ones(shape.features);
     for (std::size_t i = 0; i < candidates.size(); ++i)
-      if (subset >> i & 1u) flips |= 1u << candidates[i];
-    if (flips != 0 && !prior.invariant_under_flips(flips)) continue;
-    for (int shift = 0; shift < shape.heads; ++shift) set.emplace_back(shape, shift, flips);
+      if (subset >> i & 1u) signs[candidates[i]] = -1;
+    if (subset != 0 && !prior.invariant_under_signs(signs)) continue;
+    for (int shift = 0; shift < shape.heads; ++shift) set.emplace_back(shape, shift, signs);
     if (set.size() > most)
       throw InputError("population.symmetric: the closed set has more than " +
                        std::to_string(most) +

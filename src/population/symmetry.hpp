@@ -11,8 +11,9 @@ namespace headflow {
 /// so images are never stored.
 class SampleSymmetry {
  public:
-  /// Shifts the H coordinates of w cyclically by `shift` and flips the features in `flips` (bit f).
-  SampleSymmetry(const Shape& shape, int shift, unsigned flips);
+  /// Shifts the H coordinates of w cyclically by `shift` and multiplies feature f by signs[f], 1 or
+  /// -1.
+  SampleSymmetry(const Shape& shape, int shift, const Vector& signs);
 
   /// K g: the parameters at which the base set has the loss that the image set has at K.
   Matrix apply(const Matrix& K) const;

@@ -2,9 +2,13 @@
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
+#include <memory>
+#include <span>
+#include <utility>
 
 #include "core/bisect.hpp"
+#include "headflow/core/keys.hpp"
+#include "headflow/core/statistics.hpp"
 #include "headflow/flow/stages.hpp"
 #include "headflow/flow/time_stepper.hpp"
 
@@ -24,16 +28,17 @@ Vector alternating(int heads) {
 class TangentFlow {
  public:
   TangentFlow(PopulationLoss& loss, const UnspecializedManifold& manifold, const Parameters& start,
-              const std::function<void()>& interrupt)
+              Control& control)
       : loss_(loss),
         manifold_(manifold),
-        interrupt_(interrupt),
+        activation_(manifold.model().activation),
+        control_(control),
         point_(start),
-        pattern_(alternating(manifold.shape().heads)),
-        F_(manifold.shape().features),
-        C_(manifold.own_numbers()),
-        trained_(start.trained_size(manifold.activation())),
-        directions_(static_cast<std::size_t>(C_), Parameters::zero(manifold.shape())) {
+        pattern_(alternating(manifold.model().shape.heads)),
+        F_(manifold.model().shape.features),
+        C_(manifold.head_coordinate_count()),
+        trained_size_(start.trained_size(activation_)),
+        directions_(static_cast<std::size_t>(C_), Parameters::zero(manifold.model().shape)) {
     for (int c = 0; c < C_; ++c) {
       Parameters& direction = directions_[static_cast<std::size_t>(c)];
       if (c < F_)
@@ -43,23 +48,24 @@ class TangentFlow {
     }
   }
 
-  std::size_t trained() const { return trained_; }
-  std::size_t amplitudes(int c) const { return trained_ + static_cast<std::size_t>(c * (C_ + 1)); }
+  std::size_t trained_size() const { return trained_size_; }
+  std::size_t amplitudes(int c) const {
+    return trained_size_ + static_cast<std::size_t>(c * (C_ + 1));
+  }
   std::size_t exponent(int c) const { return amplitudes(c) + static_cast<std::size_t>(C_); }
 
   std::vector<double> start() const {
     std::vector<double> y(amplitudes(C_), 0.0);
-    point_.pack(manifold_.activation(), y);
+    point_.pack(activation_, y);
     for (int c = 0; c < C_; ++c) y[amplitudes(c) + static_cast<std::size_t>(c)] = 1;
     return y;
   }
 
   void operator()(std::span<const double> y, std::span<double> slope) {
-    point_.unpack(manifold_.activation(), y.subspan(0, trained_));
-    const LossTangents found = loss_.differentiate(point_, directions_, interrupt_);
-    manifold_.projection(found.at.gradient)
-        .pack(manifold_.activation(), slope.subspan(0, trained_));
-    for (std::size_t i = 0; i < trained_; ++i) slope[i] = -slope[i];
+    point_.unpack(activation_, y.subspan(0, trained_size_));
+    const LossTangents found = loss_.differentiate(point_, directions_, control_);
+    manifold_.projection(found.at.gradient).pack(activation_, slope.subspan(0, trained_size_));
+    for (std::size_t i = 0; i < trained_size_; ++i) slope[i] = -slope[i];
     const Matrix B = pattern_block(found.products);
     for (int c = 0; c < C_; ++c) {
       const Eigen::Map<const Vector> amplitude(&y[amplitudes(c)], C_);
@@ -85,89 +91,138 @@ class TangentFlow {
 
   PopulationLoss& loss_;
   const UnspecializedManifold& manifold_;
-  const std::function<void()>& interrupt_;
+  Activation activation_;
+  Control& control_;
   Parameters point_;
   Vector pattern_;
   int F_, C_;
-  std::size_t trained_;
+  std::size_t trained_size_;
   std::vector<Parameters> directions_;
+};
+
+using Nodes = std::vector<LinearGrowth::Node>;
+
+/// The flow, step by step. The list of nodes only grows, so that snapshots share it.
+class ManifoldFlow {
+ public:
+  ManifoldFlow(PopulationLoss& loss, const UnspecializedManifold& manifold, const Parameters& start,
+               const LinearGrowthOptions& options, Control& control)
+      : F_(manifold.model().shape.features),
+        C_(manifold.head_coordinate_count()),
+        tangents_(loss, manifold, start, control),
+        y_(tangents_.start()),
+        slope_(y_.size()),
+        stepper_(
+            {.tolerance = options.tolerance, .prefix = "saddle_"},
+            [this](double, std::span<const double> y, std::span<double> f) { tangents_(y, f); }, y_,
+            options.end_time) {}
+
+  void begin(const Snapshot& from) {
+    if (from.empty()) return add_node();
+    stepper_.restore(from);
+    y_ = stepper_.state();
+    restore_nodes(from.list("nodes"));
+    gradient_norm_ = from.number("gradient_norm");
+  }
+
+  void step() {
+    stepper_.step();
+    y_ = stepper_.state();
+    add_node();
+  }
+
+  double time() const { return stepper_.time(); }
+  double gradient_norm() const { return gradient_norm_; }
+  const Nodes& nodes() const { return *nodes_; }
+  std::span<const double> trained() const {
+    return std::span(y_).subspan(0, tangents_.trained_size());
+  }
+
+  /// Makes the snapshot of now, whenever it is called.
+  std::function<Snapshot()> snapshot() const {
+    return [nodes = nodes_, count = nodes_->size(), gradient_norm = gradient_norm_,
+            snapshot = stepper_.snapshot(true)] {
+      std::vector<double> numbers;
+      const auto add = [&](const auto& values) {
+        numbers.insert(numbers.end(), values.data(), values.data() + values.size());
+      };
+      for (const LinearGrowth::Node& node : std::span(*nodes).first(count)) {
+        numbers.push_back(node.time);
+        add(node.exponent);
+        add(node.rate);
+        add(node.direction);
+      }
+      Snapshot all = snapshot;
+      all.put("nodes", std::move(numbers));
+      all.put("gradient_norm", gradient_norm);
+      return all;
+    };
+  }
+
+ private:
+  void add_node() {
+    tangents_(y_, slope_);
+    LinearGrowth::Node node{stepper_.time(), Vector(C_), Vector(C_), Matrix(C_, F_)};
+    for (int c = 0; c < C_; ++c) {
+      const Eigen::Map<const Vector> amplitude(&y_[tangents_.amplitudes(c)], C_);
+      node.direction.row(c) = amplitude.normalized().head(F_);
+      node.exponent[c] = y_[tangents_.exponent(c)];
+      node.rate[c] = slope_[tangents_.exponent(c)];
+    }
+    nodes_->push_back(std::move(node));
+    gradient_norm_ =
+        Eigen::Map<const Vector>(slope_.data(), static_cast<Eigen::Index>(tangents_.trained_size()))
+            .norm();
+  }
+
+  void restore_nodes(const std::vector<double>& numbers) {
+    const double* next = numbers.data();
+    const auto take = [&](auto& values) {
+      std::copy_n(next, values.size(), values.data());
+      next += values.size();
+    };
+    while (next < numbers.data() + numbers.size()) {
+      LinearGrowth::Node node{*next++, Vector(C_), Vector(C_), Matrix(C_, F_)};
+      take(node.exponent);
+      take(node.rate);
+      take(node.direction);
+      nodes_->push_back(std::move(node));
+    }
+  }
+
+  int F_, C_;
+  TangentFlow tangents_;
+  std::vector<double> y_, slope_;
+  TimeStepper stepper_;
+  std::shared_ptr<Nodes> nodes_ = std::make_shared<Nodes>();
+  double gradient_norm_ = 0;
 };
 
 }  // namespace
 
-LinearGrowth::LinearGrowth(PopulationLoss& loss, const UnspecializedManifold& manifold,
-                           const Start& start, const LinearGrowthOptions& options,
-                           const LinearGrowthObserver& observer, const Snapshot& from)
-    : spike_factor_(start.spike_factor),
-      tolerance_(options.gradient_tolerance),
-      end_(manifold.projection(start.parameters)) {
-  const int F = manifold.shape().features, C = manifold.own_numbers();
-  TangentFlow flow(loss, manifold, end_, observer.interrupt);
-  std::vector<double> y = flow.start();
-  std::vector<double> slope(y.size());
-  TimeStepper stepper(
-      {.tolerance = options.tolerance, .prefix = "saddle_"},
-      [&](double, std::span<const double> state, std::span<double> f) { flow(state, f); }, y,
-      options.end_time);
-  const auto add_node = [&](double t) {
-    flow(y, slope);
-    Node node{t, Vector(C), Vector(C), Matrix(C, F)};
-    for (int c = 0; c < C; ++c) {
-      const Eigen::Map<const Vector> amplitude(&y[flow.amplitudes(c)], C);
-      node.direction.row(c) = amplitude.normalized().head(F);
-      node.exponent[c] = y[flow.exponent(c)];
-      node.rate[c] = slope[flow.exponent(c)];
-    }
-    nodes_.push_back(std::move(node));
-    gradient_norm_ =
-        Eigen::Map<const Vector>(slope.data(), static_cast<Eigen::Index>(flow.trained())).norm();
-  };
-  if (from.empty()) {
-    add_node(0);
-  } else {
-    stepper.restore(from);
-    restore_nodes(from.list("nodes"), C, F);
-    gradient_norm_ = from.number("gradient_norm");
-  }
-  while (!at_rest() && stepper.time() < options.end_time) {
-    stepper.step();
-    y = stepper.state();
-    add_node(stepper.time());
-    observer.step(with_nodes(stepper.snapshot(true)));
-  }
-  y = stepper.state();
-  end_.unpack(manifold.activation(), std::span(y).subspan(0, flow.trained()));
+void LinearGrowthOptions::declare_keys(KeyVisitor& visitor) {
+  visitor.key(
+      {.name = "gradient_tolerance",
+       .help = "gradient norm on the manifold at which it ends; Newton's method goes on from there",
+       .change = Change::allowed},
+      gradient_tolerance, positive);
 }
 
-Snapshot LinearGrowth::with_nodes(Snapshot snapshot) const {
-  std::vector<double> numbers;
-  const auto add = [&](const auto& values) {
-    numbers.insert(numbers.end(), values.data(), values.data() + values.size());
-  };
-  for (const Node& node : nodes_) {
-    numbers.push_back(node.time);
-    add(node.exponent);
-    add(node.rate);
-    add(node.direction);
+LinearGrowth follow_manifold(PopulationLoss& loss, const UnspecializedManifold& manifold,
+                             const Parameters& start, const LinearGrowthOptions& options,
+                             Control& control,
+                             const std::function<void(const std::function<Snapshot()>&)>& step,
+                             const Snapshot& from) {
+  Parameters end = manifold.projection(start);
+  ManifoldFlow flow(loss, manifold, end, options, control);
+  flow.begin(from);
+  while (!(flow.gradient_norm() <= options.gradient_tolerance) && flow.time() < options.end_time) {
+    flow.step();
+    if (step) step(flow.snapshot());
   }
-  snapshot.put("nodes", std::move(numbers));
-  snapshot.put("gradient_norm", gradient_norm_);
-  return snapshot;
-}
-
-void LinearGrowth::restore_nodes(const std::vector<double>& numbers, int C, int F) {
-  const double* next = numbers.data();
-  const auto take = [&](auto& values) {
-    std::copy_n(next, values.size(), values.data());
-    next += values.size();
-  };
-  while (next < numbers.data() + numbers.size()) {
-    Node node{*next++, Vector(C), Vector(C), Matrix(C, F)};
-    take(node.exponent);
-    take(node.rate);
-    take(node.direction);
-    nodes_.push_back(std::move(node));
-  }
+  end.unpack(manifold.model().activation, flow.trained());
+  return {flow.nodes(), end, flow.gradient_norm(), options.gradient_tolerance,
+          manifold.model().spike_factor};
 }
 
 LinearGrowth::Node LinearGrowth::at(double t) const {
@@ -177,9 +232,8 @@ LinearGrowth::Node LinearGrowth::at(double t) const {
   Node node = before;
   node.time = t;
   if (past == nodes_.end()) {
-    const double unknown = std::numeric_limits<double>::quiet_NaN();
     node.exponent += (t - before.time) * before.rate;
-    if (t > before.time && !at_rest()) node.exponent.setConstant(unknown);
+    if (t > before.time && !at_rest()) node.exponent.setConstant(never);
     return node;
   }
   // The cubic that has the exponents and rates of both ends.
@@ -192,7 +246,7 @@ LinearGrowth::Node LinearGrowth::at(double t) const {
   return node;
 }
 
-Vector LinearGrowth::log_spread(const Matrix& own, double t) const {
+Vector LinearGrowth::log_spread(const Matrix& heads, double t) const {
   const Node node = at(t);
   const Matrix direction = node.direction * spike_factor_.transpose();
   Vector logs(direction.cols());
@@ -201,13 +255,13 @@ Vector LinearGrowth::log_spread(const Matrix& own, double t) const {
     const Vector exponents = node.exponent.array() + direction.col(f).array().abs().log();
     const double top = exponents.maxCoeff();
     const Vector growth = (exponents.array() - top).exp() * direction.col(f).array().sign();
-    logs[f] = std::log(spread_over_heads(own * growth)[0]) + top;
+    logs[f] = std::log(spread_over_heads(heads * growth)[0]) + top;
   }
   return logs;
 }
 
-double LinearGrowth::time_of(const Matrix& own, int feature, double level) const {
-  const auto above = [&](double t) { return log_spread(own, t)[feature] >= std::log(level); };
+double LinearGrowth::time_of(const Matrix& heads, int feature, double level) const {
+  const auto above = [&](double t) { return log_spread(heads, t)[feature] >= std::log(level); };
   if (above(0)) return 0;
   double before = 0, after = 0;
   for (const Node& node : nodes_) {
@@ -216,7 +270,7 @@ double LinearGrowth::time_of(const Matrix& own, int feature, double level) const
     if (above(after)) break;
   }
   for (double ahead = 1 + end_time(); !above(after); ahead *= 2) {
-    if (ahead > 1e9 || !at_rest()) return std::numeric_limits<double>::quiet_NaN();
+    if (ahead > 1e9 || !at_rest()) return never;
     before = after;
     after = end_time() + ahead;
   }

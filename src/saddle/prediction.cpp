@@ -3,12 +3,9 @@
 #include <cmath>
 #include <limits>
 
+#include "headflow/core/statistics.hpp"
+
 namespace headflow {
-namespace {
-
-constexpr double never = std::numeric_limits<double>::quiet_NaN();
-
-}  // namespace
 
 std::vector<double> Prediction::packed() const {
   std::vector<double> all = rate;
@@ -16,11 +13,12 @@ std::vector<double> Prediction::packed() const {
   return all;
 }
 
-Prediction predict(const LinearGrowth& growth, const Matrix& own, int features, double threshold) {
+Prediction predict(const LinearGrowth& growth, const Matrix& heads, int features,
+                   double threshold) {
   Prediction prediction;
   std::vector<double> high;
   for (int f = 0; f < features; ++f) {
-    const auto time = [&](double level) { return growth.time_of(own, f, level); };
+    const auto time = [&](double level) { return growth.time_of(heads, f, level); };
     const double low = time(0.01 * threshold);
     high.push_back(time(0.1 * threshold));
     prediction.rate.push_back(low > 0 ? std::log(10.0) / (high.back() - low) : never);
@@ -36,17 +34,18 @@ Prediction predict(const LinearGrowth& growth, const Matrix& own, int features, 
 }
 
 std::vector<double> times_against_dimension(const LinearGrowth& growth, const Shape& shape,
-                                            int own_numbers, const std::vector<double>& dimensions,
-                                            double eta, double threshold) {
+                                            int head_coordinates,
+                                            const std::vector<double>& dimensions, double eta,
+                                            double threshold) {
   const auto& [L, H, F] = shape;
-  const double heads = H;
+  const double count = H;
   std::vector<double> times;
   for (const double D : dimensions) {
-    const double spread = eta * std::sqrt((heads - 1) / (heads * D));
+    const double spread = eta * std::sqrt((count - 1) / (count * D));
     for (int f = 0; f < F; ++f) {
-      Matrix own = Matrix::Zero(H, own_numbers);
-      own(0, f) = spread * heads / std::sqrt(heads - 1);
-      times.push_back(growth.time_of(own, f, threshold));
+      Matrix heads = Matrix::Zero(H, head_coordinates);
+      heads(0, f) = spread * count / std::sqrt(count - 1);
+      times.push_back(growth.time_of(heads, f, threshold));
     }
   }
   return times;

@@ -3,7 +3,6 @@
 #include <Eigen/Eigenvalues>
 #include <algorithm>
 #include <cmath>
-#include <limits>
 
 #include "headflow/core/statistics.hpp"
 #include "headflow/flow/stages.hpp"
@@ -13,10 +12,10 @@ namespace {
 
 using Solver = Eigen::SelfAdjointEigenSolver<Matrix>;
 
-template <class F>
-Measured measured(double value, const std::vector<Curvature>& replicates, F&& f) {
+template <class Replicate, class F>
+Measured measured(double value, const std::vector<Replicate>& replicates, F&& f) {
   std::vector<double> values;
-  for (const Curvature& one : replicates) values.push_back(f(one));
+  for (const Replicate& one : replicates) values.push_back(f(one));
   return {value, standard_error(values)};
 }
 
@@ -47,15 +46,14 @@ Vector newton_step(const Matrix& hessian, const Vector& gradient, double flat) {
 
 /// Newton's method on the span of Z for the mean over the samples, by steps of length 1 at most
 /// that lower the loss: the point, and |Z' gradient|.
-double minimise_on(PopulationLoss& loss, const Matrix& Z, Parameters& point,
-                   const std::function<void()>& between) {
-  const Activation& activation = loss.activation();
+double minimise_on(PopulationLoss& loss, const Matrix& Z, Parameters& point, Control& control) {
+  const Activation& activation = loss.model().activation;
   std::vector<Parameters> directions;
   for (Eigen::Index i = 0; i < Z.cols(); ++i)
-    directions.push_back(Parameters::zero(loss.shape()).moved(activation, Z.col(i)));
+    directions.push_back(Parameters::zero(loss.model().shape).moved(activation, Z.col(i)));
   double norm = 0;
   for (int iteration = 0; iteration < 100; ++iteration) {
-    const LossTangents found = loss.differentiate(point, directions, between);
+    const LossTangents found = loss.differentiate(point, directions, control);
     const Vector gradient = Z.transpose() * found.at.gradient.packed(activation);
     norm = gradient.norm();
     if (norm < 1e-12) break;
@@ -70,7 +68,7 @@ double minimise_on(PopulationLoss& loss, const Matrix& Z, Parameters& point,
     double change = 1;
     for (int halving = 0; halving < 30 && change > -1e-4 * fall; ++halving) {
       trial = point.moved(activation, Z * step);
-      change = loss.evaluate(trial, between).loss - found.at.loss;
+      change = loss.evaluate(trial, control).loss - found.at.loss;
       step *= 0.5;
       fall *= 0.5;
     }
@@ -89,10 +87,10 @@ struct SymmetricHessian {
 };
 
 SymmetricHessian symmetrised(const Matrix& hessian, const UnspecializedManifold& manifold) {
-  const auto& [L, H, F] = manifold.shape();
-  const int P = F + H, C = manifold.own_numbers();
+  const auto& [L, H, F] = manifold.model().shape;
+  const int P = F + H, C = manifold.head_coordinate_count();
   const auto place = [&](int h, int c) { return c < F ? h * P + c : H * P + h; };
-  const bool scaled = trained_by(manifold.activation()).v;
+  const bool scaled = manifold.model().trained().v;
   const double pairs = std::max(1, H * (H - 1));
   SymmetricHessian result{Matrix::Zero(C, C), Matrix::Zero(C, C), Vector::Zero(C), 0, 0, 0};
   if (scaled) result.v = hessian(hessian.rows() - 1, hessian.rows() - 1);
@@ -129,16 +127,18 @@ Matrix common_block(const SymmetricHessian& hessian, double H, bool scaled) {
 
 /// Eigenvectors of a block of the mean, with errors from the same block of the replicates.
 template <class Block>
-std::vector<GrowthMode> modes_of(const Curvature& mean, const std::vector<Curvature>& replicates,
-                                 int features, bool biased, Block&& block) {
+std::vector<GrowthMode> modes_of(const SymmetricHessian& mean,
+                                 const std::vector<SymmetricHessian>& replicates, int features,
+                                 bool biased, Block&& block) {
   const Solver solver(block(mean));
   std::vector<GrowthMode> modes;
   for (Eigen::Index i = 0; i < solver.eigenvalues().size(); ++i) {
     const Vector vector = solver.eigenvectors().col(i);
-    GrowthMode mode{
-        .rate = measured(-solver.eigenvalues()[i], replicates,
-                         [&](const Curvature& one) { return -vector.dot(block(one) * vector); }),
-        .feature = vector.head(features)};
+    GrowthMode mode{.rate = measured(-solver.eigenvalues()[i], replicates,
+                                     [&](const SymmetricHessian& one) {
+                                       return -vector.dot(block(one) * vector);
+                                     }),
+                    .feature = vector.head(features)};
     if (biased) mode.bias = vector[features];
     if (vector.size() > features + biased) mode.scale = vector[vector.size() - 1];
     modes.push_back(std::move(mode));
@@ -149,48 +149,47 @@ std::vector<GrowthMode> modes_of(const Curvature& mean, const std::vector<Curvat
 }  // namespace
 
 Saddle find_saddle(PopulationLoss& loss, const UnspecializedManifold& manifold, Parameters from,
-                   const std::function<void()>& between) {
-  const auto& [L, H, F] = manifold.shape();
-  const Activation& activation = manifold.activation();
-  const Trained trained = trained_by(activation);
+                   Control& control) {
+  const auto& [L, H, F] = manifold.model().shape;
+  const Activation& activation = manifold.model().activation;
+  const TrainedParts trained = manifold.model().trained();
   Saddle saddle{.parameters = manifold.projection(from)};
   saddle.parameters.K.rightCols(H).setZero();
   const Matrix Z = manifold.directions_without_u();
-  saddle.gradient_norm = minimise_on(loss, Z, saddle.parameters, between);
+  saddle.gradient_norm = minimise_on(loss, Z, saddle.parameters, control);
 
   // Each replicate at its own saddle to first order; flat directions (the line of fixed points of
   // Lemma A.4, and what is nearly one) have no place of their own.
-  auto replicates = loss.curvatures({&saddle.parameters, 1}, between);
+  auto replicates = loss.curvatures({&saddle.parameters, 1}, control);
   const Curvature mean = mean_of(replicates);
   const Matrix hessian = Z.transpose() * mean.hessian * Z;
   std::vector<Parameters> own;
   for (const Curvature& one : replicates)
     own.push_back(saddle.parameters.moved(
         activation, Z * newton_step(hessian, Z.transpose() * one.gradient, 1e-2)));
-  if (own.size() > 1) replicates = loss.curvatures(own, between);
+  if (own.size() > 1) replicates = loss.curvatures(own, control);
 
-  const auto symmetric = [&](const Curvature& one) { return symmetrised(one.hessian, manifold); };
   saddle.loss = measured(mean.loss, replicates, [](const Curvature& one) { return one.loss; });
-  saddle.split = modes_of(mean, replicates, F, trained.b,
-                          [&](const Curvature& one) { return split_block(symmetric(one)); });
-  saddle.common = modes_of(mean, replicates, F, trained.b, [&](const Curvature& one) {
-    return common_block(symmetric(one), H, trained.v);
+  const SymmetricHessian symmetric = symmetrised(mean.hessian, manifold);
+  std::vector<SymmetricHessian> each;
+  for (const Curvature& one : replicates) each.push_back(symmetrised(one.hessian, manifold));
+  saddle.split = modes_of(symmetric, each, F, trained.b, split_block);
+  saddle.common = modes_of(symmetric, each, F, trained.b, [&](const SymmetricHessian& one) {
+    return common_block(one, H, trained.v);
   });
   const auto u_rate = [&](double others) {
-    const auto rate = [&, others](const Curvature& one) {
-      const SymmetricHessian hessian = symmetric(one);
-      return -(hessian.u_same + others * hessian.u_other);
+    const auto rate = [others](const SymmetricHessian& one) {
+      return -(one.u_same + others * one.u_other);
     };
-    return measured(rate(mean), replicates, rate);
+    return measured(rate(symmetric), each, rate);
   };
   saddle.u_split = u_rate(-1);
   saddle.u_common = u_rate(H - 1);
   return saddle;
 }
 
-LocalSpectrum local_spectrum(PopulationLoss& loss, const Parameters& at,
-                             const std::function<void()>& between) {
-  const auto replicates = loss.curvatures({&at, 1}, between);
+LocalSpectrum local_spectrum(PopulationLoss& loss, const Parameters& at, Control& control) {
+  const auto replicates = loss.curvatures({&at, 1}, control);
   const Matrix hessian = mean_of(replicates).hessian;
   const auto rayleigh = [&](const Vector& vector, double sign) {
     return
@@ -203,7 +202,7 @@ LocalSpectrum local_spectrum(PopulationLoss& loss, const Parameters& at,
     spectrum.eigenvalues.push_back(
         measured(solver.eigenvalues()[i], replicates, rayleigh(vector, 1)));
   }
-  const auto& [L, H, F] = loss.shape();
+  const auto& [L, H, F] = loss.model().shape;
   const int P = F + H;
   spectrum.hessian = hessian;
   spectrum.pattern.resize(F, H);
@@ -218,17 +217,18 @@ LocalSpectrum local_spectrum(PopulationLoss& loss, const Parameters& at,
   return spectrum;
 }
 
-std::vector<double> times_to_split(const Matrix& hessian, const Matrix& K, const Shape& shape,
-                                   const Matrix& spike_factor, double threshold) {
+std::vector<double> times_to_split(const Matrix& hessian, const Matrix& K, const Model& model,
+                                   double threshold) {
+  const Shape& shape = model.shape;
   const auto& [L, H, F] = shape;
-  const Vector spread = spread_over_heads(K.leftCols(F) * spike_factor.transpose());
+  const Vector spread = spread_over_heads(model.overlaps(K));
   std::vector<int> open;  // features that have not split
   for (int f = 0; f < F; ++f)
     if (spread[f] < threshold) open.push_back(f);
   std::vector<int> places;
   for (int h = 0; h < H; ++h)
     for (const int f : open) places.push_back(h * shape.coordinates() + f);
-  std::vector<double> times(static_cast<std::size_t>(F), std::numeric_limits<double>::quiet_NaN());
+  std::vector<double> times(static_cast<std::size_t>(F), never);
   if (open.empty()) return times;
   const Solver solver(Matrix(hessian(places, places)));
   const Matrix apart = K.rowwise() - K.colwise().mean();
@@ -246,17 +246,20 @@ std::vector<double> times_to_split(const Matrix& hessian, const Matrix& K, const
     for (std::size_t i = 0; i < places.size(); ++i)
       m(places[i] / shape.coordinates(), places[i] % shape.coordinates()) =
           grown[static_cast<Eigen::Index>(i)];
-    return spread_over_heads(m * spike_factor.transpose());
+    return spread_over_heads(model.overlaps(m));
   };
-  // In steps of a tenth of the fastest growth time, until everything that grows has split.
+  // In steps of a tenth of the fastest growth time, until everything has split or long after it
+  // should have.
   const double step = 0.1 / fastest;
   Vector before = spread_at(0);
-  for (double t = step; t < 600 / fastest; t += step) {
+  std::size_t left = open.size();
+  for (double t = step; t < 600 / fastest && left > 0; t += step) {
     const Vector then = spread_at(t);
     for (const int f : open) {
       double& time = times[static_cast<std::size_t>(f)];
-      if (std::isnan(time) && then[f] >= threshold)
-        time = t - step * std::log(then[f] / threshold) / std::log(then[f] / before[f]);
+      if (!std::isnan(time) || !(then[f] >= threshold)) continue;
+      time = t - step * std::log(then[f] / threshold) / std::log(then[f] / before[f]);
+      if (!std::isnan(time)) --left;
     }
     before = then;
   }

@@ -9,12 +9,10 @@ constexpr int all_subsets = 12;  // of so many features are tried, of more only 
 
 }  // namespace
 
-UnspecializedManifold::UnspecializedManifold(const Shape& shape, const Activation& activation,
-                                             const Prior& signal)
-    : shape_(shape), activation_(activation) {
-  const int F = shape.features;
+UnspecializedManifold::UnspecializedManifold(const Model& model) : model_(model) {
+  const int F = model.shape.features;
   const auto try_signs = [&](const Vector& signs) {
-    if (signal.invariant_under_signs(signs)) signs_.push_back(signs);
+    if (model.signal.invariant_under_signs(signs)) signs_.push_back(signs);
   };
   if (F <= all_subsets) {
     for (int subset = 1; subset < 1 << F; ++subset) {
@@ -29,7 +27,7 @@ UnspecializedManifold::UnspecializedManifold(const Shape& shape, const Activatio
 }
 
 Parameters UnspecializedManifold::projection(const Parameters& parameters) const {
-  const int H = shape_.heads, F = shape_.features;
+  const auto& [L, H, F] = model_.shape;
   Parameters result = parameters;
   Vector common = parameters.K.leftCols(F).colwise().mean();
   for (int f = 0; f < F; ++f)
@@ -45,37 +43,38 @@ Parameters UnspecializedManifold::projection(const Parameters& parameters) const
 }
 
 Matrix UnspecializedManifold::directions_without_u() const {
-  const Trained trained = trained_by(activation_);
+  const TrainedParts trained = model_.trained();
   std::vector<Vector> columns;
   const auto add = [&](Parameters direction) {
     direction = projection(direction);
-    const Vector packed = direction.packed(activation_);
+    const Vector packed = direction.packed(model_.activation);
     if (packed.norm() > 0) columns.push_back(packed.normalized());
   };
-  Parameters unit = Parameters::zero(shape_);
-  for (int f = 0; f < shape_.features; ++f) {
+  Parameters unit = Parameters::zero(model_.shape);
+  for (int f = 0; f < model_.shape.features; ++f) {
     unit.K.setZero();
     unit.K.col(f).setOnes();
     add(unit);
   }
-  unit = Parameters::zero(shape_);
+  unit = Parameters::zero(model_.shape);
   unit.b.setOnes();
   if (trained.b) add(unit);
-  unit = Parameters::zero(shape_);
+  unit = Parameters::zero(model_.shape);
   unit.v = 1;
   if (trained.v) add(unit);
-  Matrix all(static_cast<Eigen::Index>(unit.trained_size(activation_)),
+  Matrix all(static_cast<Eigen::Index>(unit.trained_size(model_.activation)),
              static_cast<Eigen::Index>(columns.size()));
   for (std::size_t i = 0; i < columns.size(); ++i)
     all.col(static_cast<Eigen::Index>(i)) = columns[i];
   return all;
 }
 
-Matrix UnspecializedManifold::own_numbers(const Parameters& parameters) const {
-  Matrix own(shape_.heads, own_numbers());
-  own.leftCols(shape_.features) = parameters.K.leftCols(shape_.features);
-  if (own.cols() > shape_.features) own.rightCols(1) = parameters.b;
-  return own;
+Matrix UnspecializedManifold::head_coordinates(const Parameters& parameters) const {
+  const int F = model_.shape.features;
+  Matrix coordinates(model_.shape.heads, head_coordinate_count());
+  coordinates.leftCols(F) = parameters.K.leftCols(F);
+  if (coordinates.cols() > F) coordinates.rightCols(1) = parameters.b;
+  return coordinates;
 }
 
 bool UnspecializedManifold::coupled(int c, int other) const {

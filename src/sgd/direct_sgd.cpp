@@ -10,6 +10,7 @@
 #include "core/random.hpp"
 #include "headflow/core/error.hpp"
 #include "headflow/core/local_range.hpp"
+#include "headflow/core/statistics.hpp"
 
 namespace headflow {
 
@@ -33,24 +34,24 @@ Matrix random_frame(int count, std::int64_t dimension, std::uint64_t seed) {
   return frame;
 }
 
-DirectSgd::DirectSgd(const Communicator& comm, const SgdProblem& problem, const Start& start,
+DirectSgd::DirectSgd(const Communicator& comm, const SgdProblem& problem, const Parameters& start,
                      std::uint64_t start_seed)
     : comm_(comm),
       problem_(problem),
-      first_(start.parameters),
-      kernel_(problem.shape, problem.dimension),
-      sequence_(problem.shape, problem.activation),
-      sums_(static_cast<std::size_t>(problem.shape.heads) + 2),
-      uniforms_(static_cast<std::size_t>(problem.prior.draw_dimension())),
-      theta_(static_cast<std::size_t>(problem.shape.features)) {
-  const Shape& shape = problem.shape;
+      first_(start),
+      kernel_(problem.model.shape, problem.dimension),
+      sequence_(problem.model.shape, problem.model.activation),
+      sums_(static_cast<std::size_t>(problem.model.shape.heads) + 2),
+      uniforms_(static_cast<std::size_t>(problem.model.prior.draw_dimension())),
+      theta_(static_cast<std::size_t>(problem.model.shape.features)) {
+  const Shape& shape = problem.model.shape;
   if (problem.dimension < shape.coordinates() + shape.tokens)
     throw InputError(
         fmt::format("sgd.dimension must be at least features + heads + tokens = {}, "
                     "found {}",
                     shape.coordinates() + shape.tokens, problem.dimension));
   frame_ = random_frame(shape.coordinates(), problem.dimension, start_seed);
-  spikes_ = start.spike_factor * frame_.topRows(shape.features);
+  spikes_ = problem.model.spike_factor * frame_.topRows(shape.features);
   weight_limit_ = problem.weight_limit(first_);
   copy_to_single(spikes_, kernel_.spikes_layout(), spikes_single_);
   const auto size = static_cast<std::size_t>(kernel_.heads_layout().size());
@@ -69,12 +70,8 @@ void DirectSgd::copy_to_single(const Matrix& rows, const TileLayout& layout,
 }
 
 SgdReplica DirectSgd::replica(std::uint32_t number, const Parameters& first) const {
-  SgdReplica replica{.number = number,
-                     .k = {},
-                     .b = first.b,
-                     .v = first.v,
-                     .k_single = {},
-                     .batch_loss = std::numeric_limits<double>::quiet_NaN()};
+  SgdReplica replica{
+      .number = number, .k = {}, .b = first.b, .v = first.v, .k_single = {}, .batch_loss = never};
   set_weights(replica, first.K * frame_, 0);
   return replica;
 }
@@ -93,7 +90,7 @@ void DirectSgd::project(std::uint32_t replica, std::int64_t step, std::int64_t s
   for (double& u : uniforms_) u = draw.uniform();
   normals_ = uniforms_;
   normal_quantile(normals_);
-  problem_.prior.draw(uniforms_, normals_, theta_);
+  problem_.model.prior.draw(uniforms_, normals_, theta_);
   kernel_.project(FloatNormals(RandomStream(problem_.seed, Purpose::tokens, replica, address)),
                   static_cast<std::uint32_t>(sequence), theta_, spikes_single_.data(), heads.data(),
                   sequence_.fields, sequence_.gram);
@@ -101,7 +98,7 @@ void DirectSgd::project(std::uint32_t replica, std::int64_t step, std::int64_t s
 
 template <class Sum>
 void DirectSgd::step_with(SgdReplica& replica, AlignedVector<Sum>& gradient, double per_unit) {
-  const auto H = static_cast<std::size_t>(problem_.shape.heads);
+  const auto H = static_cast<std::size_t>(problem_.model.shape.heads);
   sums_.clear();
   std::fill(gradient.begin(), gradient.end(), Sum(0));
   const IndexRange range = local_range(comm_.rank(), problem_.batch, comm_.size());
@@ -122,10 +119,10 @@ void DirectSgd::step_with(SgdReplica& replica, AlignedVector<Sum>& gradient, dou
   if (comm_.size() > 1) comm_.sum(std::span(gradient));
 
   const double scale = problem_.learning_rate / static_cast<double>(problem_.batch);
-  const Trained trained = trained_by(problem_.activation);
+  const TrainedParts trained = problem_.model.trained();
   const TileLayout layout = kernel_.heads_layout();
-  Vector norms(problem_.shape.heads);
-  for (int h = 0; h < problem_.shape.heads; ++h) {
+  Vector norms(problem_.model.shape.heads);
+  for (int h = 0; h < problem_.model.shape.heads; ++h) {
     for (std::int64_t t = 0; t < layout.tiles(); ++t) {
       const auto first = static_cast<std::size_t>(layout.offset(h, t));
       double* k = &replica.k(h, t * TileLayout::tile);
@@ -156,9 +153,9 @@ void DirectSgd::step(SgdReplica& replica) {
 }
 
 Parameters DirectSgd::parameters(const SgdReplica& replica) const {
-  Parameters parameters{Matrix(problem_.shape.heads, problem_.shape.coordinates()), replica.b,
-                        replica.v};
-  const auto basis = frame_.topRows(problem_.shape.features);
+  Parameters parameters{Matrix(problem_.model.shape.heads, problem_.model.shape.coordinates()),
+                        replica.b, replica.v};
+  const auto basis = frame_.topRows(problem_.model.shape.features);
   const Matrix inside = replica.k * basis.transpose();
   const Matrix outside = replica.k - inside * basis;
   parameters.K << inside, symmetric_root(outside * outside.transpose());
@@ -168,14 +165,14 @@ Parameters DirectSgd::parameters(const SgdReplica& replica) const {
 Matrix DirectSgd::tokens(std::uint32_t replica, std::int64_t step, std::int64_t sequence) {
   project(replica, step, sequence,
           AlignedVector<float>(static_cast<std::size_t>(kernel_.heads_layout().size())));
-  Matrix X(problem_.shape.tokens, problem_.dimension);
-  for (int l = 0; l < problem_.shape.tokens; ++l)
+  Matrix X(problem_.model.shape.tokens, problem_.dimension);
+  for (int l = 0; l < problem_.model.shape.tokens; ++l)
     for (std::int64_t d = 0; d < problem_.dimension; ++d) X(l, d) = kernel_.token(l, d);
   return X;
 }
 
 double DirectSgd::memory_gib(const SgdProblem& problem, std::int64_t replicas) {
-  const Shape& shape = problem.shape;
+  const Shape& shape = problem.model.shape;
   const double sums = problem.reduction == Reduction::exact ? 8 : 4;
   const double per_coordinate =
       static_cast<double>(shape.heads) * (12.0 * static_cast<double>(replicas) + 8 + sums) +

@@ -32,7 +32,7 @@ struct SgdReplica {
 class DirectSgd {
  public:
   /// Draws the frame from `start_seed`. Throws InputError when D < F + H + L.
-  DirectSgd(const Communicator& comm, const SgdProblem& problem, const Start& start,
+  DirectSgd(const Communicator& comm, const SgdProblem& problem, const Parameters& start,
             std::uint64_t start_seed);
 
   /// Run `number` at t = 0, from the start or from other reduced coordinates.

@@ -42,15 +42,14 @@ void factor_rows(Real* X, int rows, int columns, Real* triangle) {
 
 }  // namespace
 
-OverlapKernel::OverlapKernel(const SgdProblem& problem, Prior signal)
+OverlapKernel::OverlapKernel(const SgdProblem& problem)
     : problem_(problem),
-      signal_(std::move(signal)),
-      L_(problem.shape.tokens),
-      H_(problem.shape.heads),
-      F_(problem.shape.features),
-      n_(problem.shape.coordinates()),
+      L_(problem.model.shape.tokens),
+      H_(problem.model.shape.heads),
+      F_(problem.model.shape.features),
+      n_(problem.model.shape.coordinates()),
       outside_(static_cast<double>(problem.dimension - n_)),
-      uniforms_(static_cast<std::size_t>(signal_.draw_dimension())),
+      uniforms_(static_cast<std::size_t>(problem_.model.signal.draw_dimension())),
       normals_(uniforms_.size()),
       theta_(static_cast<std::size_t>(F_)) {
   if (problem.dimension < problem.least_dimension())
@@ -96,13 +95,13 @@ Real OverlapKernel::chi(double degrees, Real normals, Real uniforms, const Addre
 }
 
 void OverlapKernel::draw_signal() {
-  const auto draws = static_cast<std::size_t>(signal_.draw_dimension());
+  const auto draws = static_cast<std::size_t>(problem_.model.signal.draw_dimension());
   double* parallel = &numbers_[draws * lanes];
   for (std::size_t lane = 0; lane < lanes; ++lane) {
     for (std::size_t i = 0; i < draws; ++i) uniforms_[i] = numbers_[i * lanes + lane];
     normals_ = uniforms_;
     normal_quantile(normals_);
-    signal_.draw(uniforms_, normals_, theta_);
+    problem_.model.signal.draw(uniforms_, normals_, theta_);
     // To the coordinates of the relevant token, which is the first.
     for (std::size_t f = 0; f < theta_.size(); ++f)
       parallel[f * static_cast<std::size_t>(L_) * lanes + lane] += theta_[f];
@@ -113,7 +112,7 @@ void OverlapKernel::sequence(const Address& address, const Real* replica, Real* 
   // What is drawn: theta, the tokens' coordinates p (n x L) in the frame, the lower triangle T of
   // their remainders (below its diagonal), and normals and uniforms for the diagonal.
   const int below = L_ * (L_ - 1) / 2;
-  const int theta_draws = signal_.draw_dimension();
+  const int theta_draws = problem_.model.signal.draw_dimension();
   const int gaussian = n_ * L_ + below + L_;
   draw(address, Purpose::overlaps, theta_draws + gaussian + L_);
   normal_quantile({&numbers_[static_cast<std::size_t>(theta_draws * lanes)],
@@ -174,7 +173,7 @@ void OverlapKernel::sequence(const Address& address, const Real* replica, Real* 
         }
         Formulas::backward(s, A, a, L_, H_, offsets, OffsetGradient<Real>{b, v});
       },
-      problem_.activation);
+      problem_.model.activation);
   Real* Z = work_.data();
   for (int h = 0; h < H_; ++h) {
     const Real* g = s + h * L_;
@@ -249,7 +248,7 @@ void OverlapKernel::update(Real scale, const Real* term, Real* replica) {
   for (int h = 0; h < H_; ++h)
     for (int j = 0; j < H_; ++j)
       replica[h * n_ + F_ + j] = j <= h ? triangle_[static_cast<std::size_t>(index(h, j))] : Real{};
-  const Trained trained = trained_by(problem_.activation);
+  const TrainedParts trained = problem_.model.trained();
   for (int h = 0; h < H_ && trained.b; ++h) replica[H_ * n_ + h] -= scale * b[h];
   if (trained.v) replica[H_ * n_ + H_] -= scale * *v;
 }

@@ -33,8 +33,8 @@ class OverlapKernel {
     std::array<std::uint64_t, lanes> item{};
   };
 
-  /// `signal` is the law of S' theta, as the frame sees it. Throws InputError when D < F + 2H + L.
-  OverlapKernel(const SgdProblem& problem, Prior signal);
+  /// Throws InputError when D < F + 2H + L.
+  explicit OverlapKernel(const SgdProblem& problem);
 
   /// K (row by row), b, v.
   int replica_size() const { return H_ * n_ + H_ + 1; }
@@ -60,7 +60,6 @@ class OverlapKernel {
   void draw_signal();
 
   SgdProblem problem_;
-  Prior signal_;
   int L_, H_, F_, n_;
   double outside_;  // dimensions outside the frame
   LaneRandom random_;

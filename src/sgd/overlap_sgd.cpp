@@ -39,11 +39,9 @@ int aligned_level(std::int64_t first, std::int64_t end) {
 
 }  // namespace
 
-OverlapSgd::OverlapSgd(const Communicator& comm, const SgdProblem& problem, const Start& start,
+OverlapSgd::OverlapSgd(const Communicator& comm, const SgdProblem& problem,
                        const std::vector<Parameters>& first, IndexRange replicas)
-    : SgdEngine(problem, replicas),
-      comm_(comm),
-      kernel_(problem, problem.prior.transformed(start.spike_factor.transpose())) {
+    : SgdEngine(problem, replicas), comm_(comm), kernel_(problem) {
   const auto fields = static_cast<std::size_t>(kernel_.replica_size());
   for (std::int64_t i = 0; i < replicas.size(); i += lanes)
     packs_.push_back({.first = i,
@@ -51,10 +49,7 @@ OverlapSgd::OverlapSgd(const Communicator& comm, const SgdProblem& problem, cons
                       .state = AlignedVector<Real>(fields)});
   for (std::int64_t i = 0; i < replicas.size(); ++i) {
     const auto& own = first[first.size() > 1 ? static_cast<std::size_t>(replicas.begin + i) : 0];
-    std::vector<double> numbers(own.K.data(), own.K.data() + own.K.size());
-    numbers.insert(numbers.end(), own.b.begin(), own.b.end());
-    numbers.push_back(own.v);
-    restore(static_cast<std::size_t>(i), 0, numbers, {});
+    restore(static_cast<std::size_t>(i), 0, own.numbers(), {});
     limits_.push_back(problem.weight_limit(own));
   }
 }
@@ -83,12 +78,8 @@ void OverlapSgd::restore(std::size_t i, std::int64_t step, std::span<const doubl
 }
 
 Parameters OverlapSgd::parameters(std::size_t i) const {
-  const Shape& shape = problem_.shape;
-  const std::vector<double> all = numbers(i);
-  Parameters parameters = Parameters::zero(shape);
-  std::copy_n(all.begin(), parameters.K.size(), parameters.K.data());
-  std::copy_n(all.begin() + parameters.K.size(), shape.heads, parameters.b.data());
-  parameters.v = all.back();
+  const Shape& shape = problem_.model.shape;
+  Parameters parameters = Parameters::from_numbers(numbers(i), shape);
   // From the triangle to the symmetric root, which is what SGD in R^D gives.
   const Matrix u = parameters.K.rightCols(shape.heads);
   parameters.K.rightCols(shape.heads) = symmetric_root(u * u.transpose());
@@ -187,35 +178,25 @@ void OverlapSgd::add(const Pack& pack, Node node) {
 }
 
 void OverlapSgd::share(const Pack& pack, std::int64_t blocks, int level) {
-  // All ranks' nodes one after the other as integers, each from its owner and zero elsewhere, so
-  // that their sum keeps every bit.
-  const auto term = static_cast<std::size_t>(kernel_.term_size());
-  const std::size_t size = term * static_cast<std::size_t>(pack.count);
-  std::vector<Node> nodes;
-  std::size_t own = 0;
+  std::vector<double> mine;
+  for (const Node& node : tree_)
+    for (const Real& value : node.term)
+      for (int lane = 0; lane < pack.count; ++lane) mine.push_back(value[lane]);
+  const std::vector<double> all = comm_.all_gather(mine);
+  tree_.clear();
+  const double* from = all.data();
   for (int rank = 0; rank < comm_.size(); ++rank) {
-    if (rank == comm_.rank()) own = nodes.size();
     const IndexRange range = local_range(rank, blocks, comm_.size());
     for (std::int64_t first = range.begin; first < range.end;) {
       const int above = aligned_level(first, range.end);
-      nodes.push_back({.level = level + above, .index = first >> above});
+      Node node{.level = level + above,
+                .index = first >> above,
+                .term = AlignedVector<Real>(static_cast<std::size_t>(kernel_.term_size()))};
+      for (Real& value : node.term)
+        for (int lane = 0; lane < pack.count; ++lane) value[lane] = *from++;
+      add(pack, std::move(node));
       first += std::int64_t{1} << above;
     }
-  }
-  std::vector<std::int64_t> all(nodes.size() * size, 0);
-  auto* to = &all[own * size];
-  for (const Node& node : tree_)
-    for (const Real& value : node.term)
-      for (int lane = 0; lane < pack.count; ++lane)
-        *to++ = std::bit_cast<std::int64_t>(static_cast<double>(value[lane]));
-  comm_.sum(all);
-  tree_.clear();
-  const auto* from = all.data();
-  for (Node& node : nodes) {
-    node.term.resize(term);
-    for (Real& value : node.term)
-      for (int lane = 0; lane < pack.count; ++lane) value[lane] = std::bit_cast<double>(*from++);
-    add(pack, std::move(node));
   }
 }
 
@@ -253,7 +234,7 @@ void OverlapSgd::step(Pack& pack) {
 }
 
 void OverlapSgd::finish(Pack& pack, const Real* term) {
-  const Shape& shape = problem_.shape;
+  const Shape& shape = problem_.model.shape;
   before_ = pack.state;
   const auto batch = static_cast<double>(problem_.batch);
   kernel_.update(broadcast(problem_.learning_rate / batch), term, pack.state.data());
@@ -299,7 +280,7 @@ void OverlapSgd::advance(std::int64_t step, const std::function<void(const SgdPr
 }
 
 double OverlapSgd::bytes(const SgdProblem& problem, std::int64_t replicas) {
-  const OverlapKernel kernel(problem, problem.prior);
+  const OverlapKernel kernel(problem);
   const std::int64_t leaves = std::min(problem.batch, std::int64_t{1} << block_level) *
                               std::min<std::int64_t>(replicas, lanes);
   return kernel.bytes() +

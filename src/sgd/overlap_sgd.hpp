@@ -13,7 +13,7 @@ namespace headflow {
 class OverlapSgd : public SgdEngine {
  public:
   /// As make_sgd_engine.
-  OverlapSgd(const Communicator& comm, const SgdProblem& problem, const Start& start,
+  OverlapSgd(const Communicator& comm, const SgdProblem& problem,
              const std::vector<Parameters>& first, IndexRange replicas);
 
   void advance(std::int64_t step, const std::function<void(const SgdProgress&)>& report) override;
@@ -60,8 +60,8 @@ class OverlapSgd : public SgdEngine {
   void add(const Pack& pack, Node node);
   /// Merges the last node with the one before it, its sibling, or (`alone`) with nothing.
   void merge_last(const Pack& pack, bool alone);
-  /// tree_, which holds the largest nodes of this rank's share of `blocks` nodes of that level,
-  /// becomes that of all ranks' nodes.
+  /// Exchanges the largest nodes of each rank's share of `blocks` nodes of that level: on entry
+  /// tree_ holds those of this rank, on return all, in the order of their sequences.
   void share(const Pack& pack, std::int64_t blocks, int level);
   void finish(Pack& pack, const Real* term);
   double& state(std::size_t i, int number);

@@ -3,11 +3,15 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <bit>
 #include <limits>
+#include <span>
 
+#include "core/lanes.hpp"
 #include "core/stopwatch.hpp"
 #include "headflow/core/error.hpp"
+#include "headflow/core/keys.hpp"
+#include "headflow/core/statistics.hpp"
+#include "sgd/sgd_engine.hpp"
 
 namespace headflow {
 namespace {
@@ -22,42 +26,36 @@ int part_of(std::int64_t item, std::int64_t count, int parts) {
 /// The replicas of one group of ranks, and what all ranks learn of them at an output.
 class Ensemble {
  public:
-  Ensemble(const Communicator& world, const SgdProblem& problem, const Start& start,
-           const SgdOptions& options, PopulationLoss& loss, const SgdObserver& observer)
+  Ensemble(const Communicator& world, const SgdProblem& problem, const Parameters& start,
+           const SgdOptions& options, PopulationLoss& loss, const SgdObserver& observer,
+           Control& control)
       : world_(world),
         groups_(replica_groups(world.size(), options.replicas, problem.batch, problem.engine)),
         group_(part_of(world.rank(), world.size(), groups_)),
         comm_(world.split(group_)),
-        engine_(
-            make_sgd_engine(comm_, problem, start, options.start_seed,
-                            options.first.empty() ? std::vector{start.parameters} : options.first,
-                            local_range(group_, options.replicas, groups_))),
-        start_(start),
+        engine_(make_sgd_engine(comm_, problem, options.start_seed,
+                                options.first.empty() ? std::vector{start} : options.first,
+                                local_range(group_, options.replicas, groups_))),
         options_(options),
         loss_(loss),
-        observer_(observer) {}
+        observer_(observer),
+        control_(control) {}
 
   bool run(const SgdSource* from) {
     if (from != nullptr) restore(*from);
     for (const std::int64_t step : options_.output_steps) {
-      if (step < step_ || (step == step_ && from != nullptr)) continue;
+      const bool recorded = from != nullptr && step == step_ && step == last_output_;
+      if (step < step_ || recorded) continue;
       while (step_ < step) {
         advance_all(std::min(step, step_ + chunk_));
         // At the output itself the state is saved after its record.
-        const Request request = step_ < step ? observer_.poll() : Request::none;
+        const Request request = step_ < step ? control_.between_steps() : Request::none;
         if (request != Request::none) save();
         if (request == Request::stop) return false;
       }
-      const SgdRecord record = gather();
-      observer_.record(record);
-      if (std::binary_search(options_.weight_steps.begin(), options_.weight_steps.end(), step))
-        observer_.weights(record, engine_->weights(local_range(
-                                      world_.rank(), engine_->problem().dimension, world_.size())));
-      last_output_ = timed_from_ = step;
-      seconds_ = 0;
-      for (auto& run : engine_->runs()) run.loss_sum = 0;
+      if (!write_record()) return false;
       const bool last = step == options_.output_steps.back();
-      const Request request = observer_.poll();
+      const Request request = control_.between_steps();
       if (last || request != Request::none) save();
       if (!last && request == Request::stop) return false;
     }
@@ -65,6 +63,25 @@ class Ensemble {
   }
 
  private:
+  /// Hands out what an output at step_ asks for; false when that was interrupted.
+  bool write_record() {
+    SgdRecord record;
+    try {
+      record = gather();
+    } catch (const Interrupt&) {
+      if (step_ > 0) save();
+      return false;
+    }
+    observer_.record(record);
+    if (std::binary_search(options_.weight_steps.begin(), options_.weight_steps.end(), step_))
+      observer_.weights(record, engine_->weights(local_range(
+                                    world_.rank(), engine_->problem().dimension, world_.size())));
+    last_output_ = timed_from_ = step_;
+    seconds_ = 0;
+    for (auto& run : engine_->runs()) run.loss_sum = 0;
+    return true;
+  }
+
   /// All replicas to `step`; then the next stretch is chosen to take about a second.
   void advance_all(std::int64_t step) {
     const Stopwatch watch;
@@ -77,7 +94,7 @@ class Ensemble {
     const double wanted =
         std::clamp(static_cast<double>(step - step_) / std::max(seconds, 1e-6), 1.0, 1e9);
     step_ = step;
-    chunk_ = world_.max(world_.root() ? static_cast<std::int64_t>(wanted) : 0);
+    chunk_ = world_.broadcast(static_cast<std::int64_t>(wanted));
   }
 
   /// Throws on all ranks the failure of the first replica that has one.
@@ -88,49 +105,36 @@ class Ensemble {
     std::int64_t first = std::numeric_limits<std::int64_t>::max();
     if (failed != runs.end()) first = engine_->replicas().begin + (failed - runs.begin());
     const std::int64_t mine = first;
-    first = -world_.max(-first);
+    first = world_.min(first);
     if (first == std::numeric_limits<std::int64_t>::max()) return;
     const int owner = part_of(first, options_.replicas, groups_);
     const auto rank = static_cast<int>(local_range(owner, world_.size(), groups_).begin);
     throw NumericalError(world_.broadcast(mine == first ? failed->failure : "", rank));
   }
 
-  /// `size` numbers for each replica, those that `values` gives of run i, on every rank. They
-  /// travel as integers, zero but from one rank, so that their sum keeps every bit.
-  std::vector<double> of_all(std::size_t size, auto&& values) {
-    std::vector<std::int64_t> numbers(size * static_cast<std::size_t>(options_.replicas), 0);
-    const auto first = static_cast<std::size_t>(engine_->replicas().begin);
+  /// The numbers that `values` gives of run i, of all replicas one after the other, on every rank.
+  std::vector<double> of_all(auto&& values) {
+    std::vector<double> mine;
     for (std::size_t i = 0; comm_.root() && i < engine_->runs().size(); ++i) {
-      const std::vector<double> mine = values(i);
-      std::transform(mine.begin(), mine.end(),
-                     numbers.begin() + static_cast<std::ptrdiff_t>(size * (first + i)),
-                     [](double x) { return std::bit_cast<std::int64_t>(x); });
+      const std::vector<double> numbers = values(i);
+      mine.insert(mine.end(), numbers.begin(), numbers.end());
     }
-    world_.sum(numbers);
-    std::vector<double> all(numbers.size());
-    std::transform(numbers.begin(), numbers.end(), all.begin(),
-                   [](std::int64_t x) { return std::bit_cast<double>(x); });
-    return all;
+    return world_.all_gather(mine);
   }
 
   SgdRecord gather() {
     const SgdProblem& problem = engine_->problem();
     const auto steps = static_cast<double>(step_ - last_output_);
-    const auto K_size = static_cast<std::size_t>(start_.parameters.K.size());
-    const std::size_t size = K_size + static_cast<std::size_t>(problem.shape.heads) + 2;
-    const std::vector<double> all = of_all(size, [&](std::size_t i) {
-      const Parameters parameters = engine_->parameters(i);
+    const std::vector<double> all = of_all([&](std::size_t i) {
       const auto& run = engine_->runs()[i];
-      std::vector<double> values(parameters.K.data(), parameters.K.data() + K_size);
-      values.insert(values.end(), parameters.b.begin(), parameters.b.end());
-      values.push_back(parameters.v);
+      std::vector<double> values = engine_->parameters(i).numbers();
       values.push_back(steps > 0 ? run.loss_sum / steps : run.batch_loss);
       return values;
     });
     SgdRecord record{.time = problem.time(step_),
                      .steps = step_,
                      .sequences = static_cast<double>(step_) * static_cast<double>(problem.batch),
-                     .sequences_per_second = std::numeric_limits<double>::quiet_NaN(),
+                     .sequences_per_second = never,
                      .microseconds = 0,
                      .replicas = {}};
     const auto per_step = static_cast<double>(problem.batch * options_.replicas);
@@ -138,13 +142,11 @@ class Ensemble {
       record.microseconds = 1e6 * all_seconds_ / (static_cast<double>(steps_here_) * per_step);
     if (steps > 0)
       record.sequences_per_second = static_cast<double>(step_ - timed_from_) * per_step / seconds_;
-    const double* next = all.data();
-    for (std::int64_t replica = 0; replica < options_.replicas; ++replica) {
-      Parameters parameters = start_.parameters;
-      for (double& x : parameters.K.reshaped<Eigen::RowMajor>()) x = *next++;
-      for (double& x : parameters.b) x = *next++;
-      parameters.v = *next++;
-      record.replicas.push_back({loss_.state(parameters, start_.spike_factor), *next++});
+    const std::size_t size = all.size() / static_cast<std::size_t>(options_.replicas);
+    for (std::size_t first = 0; first < all.size(); first += size) {
+      const auto own = std::span(all).subspan(first, size);
+      const Parameters parameters = Parameters::from_numbers(own, problem.model.shape);
+      record.replicas.push_back({loss_.state(parameters, control_), own.back()});
     }
     return record;
   }
@@ -153,7 +155,7 @@ class Ensemble {
     SgdSaved saved{.numbers = {}, .weights = engine_->weights({0, 0})};
     saved.numbers.put("step", static_cast<double>(step_));
     saved.numbers.put("last_output", static_cast<double>(last_output_));
-    saved.numbers.put("replica_numbers", of_all(replica_size(), [&](std::size_t i) {
+    saved.numbers.put("replica_numbers", of_all([&](std::size_t i) {
                         std::vector<double> values = engine_->numbers(i);
                         const auto& run = engine_->runs()[i];
                         values.insert(values.end(), {run.batch_loss, run.loss_sum});
@@ -187,13 +189,13 @@ class Ensemble {
   int group_;
   Communicator comm_;
   std::unique_ptr<SgdEngine> engine_;
-  const Start& start_;
   const SgdOptions& options_;
   PopulationLoss& loss_;
   const SgdObserver& observer_;
+  Control& control_;
   std::int64_t step_ = 0;
   std::int64_t last_output_ = 0;
-  std::int64_t chunk_ = 1;  // steps until the next poll
+  std::int64_t chunk_ = 1;  // steps until the control is asked next
   std::int64_t timed_from_ = 0;
   double seconds_ = 0;  // in steps since timed_from_
   std::int64_t steps_here_ = 0;
@@ -218,10 +220,15 @@ int replica_groups(int ranks, std::int64_t replicas, std::int64_t batch, Engine 
   return best;
 }
 
-bool run_sgd(const Communicator& comm, const SgdProblem& problem, const Start& start,
+void SgdOptions::declare_keys(KeyVisitor& visitor) {
+  visitor.key({"replicas", "independent runs on other sequences"}, replicas,
+              {.least = 1, .most = 1e6});
+}
+
+bool run_sgd(const Communicator& comm, const SgdProblem& problem, const Parameters& start,
              const SgdOptions& options, PopulationLoss& loss, const SgdObserver& observer,
-             const SgdSource* from) {
-  return Ensemble(comm, problem, start, options, loss, observer).run(from);
+             Control& control, const SgdSource* from) {
+  return Ensemble(comm, problem, start, options, loss, observer, control).run(from);
 }
 
 }  // namespace headflow

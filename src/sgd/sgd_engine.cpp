@@ -2,9 +2,9 @@
 
 #include <fmt/format.h>
 
-#include <cmath>
-#include <limits>
+#include <algorithm>
 
+#include "core/stopwatch.hpp"
 #include "headflow/core/error.hpp"
 #include "sgd/direct_sgd.hpp"
 #include "sgd/overlap_sgd.hpp"
@@ -15,9 +15,9 @@ namespace {
 /// SGD by DirectSgd, one replica after the other.
 class DirectEngine : public SgdEngine {
  public:
-  DirectEngine(const Communicator& comm, const SgdProblem& problem, const Start& start,
-               std::uint64_t start_seed, const std::vector<Parameters>& first, IndexRange replicas)
-      : SgdEngine(problem, replicas), comm_(comm), sgd_(comm, problem, start, start_seed) {
+  DirectEngine(const Communicator& comm, const SgdProblem& problem, std::uint64_t start_seed,
+               const std::vector<Parameters>& first, IndexRange replicas)
+      : SgdEngine(problem, replicas), comm_(comm), sgd_(comm, problem, first[0], start_seed) {
     for (std::int64_t number = replicas.begin; number < replicas.end; ++number)
       replicas_of_sgd_.push_back(
           sgd_.replica(static_cast<std::uint32_t>(number),
@@ -61,9 +61,9 @@ class DirectEngine : public SgdEngine {
     replica.v = numbers.back();
     const std::int64_t number = replica.number;
     const std::vector<double> k = weights({number, number + 1}, {0, problem_.dimension});
-    sgd_.set_weights(replica,
-                     Eigen::Map<const Matrix>(k.data(), problem_.shape.heads, problem_.dimension),
-                     step);
+    sgd_.set_weights(
+        replica, Eigen::Map<const Matrix>(k.data(), problem_.model.shape.heads, problem_.dimension),
+        step);
     runs_[i].steps = step;
   }
 
@@ -90,16 +90,8 @@ class DirectEngine : public SgdEngine {
 
 }  // namespace
 
-double SgdProblem::weight_limit(const Parameters& first) const {
-  return 1000 *
-         (1 + first.K.rowwise().norm().maxCoeff() + std::sqrt(prior.second_moment().trace()));
-}
-
 SgdEngine::SgdEngine(const SgdProblem& problem, IndexRange replicas)
-    : problem_(problem),
-      replicas_(replicas),
-      runs_(static_cast<std::size_t>(replicas.size()),
-            {.batch_loss = std::numeric_limits<double>::quiet_NaN()}) {}
+    : problem_(problem), replicas_(replicas), runs_(static_cast<std::size_t>(replicas.size())) {}
 
 void SgdEngine::fail(std::size_t i, const std::string& reason) {
   const std::int64_t good = runs_[i].steps;
@@ -111,17 +103,39 @@ void SgdEngine::fail(std::size_t i, const std::string& reason) {
 }
 
 std::unique_ptr<SgdEngine> make_sgd_engine(const Communicator& comm, const SgdProblem& problem,
-                                           const Start& start, std::uint64_t start_seed,
+                                           std::uint64_t start_seed,
                                            const std::vector<Parameters>& first,
                                            IndexRange replicas) {
   if (problem.engine == Engine::direct)
-    return std::make_unique<DirectEngine>(comm, problem, start, start_seed, first, replicas);
-  return std::make_unique<OverlapSgd>(comm, problem, start, first, replicas);
+    return std::make_unique<DirectEngine>(comm, problem, start_seed, first, replicas);
+  return std::make_unique<OverlapSgd>(comm, problem, first, replicas);
 }
 
 double sgd_memory_gib(const SgdProblem& problem, std::int64_t replicas) {
   return problem.engine == Engine::direct ? DirectSgd::memory_gib(problem, replicas)
                                           : OverlapSgd::bytes(problem, replicas) / 0x1p30;
+}
+
+double seconds_per_sequence(const SgdProblem& problem, const Parameters& start,
+                            std::uint64_t start_seed, std::int64_t replicas_of_a_rank) {
+  const Communicator self = Communicator::self();
+  const bool direct = problem.engine == Engine::direct;
+  SgdProblem small = problem;
+  small.batch = std::min<std::int64_t>(problem.batch, direct ? 4 : 64);
+  small.learning_rate = 1e-12;
+  const IndexRange replicas = {
+      0, direct ? 1 : std::min<std::int64_t>(replicas_of_a_rank, lane_count<double>)};
+  const auto pilot = make_sgd_engine(self, small, start_seed, {start}, replicas);
+  const auto ignore = [](const SgdProgress&) {};
+  pilot->advance(1, ignore);
+  std::int64_t steps = 0;
+  const Stopwatch watch;
+  double seconds = 0;
+  while (seconds < 0.2) {
+    pilot->advance(1 + ++steps, ignore);
+    seconds = watch.seconds();
+  }
+  return seconds / static_cast<double>(steps * small.batch * replicas.size());
 }
 
 }  // namespace headflow

@@ -7,39 +7,20 @@
 
 #include "headflow/core/local_range.hpp"
 #include "headflow/core/mpi.hpp"
-#include "headflow/sgd/sgd_problem.hpp"
+#include "headflow/core/statistics.hpp"
+#include "headflow/sgd/run_sgd.hpp"
 
 namespace headflow {
-
-/// How far a replica that is running on this rank is.
-struct SgdProgress {
-  double time = 0;
-  double loss = 0;  ///< of the last batch
-  std::int64_t steps = 0;
-};
-
-/// This rank's part of all weights: some replicas, some coordinates.
-struct SgdWeights {
-  IndexRange replicas;
-  IndexRange coordinates;
-  std::vector<double> k;         ///< replica, head, coordinate
-  IndexRange spike_coordinates;  ///< this rank's part of the spikes, which all replicas share
-  std::vector<double> spikes;    ///< feature, coordinate
-};
-
-/// Any part of saved weights k: replica, head, coordinate.
-using SavedWeights =
-    std::function<std::vector<double>(IndexRange replicas, IndexRange coordinates)>;
 
 /// Independent runs of SGD that the ranks of one communicator advance together.
 class SgdEngine {
  public:
-  /// What an engine keeps of one run for whoever asks.
+  /// How far one run is.
   struct Progress {
     std::int64_t steps = 0;
-    double batch_loss;      ///< of the last step; NaN before the first
-    double loss_sum = 0;    ///< of batch_loss, since it was last set to zero
-    std::string failure{};  ///< why it stays at its last good step; empty if it goes on
+    double batch_loss = never;  ///< of the last step; NaN before the first
+    double loss_sum = 0;        ///< of batch_loss, since it was last set to zero
+    std::string failure{};      ///< why it stays at its last good step; empty if it goes on
   };
 
   virtual ~SgdEngine() = default;
@@ -77,11 +58,8 @@ class SgdEngine {
 /// replica of all at t = 0, or one that all share; the frame of the direct engine is drawn from
 /// `start_seed`. Throws InputError when D < problem.least_dimension().
 std::unique_ptr<SgdEngine> make_sgd_engine(const Communicator& comm, const SgdProblem& problem,
-                                           const Start& start, std::uint64_t start_seed,
+                                           std::uint64_t start_seed,
                                            const std::vector<Parameters>& first,
                                            IndexRange replicas);
-
-/// GiB on each rank that runs `replicas` replicas.
-double sgd_memory_gib(const SgdProblem& problem, std::int64_t replicas);
 
 }  // namespace headflow

@@ -2,102 +2,83 @@
 
 #include <fmt/format.h>
 
-#include <Eigen/Cholesky>
+#include <algorithm>
 #include <cmath>
+#include <limits>
+#include <span>
+#include <variant>
+#include <vector>
 
 #include "headflow/core/error.hpp"
+#include "headflow/core/keys.hpp"
+#include "model/law_formulas.hpp"
+#include "population/sample_means.hpp"
 
 namespace headflow {
+namespace {
 
-using Real = Posterior::Real;
+/// Sums of 1 - sum_l p_l^2 over sequences of L tokens.
+class RiskSums {
+ public:
+  RiskSums(const Prior& signal, int tokens)
+      : F_(signal.features()), posterior_(signal), p_(static_cast<std::size_t>(tokens)) {}
 
-Posterior::Posterior(const Prior& prior)
-    : F_(prior.features()), discrete_(std::holds_alternative<DiscreteLaw>(prior.law())) {
-  if (const auto* law = std::get_if<DiscreteLaw>(&prior.law())) {
-    atoms_.resize(0, F_);
-    std::vector<double> offsets;
-    for (Eigen::Index n = 0; n < law->atoms.rows(); ++n) {
-      if (law->weights[n] <= 0) continue;
-      atoms_.conservativeResize(atoms_.rows() + 1, Eigen::NoChange);
-      atoms_.bottomRows(1) = law->atoms.row(n);
-      offsets.push_back(std::log(law->weights[n]) - 0.5 * law->atoms.row(n).squaredNorm());
-    }
-    offsets_ = Eigen::Map<const Vector>(offsets.data(), atoms_.rows());
-    scores_.resize(offsets.size());
-    return;
-  }
-  const auto& law = std::get<GaussianLaw>(prior.law());
-  mean_ = law.mean;
-  const Eigen::MatrixXd inverse =
-      Eigen::MatrixXd::Identity(F_, F_) + law.factor.transpose() * law.factor;
-  const Eigen::LLT<Eigen::MatrixXd> cholesky(inverse);
-  root_ = cholesky.matrixL().solve(Eigen::MatrixXd(law.factor.transpose()));
-  const double log_det = 2 * Eigen::MatrixXd(cholesky.matrixL()).diagonal().array().log().sum();
-  offsets_ = Vector::Constant(1, -0.5 * mean_.squaredNorm() - 0.5 * log_det);
-}
-
-Real Posterior::log_evidence(const Real* x) {
-  if (!discrete_) {
-    Real value = broadcast(offsets_[0]);
-    for (int f = 0; f < F_; ++f) value += mean_[f] * x[f];
-    for (Eigen::Index row = 0; row < root_.rows(); ++row) {
-      Real y{};
-      for (int f = 0; f < F_; ++f) y += root_(row, f) * (x[f] - mean_[f]);
-      value += 0.5 * y * y;
-    }
-    return value;
-  }
-  Real top = broadcast(-std::numeric_limits<double>::infinity());
-  for (std::size_t n = 0; n < scores_.size(); ++n) {
-    const auto row = static_cast<Eigen::Index>(n);
-    scores_[n] = broadcast(offsets_[row]);
-    for (int f = 0; f < F_; ++f) scores_[n] += atoms_(row, f) * x[f];
-    top = lane_max(top, scores_[n]);
-  }
-  Real sum{};
-  for (const Real& score : scores_) sum += exp_nonpositive(score - top);
-  return top + lane_log(sum);
-}
-
-BayesRisk bayes_risk(const Communicator& comm, int tokens, const Prior& prior, Sampling sampling,
-                     double wanted_stderr, std::int64_t most_samples,
-                     const std::function<void()>& between) {
-  // Tokens without the directions of heads: x_l = delta_{l,1} theta + z_l in R^F.
-  const Shape shape{tokens, 0, prior.features()};
-  const int F = shape.features;
-  constexpr int lanes = lane_count<double>;
-  Posterior posterior(prior);
-  AlignedVector<Real> p(static_cast<std::size_t>(tokens));
-  const auto block_sums = [&](const double* x, std::int64_t count, std::span<double> sums) {
-    const auto* tokens_of_group = reinterpret_cast<const Real*>(x);
+  double operator()(const double* x, std::int64_t count) {
+    constexpr int lanes = lane_count<double>;
+    const auto L = static_cast<int>(p_.size());
+    const auto* tokens = reinterpret_cast<const Real*>(x);
     Real risk{};
-    for (std::int64_t first = 0; first < count; first += lanes, tokens_of_group += tokens * F) {
+    for (std::int64_t first = 0; first < count; first += lanes, tokens += L * F_) {
       Real top = broadcast(-std::numeric_limits<double>::infinity());
-      for (int l = 0; l < tokens; ++l) {
-        p[static_cast<std::size_t>(l)] = posterior.log_evidence(tokens_of_group + l * F);
-        top = lane_max(top, p[static_cast<std::size_t>(l)]);
+      for (int l = 0; l < L; ++l) {
+        p_[static_cast<std::size_t>(l)] = posterior_.log_evidence(tokens + l * F_);
+        top = lane_max(top, p_[static_cast<std::size_t>(l)]);
       }
       Real sum{};
-      for (Real& q : p) sum += q = exp_nonpositive(q - top);
+      for (Real& q : p_) sum += q = exp_nonpositive(q - top);
       Real squares{};
-      for (const Real& q : p) squares += q * q;
+      for (const Real& q : p_) squares += q * q;
       const Real here = 1.0 - squares / (sum * sum);
       for (int i = 0; i < lanes; ++i) risk[i] += first + i < count ? here[i] : 0;
     }
-    sums[0] = lane_sum<double>(risk);
+    return lane_sum<double>(risk);
+  }
+
+ private:
+  using Real = Posterior::Real;
+  int F_;
+  Posterior posterior_;
+  AlignedVector<Real> p_;
+};
+
+}  // namespace
+
+void BayesOptions::declare_keys(KeyVisitor& visitor) {
+  visitor.key({"standard_error", "samples are doubled until it is reached"}, standard_error,
+              positive);
+  visitor.key({"samples", "the most samples"}, samples, {.least = 1, .most = 4e9});
+}
+
+BayesRisk bayes_risk(const Communicator& comm, const Model& model, Sampling sampling,
+                     const BayesOptions& options, Control& control) {
+  // Tokens without the directions of heads: x_l = delta_{l,1} theta + z_l in R^F.
+  const Shape shape{model.shape.tokens, 0, model.shape.features};
+  RiskSums risk(model.signal, shape.tokens);
+  const auto block_sums = [&](const double* x, std::int64_t count, std::span<double> sums) {
+    sums[0] = risk(x, count);
   };
   sampling.symmetric = false;
   sampling.samples =
-      std::max<std::int64_t>(1, std::min(sampling.samples, most_samples) / sampling.replicates) *
+      std::max<std::int64_t>(1, std::min(sampling.samples, options.samples) / sampling.replicates) *
       sampling.replicates;
-  BayesRisk result;
   for (;; sampling.samples *= 2) {
-    const SampleMeans means = sample_means(comm, shape, prior, sampling, 1, block_sums);
-    result = {means.mean[0],
-              means.standard_error([](const std::vector<double>& mean) { return mean[0]; }),
-              sampling.samples};
-    if (result.stderr_ <= wanted_stderr || 2 * sampling.samples > most_samples) return result;
-    if (between) between();
+    const SampleMeans means =
+        sample_means(comm, shape, model.signal, sampling, 1, block_sums, control);
+    const double error =
+        means.standard_error([](const std::vector<double>& mean) { return mean[0]; });
+    if (error <= options.standard_error || 2 * sampling.samples > options.samples)
+      return {means.mean[0], error, sampling.samples};
+    control.within_step();
   }
 }
 

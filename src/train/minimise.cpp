@@ -6,6 +6,7 @@
 
 #include "core/callback_guard.hpp"
 #include "headflow/core/error.hpp"
+#include "headflow/core/keys.hpp"
 #include "headflow/core/petsc.hpp"
 
 namespace headflow {
@@ -15,19 +16,20 @@ namespace {
 struct Objective {
   PopulationLoss& loss;
   Parameters parameters;
-  const std::function<void(std::int64_t, double)>& poll;
+  Control& control;
   SearchLog& log;
+  const std::function<void()>& save;
   std::int64_t evaluations = 0;
   CallbackGuard guard{};
 
   void evaluate(Vec x, double& value, Vec gradient) {
-    const Activation activation = loss.activation();
+    const Activation activation = loss.model().activation;
     parameters.unpack(activation, read(x));
     const std::size_t size = 1 + parameters.trained_size(activation);
     const std::size_t place = static_cast<std::size_t>(evaluations) * size;
     const bool known = place < log.size();
     if (!known) {
-      const LossGradient found = loss.evaluate(parameters);
+      const LossGradient found = evaluate_or_save();
       log.resize(place + size);
       log[place] = found.loss;
       found.gradient.pack(activation, std::span(log).subspan(place + 1));
@@ -35,7 +37,21 @@ struct Objective {
     value = log[place];
     write(gradient, std::span(log).subspan(place + 1, size - 1));
     ++evaluations;
-    if (poll && !known) poll(evaluations, value);
+    if (!known) answer(control.between_steps());
+  }
+
+  LossGradient evaluate_or_save() {
+    try {
+      return loss.evaluate(parameters, control);
+    } catch (const Interrupt&) {
+      save();
+      throw;
+    }
+  }
+
+  void answer(Request request) {
+    if (request != Request::none) save();
+    if (request == Request::stop) throw Interrupt{};
   }
 };
 
@@ -58,17 +74,27 @@ void set_from_options(Tao tao) {
 
 }  // namespace
 
+void MinimiseOptions::declare_keys(KeyVisitor& visitor) {
+  visitor.key({"gradient_tolerance", "Euclidean norm of dE/d(K, b, v) at which a search ends"},
+              gradient_tolerance, positive);
+  visitor.key({"evaluations", "most evaluations of loss and gradient of a search"},
+              most_evaluations, {.least = 1, .most = 1e9});
+}
+
 Minimum minimise(PopulationLoss& loss, const Parameters& start, const MinimiseOptions& options,
-                 const std::function<void(std::int64_t, double)>& poll, SearchLog* log) {
-  const Activation activation = loss.activation();
+                 Control& control, SearchLog* log, const std::function<void()>& save) {
+  const Activation activation = loss.model().activation;
   const std::size_t size = start.trained_size(activation);
   PetscVector x(size);
   std::vector<double> packed(size);
   start.pack(activation, packed);
   write(x.handle(), packed);
   SearchLog own;
-  Objective objective{
-      .loss = loss, .parameters = start, .poll = poll, .log = log != nullptr ? *log : own};
+  Objective objective{.loss = loss,
+                      .parameters = start,
+                      .control = control,
+                      .log = log != nullptr ? *log : own,
+                      .save = save};
   PetscOwner<Tao, TaoDestroy> tao;
   petsc_check(TaoCreate(PETSC_COMM_SELF, tao.receive()), "TaoCreate");
   petsc_check(TaoSetType(tao, TAOLMVM), "TaoSetType");

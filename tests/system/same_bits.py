@@ -489,8 +489,8 @@ def file_hashes(path):
 
 
 def without_times(text):
-    """What a run prints, without its times, its progress every half minute and what mpiexec says of exit codes."""
-    text = re.sub(r"^-{60,}\n(?s:.*?)^-{60,}\n", "", text, flags=re.M)
+    """What a run prints, without its times, its progress every half minute and what Open MPI says by itself."""
+    text = re.sub(r"^-{60,}\n(?s:.*?)^-{60,}\n|^\[\S+:\d+\] .*\n", "", text, flags=re.M)
     text = re.sub(r"^headflow: t = .* left\n", "", text, flags=re.M)
     return re.sub(r", \S+ s$|(?<= sequences of )\S+ us, \S+ s(?= with outputs)", "..", text, flags=re.M)
 
@@ -518,19 +518,26 @@ class Outcome(NamedTuple):
         return f"{self.case.name} @{self.ranks or 1}"
 
 
+def surroundings(traces):
+    """The environment of runs whose traces stay in a folder, out of the way of any other run on this host.
+
+    Without mpiexec Open MPI would start a daemon, which takes longer than most of the runs.
+    """
+    return environment(TMPDIR=str(traces), OMPI_MCA_btl_vader_backing_directory=str(traces),
+                       OMPI_MCA_ess_singleton_isolated="1")
+
+
 def versions(folder):
     """{path: what changes when it is written anew} of the files in a folder."""
     files = (path for path in folder.rglob("*") if path.is_file())
     return {path: (path.stat().st_mtime_ns, path.stat().st_ino) for path in sorted(files)}
 
 
-def take(folder, number, step, ranks):
+def take(folder, env, step, ranks):
     """Runs a step; its entries, and what is wrong with them."""
     ranks = ranks if step.ranks is None else step.ranks
     before = versions(folder)
-    # A run without mpiexec needs no daemon of Open MPI, whose start takes most of the time.
-    done = execute(folder, command(*step.words, ranks=ranks), timeout=SLOWEST,
-                   env=environment(OMPI_MCA_ess_singleton_isolated="1"))
+    done = execute(folder, command(*step.words, ranks=ranks), timeout=SLOWEST, env=env)
     after = versions(folder)
     entries = {"exit code": str(done.returncode), "output": printed(step.words, done.stdout),
                "errors": without_times(done.stderr).splitlines(),
@@ -538,24 +545,25 @@ def take(folder, number, step, ranks):
     for path in after:
         if after[path] != before.get(path) and path.suffix == ".h5":
             entries |= {f"{path.name}/{key}": value for key, value in file_hashes(path).items()}
-    problems = []
-    if step.code not in (None, done.returncode):
-        problems.append(f"{' '.join(step.words)}: exit code {done.returncode}, not {step.code}: {done.stderr.strip()}")
-    return {f"step {number}: {key}": value for key, value in entries.items()}, problems
+    if step.code in (None, done.returncode):
+        return entries, []
+    return entries, [f"{' '.join(step.words)}: exit code {done.returncode}, not {step.code}: {done.stderr.strip()}"]
 
 
 def perform(case, ranks):
     """All steps of a case in a folder of its own."""
     begin = time.monotonic()
     entries, problems = {}, []
-    with tempfile.TemporaryDirectory(prefix="headflow-same-bits-") as name:
-        folder = Path(name)
+    with tempfile.TemporaryDirectory(prefix="same-bits-") as name:
+        folder, traces = Path(name) / "case", Path(name) / "traces"
+        traces.mkdir()
         for file, text in case.files.items():
-            (folder / file).parent.mkdir(exist_ok=True)
+            (folder / file).parent.mkdir(parents=True, exist_ok=True)
             (folder / file).write_text(text, errors="surrogateescape")
+        folder.mkdir(exist_ok=True)
         for number, step in enumerate(case.steps, 1):
-            new, wrong = take(folder, number, step, ranks)
-            entries |= new
+            new, wrong = take(folder, surroundings(traces), step, ranks)
+            entries |= {f"step {number}: {key}": value for key, value in new.items()}
             problems += wrong
     return Outcome(case, ranks, entries, problems, time.monotonic() - begin)
 

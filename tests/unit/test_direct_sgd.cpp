@@ -76,7 +76,7 @@ TEST(DirectSgd, gradientAgreesWithCentralDifferences) {
       EXPECT_NEAR(before.k.data()[i] - after.k.data()[i],
                   difference([&](SgdReplica& r, double h) { r.k.data()[i] += h; }), 1e-6)
           << name_of(activation) << " k " << i;
-    const Trained trained = trained_by(activation);
+    const TrainedParts trained = trained_by(activation);
     for (Eigen::Index h = 0; h < before.b.size(); ++h)
       EXPECT_NEAR(before.b[h] - after.b[h],
                   trained.b ? difference([&](SgdReplica& r, double d) { r.b[h] += d; }) : 0, 1e-6)

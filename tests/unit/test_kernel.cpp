@@ -76,7 +76,7 @@ TEST(Kernel, gradientAgreesWithCentralDifferences) {
       const Parameters parameters = generic_parameters(shape);
       const auto sums = kernel_sums(shape, activation, parameters, x, count);
       const auto size = static_cast<Eigen::Index>(parameters.K.size() + parameters.b.size() + 1);
-      const Trained trained = trained_by(activation);
+      const TrainedParts trained = trained_by(activation);
       for (Eigen::Index k = 0; k<size; k += shape.heads> 8 ? 17 : 1) {
         if (k >= parameters.K.size() && k + 1 < size && !trained.b) continue;
         if (k + 1 == size && !trained.v) continue;

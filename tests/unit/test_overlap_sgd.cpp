@@ -136,7 +136,7 @@ class SequentialFrames {
     Matrix gram = rows * rows.transpose();
     gram.bottomRightCorner(H, H) += scale * scale * W;
     R = lower_factor(gram);
-    const Trained trained = trained_by(problem_.activation);
+    const TrainedParts trained = trained_by(problem_.activation);
     if (trained.b) b -= scale * b_sum;
     if (trained.v) v -= scale * v_sum;
   }

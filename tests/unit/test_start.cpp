@@ -133,7 +133,7 @@ TEST(Parameters, packAndUnpackWhatIsTrained) {
     Parameters back = Parameters::zero(shape);
     back.unpack(activation, packed);
     EXPECT_EQ(back.K, parameters.K);
-    const Trained trained = trained_by(activation);
+    const TrainedParts trained = trained_by(activation);
     EXPECT_EQ(back.b, trained.b ? parameters.b : Vector(Vector::Zero(2)));
     EXPECT_EQ(back.v, trained.v ? parameters.v : 0.0);
   }

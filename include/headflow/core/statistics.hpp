@@ -1,8 +1,18 @@
 #pragma once
 #include <cmath>
+#include <limits>
 #include <vector>
 
 namespace headflow {
+
+/// A time that is not reached, a rate that is not known.
+inline constexpr double never = std::numeric_limits<double>::quiet_NaN();
+
+/// A number and its standard error.
+struct Measured {
+  double value = 0;
+  double error = 0;
+};
 
 /// Standard error of the mean of independent values: their standard deviation / sqrt(n); 0 for one.
 inline double standard_error(const std::vector<double>& values) {

@@ -1,17 +1,17 @@
 #pragma once
 #include <cstdint>
 #include <functional>
-#include <string>
 #include <utility>
 #include <vector>
 
 #include "headflow/flow/plateaus.hpp"
 #include "headflow/flow/stages.hpp"
 #include "headflow/flow/time_stepper.hpp"
-#include "headflow/model/start.hpp"
 #include "headflow/population/population_loss.hpp"
 
 namespace headflow {
+
+class KeyVisitor;
 
 struct FlowOptions {
   double end_time = 200;
@@ -21,6 +21,9 @@ struct FlowOptions {
   double stop_gradient_norm = 0;  ///< end the run when |dE/d(K,b,v)| falls under it; 0: never
   std::int64_t resample = 0;      ///< fresh samples every so many steps; 0: the same at every step
   double kappa = 0;               ///< lr D / B, the learning-rate noise; 0: the paper's limit
+
+  /// split_threshold and stop_gradient_norm. `stepper` and OutputTimes have keys of their own.
+  void declare_keys(KeyVisitor& visitor);
 };
 
 /// The state at one output time.
@@ -38,27 +41,22 @@ struct FlowProgress {
 
 enum class FlowEnd { end_time, small_gradient, requested };
 
-struct FlowSummary {
+struct FlowResult {
   double time = 0;  ///< reached: end_time, or where the gradient norm fell under its tolerance
   std::int64_t steps = 0;
   std::int64_t rejected_steps = 0;
   std::int64_t right_hand_sides = 0;
   FlowEnd end = FlowEnd::end_time;
-  Parameters parameters{};                                ///< where it has ended
+  Parameters parameters{};                                ///< where it has ended, unless requested
+  Stages stages{};                                        ///< up to `time`
   std::vector<std::pair<double, Parameters>> plateaus{};  ///< times and places where it lingered
 };
 
-/// What a flow hands out while it runs; all are called on every rank. `poll` comes after each step:
-/// to Request::checkpoint and ::stop the flow answers with `save`, and to the latter it ends. The
-/// state that is saved before the flow ends by itself is the one before its last step: from there a
-/// flow to a later end time goes on as if it had never ended. `interrupt` is called inside long
-/// right-hand sides; an Interrupt thrown there counts as ::stop.
+/// What a flow hands out while it runs; all are called on every rank.
 struct FlowObserver {
   std::function<void(const FlowRecord&, const Stages&)> record;
   std::function<void(const FlowProgress&)> progress = [](const FlowProgress&) {};
-  std::function<Request()> poll = [] { return Request::none; };
   std::function<void(const Snapshot&)> save = [](const Snapshot&) {};
-  std::function<void()> interrupt = nullptr;
 };
 
 /// The gradient flow of the order parameters (Prop. III.2 in the form of theory.md section 5)
@@ -67,19 +65,20 @@ struct FlowObserver {
 /// the span of the spikes (theory.md, section 5),
 ///   dr/dt = -(dE/du u' + u dE/du') + kappa N,  r = u u',
 /// and the flow is integrated in (m, r, b, v) instead of (m, u, b, v); this form is smooth also
-/// where r is singular. `loss` must then be one with noise. E is sampled by `loss`, whose prior
-/// must be that of the signal seen through the spikes (Prior::transformed with S'). `prior`, the
-/// law of theta, tells whether there is a common direction to align with and which signs are free.
-/// Collective; the trajectory has the same
-/// bits on any number of ranks and for any output times.
+/// where r is singular. `loss` must then be one with noise. E is sampled by `loss`; the prior of
+/// its model tells whether there is a common direction to align with and which signs are free.
+/// Collective; the trajectory has the same bits on any number of ranks and for any output times.
+/// Throws NumericalError, with the time of the last good step, when the loss is not finite.
+///
+/// control.between_steps() is asked after each step, control.within_step() inside right-hand sides
+/// and records. observer.save answers a request of the first with the state after the step, an
+/// Interrupt of the second with the state before the step; no state is saved for an Interrupt in
+/// the record of t = 0. When the flow ends by itself it saves the state before its last step: from
+/// there a flow to a later end time goes on as if it had never ended. Records may have been handed
+/// out for times after that of a saved state.
 /// With `from` it goes on where that state was saved; records until its time are not repeated.
-FlowSummary run_flow(PopulationLoss& loss, const Start& start, const Prior& prior,
-                     const FlowOptions& options, const FlowObserver& observer,
-                     const Snapshot& from = {});
-
-/// `count` + 1 equally spaced times from 0 to `end`.
-std::vector<double> linear_times(double end, int count);
-/// 0, then `count` times equally spaced in log t from end / 10^4 to end.
-std::vector<double> logarithmic_times(double end, int count);
+FlowResult run_flow(PopulationLoss& loss, const Parameters& start, const FlowOptions& options,
+                    const FlowObserver& observer, Control& control = Control::none(),
+                    const Snapshot& from = {});
 
 }  // namespace headflow

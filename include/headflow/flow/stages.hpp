@@ -1,9 +1,11 @@
 #pragma once
 #include <functional>
+#include <memory>
+#include <span>
 #include <vector>
 
 #include "headflow/core/snapshot.hpp"
-#include "headflow/flow/hierarchy.hpp"
+#include "headflow/flow/sides.hpp"
 
 namespace headflow {
 
@@ -25,6 +27,10 @@ struct Stages {
 ///   has); defined when E theta is not zero and c starts under half of the plateau;
 /// - spread of feature f: sqrt( (1/H) sum_h (m_hf - mbar_f)^2 ).
 /// Crossings are located inside the step by bisection on the stepper's dense output.
+///
+/// A copy costs O(F H) whatever the number of steps: the pieces that half_plateau_time() looks at
+/// only ever grow, so copies share one list, and each knows how many of them are its own. Of such
+/// copies only one may go on to further steps; it overwrites the pieces of those ahead of it.
 class StageFinder {
  public:
   StageFinder(const Prior& prior, double split_threshold);
@@ -46,6 +52,7 @@ class StageFinder {
     double t0, t1;
     double c[5];
   };
+  std::span<const Piece> pieces() const { return std::span(*pieces_).first(piece_count_); }
   double half_plateau_time() const;
   std::vector<double> growth_rates() const;
   void count_excursions(const Matrix& m);
@@ -54,8 +61,9 @@ class StageFinder {
   double threshold_;
   SideRule rule_;
   double last_common_ = 0;
-  std::vector<Piece> pieces_;
-  Vector spread_;  // of each feature, at the end of the last step
+  std::shared_ptr<std::vector<Piece>> pieces_ = std::make_shared<std::vector<Piece>>();
+  std::size_t piece_count_ = 0;  // how many of pieces_ this one has seen
+  Vector spread_;                // of each feature, at the end of the last step
   std::vector<double> low_time_, high_time_, split_time_;
   Matrix sides_;  // last side of each head that was not 0
   Matrix excursions_;

@@ -10,6 +10,8 @@
 
 namespace headflow {
 
+class KeyVisitor;
+
 /// An explicit PETSc TS for dy/dt = f(t, y), driven one accepted step at a time. It lives on this
 /// process alone; on several ranks every rank holds the same one and f does the communication. The
 /// step sequence knows nothing of output times: those are interpolated.
@@ -23,6 +25,8 @@ class TimeStepper {
     double tolerance = 1e-6;       ///< relative and absolute, of the adaptive methods
     double step = 0.1;             ///< first step of an adaptive method, step of the others
     std::string prefix = "flow_";  ///< of PETSc options that override all this
+
+    void declare_keys(KeyVisitor& visitor);
   };
 
   /// Throws InputError when PETSc options with the prefix are left unused.

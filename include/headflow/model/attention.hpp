@@ -6,7 +6,7 @@
 
 namespace headflow {
 
-// The activations. Each is one struct here, listed once in `Activations` below: that is all a new
+// The activations. Each is one struct here, listed once in `Activation` below: that is all a new
 // one needs.
 //
 // `forward` turns the fields chi_{h,l} of one sequence into normalised scores s_{h,l} (in place,
@@ -17,7 +17,7 @@ namespace headflow {
 // attention sigma_{h,l}, whose mean over heads is A_l.
 
 /// Which parameters besides K an activation trains.
-struct Trained {
+struct TrainedParts {
   bool b = false;
   bool v = false;
 };
@@ -44,7 +44,7 @@ inline void normalise_each_head(Real* s, Tokens L, Heads H, const Scalar* b);
 /// sigma_{h,l} = exp(chi_{h,l}) / sum_j exp(chi_{h,j}); b and v unused.
 struct Softmax {
   static constexpr std::string_view name = "softmax";
-  static constexpr Trained trained{};
+  static constexpr TrainedParts trained{};
   static constexpr double head_scale(int, double) { return 1; }
 
   template <class Real, class Scalar, class Tokens, class Heads>
@@ -58,7 +58,7 @@ struct Softmax {
 /// itself off.
 struct SoftmaxOne {
   static constexpr std::string_view name = "softmax-1";
-  static constexpr Trained trained{.b = true, .v = true};
+  static constexpr TrainedParts trained{.b = true, .v = true};
   static constexpr double head_scale(int, double v) { return v; }
 
   template <class Real, class Scalar, class Tokens, class Heads>
@@ -71,7 +71,7 @@ struct SoftmaxOne {
 /// sigma_{h,l} = H exp(chi_{h,l} + b_h) / sum_{g,j} exp(chi_{g,j} + b_g); v unused.
 struct BayesSoftmax {
   static constexpr std::string_view name = "bayes-softmax";
-  static constexpr Trained trained{.b = true};
+  static constexpr TrainedParts trained{.b = true};
   static constexpr double head_scale(int heads, double) { return heads; }
 
   template <class Real, class Scalar, class Tokens, class Heads>
@@ -100,7 +100,7 @@ inline Activation activation_named(std::string_view name) {
   }(static_cast<Activation*>(nullptr));
   return found;
 }
-inline Trained trained_by(const Activation& activation) {
+inline TrainedParts trained_by(const Activation& activation) {
   return std::visit([](auto a) { return decltype(a)::trained; }, activation);
 }
 

@@ -1,5 +1,6 @@
 #pragma once
 #include <span>
+#include <vector>
 
 #include "headflow/model/attention.hpp"
 #include "headflow/model/shape.hpp"
@@ -15,6 +16,10 @@ struct Parameters {
   double v = 1;
 
   static Parameters zero(const Shape& shape);
+  /// All H P + H + 1 numbers: K row by row, b, v.
+  std::vector<double> numbers() const;
+  /// The inverse of numbers(); what `numbers` has behind them is left alone.
+  static Parameters from_numbers(std::span<const double> numbers, const Shape& shape);
 
   /// How many numbers `activation` trains: K, and b and v where it uses them.
   std::size_t trained_size(Activation activation) const;

@@ -1,54 +1,52 @@
 #pragma once
 #include <span>
-#include <string>
+#include <utility>
 #include <variant>
-#include <vector>
 
-#include "headflow/model/shape.hpp"
+#include "headflow/model/law.hpp"
 
 namespace headflow {
 
-/// theta takes row i of `atoms` (N x F) with probability weights[i].
-struct DiscreteLaw {
-  Matrix atoms;
-  Vector weights;
-};
-
-/// theta ~ N(mean, factor factor').
-struct GaussianLaw {
-  Vector mean;
-  Matrix factor;
-};
-
-/// The law P_theta of the feature weights. Every named prior of the paper is one of two laws; a new
-/// one is a function below that builds a Prior.
+/// The law P_theta of the feature weights: one of the kinds of laws. Every named prior of the paper
+/// is a function below that builds a Prior.
 class Prior {
  public:
   using Law = std::variant<DiscreteLaw, GaussianLaw>;
-  explicit Prior(Law law);
+  explicit Prior(Law law) : law_(std::move(law)) {}
 
-  int features() const;
   const Law& law() const { return law_; }
+  int features() const {
+    return std::visit([](const auto& law) { return law.features(); }, law_);
+  }
   /// E[theta] (F).
-  Vector mean() const;
+  Vector mean() const {
+    return std::visit([](const auto& law) { return law.mean(); }, law_);
+  }
   /// Gamma = E[theta theta'] (F x F).
-  Matrix second_moment() const;
-  /// The law of A theta for an F x F matrix A; with A = S' it is the signal seen through finite-D
-  /// spikes.
-  Prior transformed(const Matrix& A) const;
-  /// True when theta_f -> signs_f theta_f, signs of 1 and -1 (F), leaves the law as it is.
-  bool invariant_under_signs(const Vector& signs) const;
-  /// The same with sign changes of the features in `mask` (bit f for feature f < 32).
-  bool invariant_under_flips(unsigned mask) const;
+  Matrix second_moment() const {
+    return std::visit([](const auto& law) { return law.second_moment(); }, law_);
+  }
+  /// The law of A theta for an F x F matrix A.
+  Prior transformed(const Matrix& A) const {
+    return std::visit([&](const auto& law) { return Prior(law.transformed(A)); }, law_);
+  }
+  /// True when theta_f -> signs_f theta_f, signs of 1 and -1 (F), leaves the law as it is, to
+  /// 1e-12.
+  bool invariant_under_signs(const Vector& signs) const {
+    return std::visit([&](const auto& law) { return law.invariant_under_signs(signs); }, law_);
+  }
   /// How many uniform coordinates a draw of theta uses: 1 (discrete) or F (Gaussian).
-  int draw_dimension() const;
+  int draw_dimension() const {
+    return std::visit([](const auto& law) { return law.draw_dimension(); }, law_);
+  }
   /// theta (F) from draw_dimension() uniforms in (0,1) and their normal quantiles.
   void draw(std::span<const double> uniforms, std::span<const double> normals,
-            std::span<double> theta) const;
+            std::span<double> theta) const {
+    std::visit([&](const auto& law) { law.draw(uniforms, normals, theta); }, law_);
+  }
 
  private:
   Law law_;
-  std::vector<double> cumulative_;  // of a discrete law
 };
 
 /// theta = (sqrt(nu_1), +-sqrt(nu_2)), the sign a fair coin; F = 2.

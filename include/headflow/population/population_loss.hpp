@@ -1,12 +1,14 @@
 #pragma once
-#include <functional>
+#include <cstdint>
 #include <memory>
 #include <span>
 #include <vector>
 
+#include "headflow/core/control.hpp"
 #include "headflow/core/mpi.hpp"
-#include "population/samples.hpp"
-#include "population/symmetry.hpp"
+#include "headflow/model/model.hpp"
+#include "headflow/model/parameters.hpp"
+#include "headflow/population/sampling.hpp"
 
 namespace headflow {
 
@@ -59,46 +61,45 @@ struct PopulationCost {
 /// The samples are addressed by global index, partitioned over the ranks in blocks, and block sums
 /// are added exactly: every result has the same bits on any number of ranks, and whether samples
 /// are kept in memory or regenerated.
+///
+/// All members but model() and cost() are collective. They ask control.within_step() on all ranks,
+/// in step, about every 2^18 samples of a rank; an Interrupt thrown there comes out. Those that
+/// evaluate throw NumericalError when a sample's loss or gradient is not finite. A gradient with
+/// respect to what the activation does not train is zero.
 class PopulationLoss {
  public:
-  /// Draws this rank's samples if they are kept. Collective. Throws InputError (Sobol dimension,
-  /// closed set).
-  /// With `noise` every evaluation also gives N_{hh'} = E[ sum_l (de/dchi_{h,l}) (de/dchi_{h',l})
-  /// ].
-  PopulationLoss(const Communicator& comm, const Shape& shape, Activation activation,
-                 const Prior& prior, const Sampling& sampling, bool noise = false);
+  /// Samples of model.signal. Draws this rank's samples if they are kept. With `noise` every
+  /// evaluation also gives N_{hh'} = E[ sum_l (de/dchi_{h,l}) (de/dchi_{h',l}) ]. `comm` must live
+  /// as long as this. Throws InputError (Sobol dimension, closed set, memory).
+  PopulationLoss(const Communicator& comm, const Model& model, const Sampling& sampling,
+                 bool noise = false, Control& control = Control::none());
   ~PopulationLoss();
   PopulationLoss(PopulationLoss&&) noexcept;
 
-  const Shape& shape() const;
-  const Activation& activation() const;
-  /// Loss and gradient at `parameters`, the same on all ranks. Collective. A gradient with respect
-  /// to what the activation does not train is zero. Throws NumericalError when a sample's loss is
-  /// not finite.
-  /// `between` is called on all ranks, in step, about every 2^18 samples of a rank; what it throws
-  /// comes out.
-  LossGradient evaluate(const Parameters& parameters,
-                        const std::function<void()>& between = nullptr);
-  /// The same with standard errors. Collective.
-  LossStatistics statistics(const Parameters& parameters);
+  const Model& model() const;
+
+  /// Loss and gradient at `parameters`, the same on all ranks.
+  LossGradient evaluate(const Parameters& parameters, Control& control = Control::none());
+  /// The same with standard errors.
+  LossStatistics statistics(const Parameters& parameters, Control& control = Control::none());
   /// Loss and gradient at `parameters` and, for each of `directions`, the Hessian times it: exact,
   /// by differentiating the gradient's closed forms. About 1 + 3 * directions evaluations.
-  /// Collective.
   LossTangents differentiate(const Parameters& parameters,
                              const std::vector<Parameters>& directions,
-                             const std::function<void()>& between = nullptr);
-  /// Loss, gradient and Hessian of each replicate, all at the same point or each at its own.
-  /// Collective. Needs about 50 n^2 replicates bytes for n trained parameters.
+                             Control& control = Control::none());
+  /// Loss, gradient and Hessian of each replicate, all at the same point or each at its own. Needs
+  /// about 50 n^2 replicates bytes for n trained parameters.
   std::vector<Curvature> curvatures(std::span<const Parameters> points,
-                                    const std::function<void()>& between = nullptr);
-  /// The state with these parameters and its loss; S is the Cholesky factor of the spikes' Gram
-  /// matrix. Collective.
-  State state(const Parameters& parameters, const Matrix& spike_factor);
-  /// Fresh, independent samples: another set for each epoch (0 at construction).
-  void resample(std::uint64_t epoch);
+                                    Control& control = Control::none());
+  /// The state with these parameters and its loss.
+  State state(const Parameters& parameters, Control& control = Control::none());
+  /// Fresh, independent samples: another set for each epoch (0 at construction). Does nothing when
+  /// those of that epoch are there.
+  void resample(std::uint64_t epoch, Control& control = Control::none());
 
-  static PopulationCost cost(const Shape& shape, const Prior& prior, const Sampling& sampling,
-                             int ranks);
+  /// What a loss with these arguments needs on one of `ranks` ranks. Throws InputError (closed
+  /// set).
+  static PopulationCost cost(const Model& model, const Sampling& sampling, int ranks);
 
  private:
   class Impl;

@@ -15,14 +15,15 @@ struct Prediction {
   std::vector<double> packed() const;
 };
 
-/// From what the heads have of their `own` at the start (H x C).
-Prediction predict(const LinearGrowth& growth, const Matrix& own, int features, double threshold);
+/// From the coordinates of the heads at the start (H x C, UnspecializedManifold::head_coordinates).
+Prediction predict(const LinearGrowth& growth, const Matrix& heads, int features, double threshold);
 
 /// For each D and feature, when a spread of the size that random heads of norm eta have reaches the
 /// threshold, were there no other feature: m_hf ~ N(0, eta^2 / D), so its mean square is
-/// eta^2 (H - 1) / (H D). `own_numbers` is C.
+/// eta^2 (H - 1) / (H D). `head_coordinates` is C.
 std::vector<double> times_against_dimension(const LinearGrowth& growth, const Shape& shape,
-                                            int own_numbers, const std::vector<double>& dimensions,
-                                            double eta, double threshold);
+                                            int head_coordinates,
+                                            const std::vector<double>& dimensions, double eta,
+                                            double threshold);
 
 }  // namespace headflow

@@ -1,17 +1,11 @@
 #pragma once
-#include <functional>
 #include <vector>
 
+#include "headflow/core/statistics.hpp"
 #include "headflow/population/population_loss.hpp"
 #include "headflow/saddle/unspecialized.hpp"
 
 namespace headflow {
-
-/// A number and its standard error from the replicates of the samples (0 for a single one).
-struct Measured {
-  double value = 0;
-  double stderr_ = 0;
-};
 
 /// An eigenvector of the Hessian on a pattern over heads, and how fast it grows: minus the
 /// eigenvalue.
@@ -39,9 +33,10 @@ struct Saddle {
 /// The saddle next to `from`, the minimum of the loss on the manifold at u = 0, by Newton's method
 /// (where the Hessian there is singular, by its pseudo-inverse). Where there is none at a finite
 /// place, as for softmax-1 with a mean signal, it is the point that the method has reached.
-/// Standard errors are from the replicates, each at its own saddle to first order. Collective.
+/// Standard errors are from the replicates, each at its own saddle to first order. Collective;
+/// an Interrupt of `control` comes out.
 Saddle find_saddle(PopulationLoss& loss, const UnspecializedManifold& manifold, Parameters from,
-                   const std::function<void()>& between = nullptr);
+                   Control& control = Control::none());
 
 /// The Hessian at any point, in what is trained (n numbers, packed).
 struct LocalSpectrum {
@@ -53,14 +48,15 @@ struct LocalSpectrum {
   Matrix pattern{};              ///< F x H: the pattern over heads that grows so
 };
 
+/// The spectrum of the loss at a point, with errors from the replicates. Collective; an Interrupt
+/// of `control` comes out.
 LocalSpectrum local_spectrum(PopulationLoss& loss, const Parameters& at,
-                             const std::function<void()>& between = nullptr);
+                             Control& control = Control::none());
 
 /// For each feature whose spread over heads is below the threshold, the time from now at which it
 /// gets there if the differences between heads along all such features follow the linear dynamics
-/// of this Hessian. NaN for the others, and for what does
-/// not grow.
-std::vector<double> times_to_split(const Matrix& hessian, const Matrix& K, const Shape& shape,
-                                   const Matrix& spike_factor, double threshold);
+/// of this Hessian (n x n, of LocalSpectrum) at K. NaN for the others, and for what does not grow.
+std::vector<double> times_to_split(const Matrix& hessian, const Matrix& K, const Model& model,
+                                   double threshold);
 
 }  // namespace headflow

@@ -1,8 +1,8 @@
 #pragma once
 #include <vector>
 
+#include "headflow/model/model.hpp"
 #include "headflow/model/parameters.hpp"
-#include "headflow/model/prior.hpp"
 
 namespace headflow {
 
@@ -13,29 +13,27 @@ namespace headflow {
 /// exactly.
 class UnspecializedManifold {
  public:
-  /// `signal` is the law of S' theta.
-  UnspecializedManifold(const Shape& shape, const Activation& activation, const Prior& signal);
+  explicit UnspecializedManifold(const Model& model);
 
   /// The nearest point of the manifold; the same for a gradient.
   Parameters projection(const Parameters& parameters) const;
   /// Orthonormal directions, as packed, that span the manifold at u = 0 (one in each column).
   Matrix directions_without_u() const;
-  /// What a head has of its own besides u: its F components of m, and its bias where that is
-  /// trained.
-  int own_numbers() const { return shape_.features + (trained_by(activation_).b ? 1 : 0); }
-  /// These of every head (H x own_numbers()): K[:, :F], in an orthonormal basis of the spikes, and
+  /// C: the number of coordinates of one head besides u, its F components of m, and its bias where
+  /// that is trained.
+  int head_coordinate_count() const { return model_.shape.features + (model_.trained().b ? 1 : 0); }
+  /// These of every head (H x C): K[:, :F], in an orthonormal basis of the span of the spikes, and
   /// b.
-  Matrix own_numbers(const Parameters& parameters) const;
-  /// Whether no sign symmetry of the prior forbids that the Hessian on the manifold couples two of
-  /// them; the bias is number F, and none changes its sign.
+  Matrix head_coordinates(const Parameters& parameters) const;
+  /// True if entry (c, other) of a head's C x C block of the Hessian on the manifold may differ
+  /// from zero: it vanishes if some sign symmetry of the prior flips exactly one of the two. Number
+  /// F is the bias, which no symmetry flips.
   bool coupled(int c, int other) const;
 
-  const Shape& shape() const { return shape_; }
-  const Activation& activation() const { return activation_; }
+  const Model& model() const { return model_; }
 
  private:
-  Shape shape_;
-  Activation activation_;
+  Model model_;
   std::vector<Vector> signs_;  // symmetries of the prior: signs of the features
 };
 

@@ -3,9 +3,12 @@
 #include <functional>
 #include <vector>
 
+#include "headflow/core/control.hpp"
+#include "headflow/core/local_range.hpp"
+#include "headflow/core/mpi.hpp"
 #include "headflow/core/snapshot.hpp"
 #include "headflow/population/population_loss.hpp"
-#include "sgd/sgd_engine.hpp"
+#include "headflow/sgd/sgd_problem.hpp"
 
 namespace headflow {
 
@@ -15,7 +18,30 @@ struct SgdOptions {
   std::vector<std::int64_t> output_steps{};  ///< increasing; the run ends with the last
   std::vector<std::int64_t> weight_steps{};  ///< those at which engine direct hands out weights
   std::vector<Parameters> first{};           ///< of each replica at t = 0; empty: all as the start
+
+  /// replicas.
+  void declare_keys(KeyVisitor& visitor);
 };
+
+/// How far a replica that is running on this rank is.
+struct SgdProgress {
+  double time = 0;
+  double loss = 0;  ///< of the last batch
+  std::int64_t steps = 0;
+};
+
+/// This rank's part of all weights: some replicas, some coordinates.
+struct SgdWeights {
+  IndexRange replicas;
+  IndexRange coordinates;
+  std::vector<double> k;         ///< replica, head, coordinate
+  IndexRange spike_coordinates;  ///< this rank's part of the spikes, which all replicas share
+  std::vector<double> spikes;    ///< feature, coordinate
+};
+
+/// Any part of saved weights k: replica, head, coordinate.
+using SavedWeights =
+    std::function<std::vector<double>(IndexRange replicas, IndexRange coordinates)>;
 
 /// One replica at an output.
 struct SgdState : State {
@@ -43,15 +69,12 @@ struct SgdSource {
   SavedWeights weights;
 };
 
-/// What SGD hands out while it runs; all but progress are called on every rank. `poll` comes about
-/// once a second: to Request::checkpoint and ::stop SGD answers with `save`, and to the latter it
-/// ends; it also saves its end.
+/// What SGD hands out while it runs; all but progress are called on every rank.
 struct SgdObserver {
   std::function<void(const SgdRecord&)> record;
   std::function<void(const SgdRecord&, const SgdWeights&)> weights = [](const SgdRecord&,
                                                                         const SgdWeights&) {};
   std::function<void(const SgdProgress&)> progress = [](const SgdProgress&) {};
-  std::function<Request()> poll = [] { return Request::none; };
   std::function<void(const SgdSaved&)> save = [](const SgdSaved&) {};
 };
 
@@ -59,14 +82,28 @@ struct SgdObserver {
 /// share of the replicas and splits their batches over its ranks.
 int replica_groups(int ranks, std::int64_t replicas, std::int64_t batch, Engine engine);
 
-/// R independent runs of SGD, by the engine of `problem`. `loss` gives the population loss at the
-/// outputs; its prior is the signal seen through the spikes. Collective on `comm`; all results but
-/// the speed have the same bits on any number of ranks (with Reduction::exact). Throws
-/// NumericalError naming the replica and its last good step when one diverges; records before that
-/// have been handed out. With `from` it goes on there; records until then are not repeated. Returns
-/// false when it was asked to stop before its end.
-bool run_sgd(const Communicator& comm, const SgdProblem& problem, const Start& start,
+/// GiB on each rank that runs `replicas` replicas.
+double sgd_memory_gib(const SgdProblem& problem, std::int64_t replicas);
+
+/// Seconds of wall time for one sequence of SGD on this process, measured by a few steps with a
+/// small batch: takes about 0.2 s.
+double seconds_per_sequence(const SgdProblem& problem, const Parameters& start,
+                            std::uint64_t start_seed, std::int64_t replicas_of_a_rank);
+
+/// R independent runs of SGD from `start` (or options.first), by the engine of `problem`. `loss`,
+/// of the same model, gives the population loss at the outputs. Collective on `comm`; all results
+/// but the speed have the same bits on any number of ranks (with Reduction::exact). Throws
+/// InputError when D < problem.least_dimension(), and NumericalError naming the replica and its
+/// last good step when one diverges; records before that have been handed out.
+///
+/// control.between_steps() is asked about once a second and after each output: observer.save
+/// answers Request::checkpoint and Request::stop, and the latter ends the run. The end is saved,
+/// too. control.within_step() is asked inside the population losses of an output: an Interrupt
+/// there ends the run after observer.save, from which the output is made again (at step 0 nothing
+/// is saved). Returns false when it was asked to stop before its end.
+/// With `from` it goes on there; records until then are not repeated.
+bool run_sgd(const Communicator& comm, const SgdProblem& problem, const Parameters& start,
              const SgdOptions& options, PopulationLoss& loss, const SgdObserver& observer,
-             const SgdSource* from = nullptr);
+             Control& control = Control::none(), const SgdSource* from = nullptr);
 
 }  // namespace headflow

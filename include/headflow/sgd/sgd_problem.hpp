@@ -1,29 +1,33 @@
 #pragma once
 #include <cstdint>
 
-#include "headflow/model/prior.hpp"
-#include "headflow/model/start.hpp"
+#include "headflow/model/model.hpp"
+#include "headflow/model/parameters.hpp"
 
 namespace headflow {
+
+class KeyVisitor;
 
 /// How the gradients of the ranks are added: exactly (the same bits on any number of ranks), or
 /// rounded and with half the traffic.
 enum class Reduction { exact, fast };
 
-/// With vectors in R^D, or with their overlaps alone: the same law.
-enum class Engine { direct, overlaps };
+/// With vectors in R^D, or with their overlaps alone: the same law. What is `automatic` must be
+/// chosen before a problem is run.
+enum class Engine { automatic, direct, overlaps };
 
 /// Stochastic gradient descent on fresh sequences in R^D (theory.md, section 3).
 struct SgdProblem {
-  Shape shape;
-  Activation activation;
-  Prior prior;  ///< law of theta
-  Engine engine = Engine::overlaps;
-  std::int64_t dimension = 10000;
-  std::int64_t batch = 64;
-  double learning_rate = 1e-3;
+  Model model;
+  Engine engine = Engine::automatic;
+  std::int64_t dimension = 0;  ///< D
+  std::int64_t batch = 0;      ///< B, sequences in a step
+  double learning_rate = 0;
   Reduction reduction = Reduction::exact;  ///< of the direct engine; the other is always exact
   std::uint64_t seed = 1;                  ///< of the sequences
+
+  /// All but the model.
+  void declare_keys(KeyVisitor& visitor);
 
   /// t = lr * steps.
   double time(std::int64_t steps) const { return learning_rate * static_cast<double>(steps); }
@@ -34,7 +38,8 @@ struct SgdProblem {
   /// The fewest dimensions: room for the frame of spikes and heads, the gradient's part outside it
   /// (engine overlaps) and the tokens of a sequence.
   std::int64_t least_dimension() const {
-    return shape.features + shape.tokens + (engine == Engine::overlaps ? 2 : 1) * shape.heads;
+    const auto& [L, H, F] = model.shape;
+    return F + L + (engine == Engine::direct ? 1 : 2) * H;
   }
   /// 1000 (1 + max_h |k_h(0)| + sqrt(E|theta|^2)): weights beyond it have long ceased to mean
   /// anything.

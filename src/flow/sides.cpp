@@ -1,4 +1,4 @@
-#include "headflow/flow/hierarchy.hpp"
+#include "headflow/flow/sides.hpp"
 
 #include <algorithm>
 #include <cmath>

@@ -1,0 +1,33 @@
+#pragma once
+#include <cstdint>
+#include <optional>
+#include <vector>
+
+namespace headflow {
+
+class KeyVisitor;
+
+enum class Spacing { linear, log };
+
+/// At which times a computation that runs from t = 0 to its end hands out its state.
+struct OutputTimes {
+  std::int64_t outputs = 200;  ///< after t = 0
+  Spacing spacing = Spacing::linear;
+  std::optional<std::vector<double>> times{};  ///< instead of the two above
+
+  void declare_keys(KeyVisitor& visitor);
+
+  /// The times up to `end`, increasing. Throws InputError, with the name `key` of explicit times,
+  /// when these are none, do not increase or do not stay within [0, end].
+  std::vector<double> until(const char* key, double end) const;
+};
+
+/// Throws InputError with the name `key` unless `times` increase and stay within [0, end].
+void require_times(const char* key, const std::vector<double>& times, double end);
+
+/// `count` + 1 equally spaced times from 0 to `end`.
+std::vector<double> linear_times(double end, int count);
+/// 0, then `count` times equally spaced in log t from end / 10^4 to end.
+std::vector<double> logarithmic_times(double end, int count);
+
+}  // namespace headflow

@@ -1,0 +1,29 @@
+#pragma once
+#include <vector>
+
+#include "headflow/core/control.hpp"
+#include "headflow/core/mpi.hpp"
+#include "headflow/model/model.hpp"
+#include "headflow/model/parameters.hpp"
+#include "headflow/population/sampling.hpp"
+
+namespace headflow {
+
+/// Loss after heads were removed one by one.
+struct Pruning {
+  std::vector<int> order;           ///< heads, from 0, in the order of their removal (H - 1)
+  std::vector<double> loss;         ///< with 0, 1, .., H - 1 heads removed (H)
+  std::vector<double> loss_stderr;  ///< of `loss`, from the replicates
+};
+
+/// Greedy pruning of trained heads (theory.md, section 10): at each step the head whose removal
+/// leaves the smallest loss. The attention of the heads S that are left is their average, rescaled
+/// so that the mean of sum_l A_l is what it was with all heads:
+///   A_l = (c / |S|) sum_{h in S} sigma_{h,l},  c = (mean of w_h over all) / (mean of w_h over S),
+/// w_h = E[ sum_l sigma_{h,l} ]. The loss follows from moments of sigma alone, so one pass over the
+/// samples gives it for every subset of heads. Collective; asks control.within_step() about every
+/// 2^18 samples of a rank.
+Pruning prune(const Communicator& comm, const Model& model, const Parameters& parameters,
+              const Sampling& sampling, Control& control = Control::none());
+
+}  // namespace headflow

@@ -1,0 +1,30 @@
+#include "headflow/population/sampling.hpp"
+
+#include "headflow/core/keys.hpp"
+
+namespace headflow {
+
+void Sampling::declare_keys(KeyVisitor& visitor) {
+  visitor.key(
+      {"samples",
+       "base samples over all replicates; a multiple of replicates; for sobol best replicates "
+       "times a power of two"},
+      samples, {.least = 1, .most = 4e9});
+  visitor.choice<SamplingMethod>(
+      {"sampling", "scrambled Sobol points or pseudo-random numbers"}, method,
+      {{"sobol", SamplingMethod::sobol}, {"monte-carlo", SamplingMethod::monte_carlo}});
+  visitor.whole({"replicates", "independent sample sets whose spread gives the standard errors"},
+                replicates, {.least = 1, .most = 4096});
+  visitor.whole({"seed", "of the samples"}, seed, seeds);
+  visitor.key({"symmetric", "close the set under cyclic head shifts and the prior's sign flips"},
+              symmetric);
+  visitor.choice<Precision>({"precision", "of the kernel; sums are exact either way"}, precision,
+                            {{"double", Precision::double_}, {"single", Precision::single}});
+  visitor.key(
+      {.name = "memory",
+       .help = "GiB a rank may use to keep its samples; else they are regenerated (same bits)",
+       .change = Change::allowed},
+      memory_gib, at_least_zero);
+}
+
+}  // namespace headflow
