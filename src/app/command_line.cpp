@@ -47,14 +47,15 @@ void read_part(const std::string& text, Command& command) {
 }
 
 std::string footer() {
+  const auto prefixes = petsc_prefixes();
   return "Exit codes: 0 finished, 2 bad input, 3 numerical failure, 4 file failure, 75 stopped "
          "early with a checkpoint: the same command goes on.\n"
          "Signals: USR1, TERM, INT save and stop, USR2 saves; a file STOP beside the output "
          "stops.\n" +
          fmt::format(
-             "Words that start with {} go to PETSc (-flow_ts_rk_type 3bs, "
+             "Words that start with {} or {} go to PETSc (-flow_ts_rk_type 3bs, "
              "-flow_ts_monitor, -train_tao_type bncg, ..).\n\n",
-             fmt::join(petsc_prefixes(), ", ")) +
+             fmt::join(prefixes.begin(), prefixes.end() - 1, ", "), prefixes.back()) +
          "Keys of the input file (TOML):\n\n" + describe_keys(Sections().views());
 }
 

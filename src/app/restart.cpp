@@ -4,7 +4,7 @@
 
 #include <filesystem>
 
-#include "core/hash.hpp"
+#include "core/exact_sum.hpp"
 #include "headflow/core/error.hpp"
 #include "output/output_file.hpp"
 #include "output/provenance.hpp"

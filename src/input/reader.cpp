@@ -128,9 +128,10 @@ class Reader : public KeyVisitor {
 
   /// Throws when the file has a section or a key that no visit has asked for, or lacks one that is
   /// required (in this order: a misspelt word is the likeliest cause of a missing one).
-  void require_complete() const {
+  void require_complete(const std::string& other) const {
     for (const auto& [section, node] : table_) {
       const std::string name(section.str());
+      if (name == other) continue;
       const auto keys = known_keys_.find(name);
       if (std::find(known_sections_.begin(), known_sections_.end(), name) == known_sections_.end())
         fail(node, fmt::format("unknown section [{}]; did you mean [{}]? Known: {}", name,
@@ -217,10 +218,11 @@ std::string describe(const Range& range) {
   return text;
 }
 
-void read_sections(const toml::table& table, const std::string& name, InputSections sections) {
+void read_sections(const toml::table& table, const std::string& name, InputSections sections,
+                   const std::string& other) {
   Reader reader(table, name);
   for (InputSection* section : sections) reader.read(*section);
-  reader.require_complete();
+  reader.require_complete(other);
 }
 
 }  // namespace headflow

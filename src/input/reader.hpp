@@ -7,10 +7,11 @@
 
 namespace headflow {
 
-/// Fills the keys of `sections` from a parsed table. `name` is the file's name for messages. Throws
-/// InputError: unknown section or key with the nearest known one, key missing, wrong type, value
-/// out of range.
-void read_sections(const toml::table& table, const std::string& name, InputSections sections);
+/// Fills the keys of `sections` from a parsed table. `name` is the file's name for messages; a
+/// section `other` of the file is read elsewhere. Throws InputError: unknown section or key with
+/// the nearest known one, key missing, wrong type, value out of range.
+void read_sections(const toml::table& table, const std::string& name, InputSections sections,
+                   const std::string& other = "");
 
 /// "a number's range" in words: ">= 0 and <= 1".
 std::string describe(const Range& range);

@@ -8,6 +8,7 @@
 #include "headflow/core/statistics.hpp"
 #include "population/kernel.hpp"
 #include "population/sample_blocks.hpp"
+#include "population/samples.hpp"
 #include "population/symmetry.hpp"
 
 namespace headflow {
@@ -216,6 +217,7 @@ void PopulationLoss::resample(std::uint64_t epoch, Control& control) {
 }
 
 PopulationCost PopulationLoss::cost(const Model& model, const Sampling& sampling, int ranks) {
+  SampleGenerator::dimension_of(model.shape, model.signal, sampling);
   PopulationCost cost;
   const auto blocks = local_range(0, sampling.blocks(), ranks);
   const auto in_block = std::min(block_size, sampling.samples_per_replicate());

@@ -69,14 +69,19 @@ std::vector<std::uint32_t> sobol_directions(int dimension) {
 
 SampleGenerator::SampleGenerator(const Shape& shape, const Prior& prior, const Sampling& sampling)
     : shape_(shape), prior_(prior), sampling_(sampling) {
-  if (sampling.method == SamplingMethod::sobol) {
-    if (dimension() > max_sobol_dimension)
-      throw InputError("Sobol points have at most " + std::to_string(max_sobol_dimension) +
-                       " dimensions, this model needs " + std::to_string(dimension()) +
-                       "; use population.sampling = \"monte-carlo\"");
-    directions_ = sobol_directions(dimension());
-  }
+  dimension_ = dimension_of(shape, prior, sampling);
+  if (sampling.method == SamplingMethod::sobol) directions_ = sobol_directions(dimension_);
   set_epoch(0);
+}
+
+int SampleGenerator::dimension_of(const Shape& shape, const Prior& prior,
+                                  const Sampling& sampling) {
+  const int dimension = prior.draw_dimension() + shape.tokens * shape.coordinates();
+  if (sampling.method == SamplingMethod::sobol && dimension > max_sobol_dimension)
+    throw InputError("Sobol points have at most " + std::to_string(max_sobol_dimension) +
+                     " dimensions, this model needs " + std::to_string(dimension) +
+                     "; use population.sampling = \"monte-carlo\"");
+  return dimension;
 }
 
 void SampleGenerator::set_epoch(std::uint64_t epoch) {

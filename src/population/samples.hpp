@@ -23,7 +23,9 @@ class SampleGenerator {
   SampleGenerator(const Shape& shape, const Prior& prior, const Sampling& sampling);
 
   /// Number of coordinates of the unit cube that one sample uses.
-  int dimension() const { return prior_.draw_dimension() + shape_.tokens * shape_.coordinates(); }
+  int dimension() const { return dimension_; }
+  /// The same for what is not drawn yet. Throws InputError when Sobol points have fewer.
+  static int dimension_of(const Shape& shape, const Prior& prior, const Sampling& sampling);
   /// Another, independent set for each epoch.
   void set_epoch(std::uint64_t epoch);
   /// Writes samples [first, first + count) of `replicate` to `x`, laid out as x[group][l * P +
@@ -44,6 +46,7 @@ class SampleGenerator {
   Shape shape_;
   Prior prior_;
   Sampling sampling_;
+  int dimension_ = 0;
   std::vector<std::uint32_t> directions_;  // [bit][dimension], bits of each number reversed
   std::vector<RandomStream> streams_;      // one for each replicate
   std::vector<Scrambling> scramblings_;    // one for each replicate

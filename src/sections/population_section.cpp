@@ -51,7 +51,6 @@ void PopulationSection::prepare(Configuration& input) {
   const Model& model = input.model();
   require_memory(model.shape, sampling);
   PopulationLoss::cost(model, sampling, input.comm().size());
-  PopulationLoss::require_drawable(model, sampling);
 }
 
 }  // namespace headflow

@@ -36,9 +36,7 @@ Sections::Sections()
 }
 
 void Sections::read(const toml::table& table, const std::string& name) {
-  toml::table own = table;
-  own.erase("sweep");  // read_sweep
-  read_sections(own, name, views_);
+  read_sections(table, name, views_, "sweep");  // which read_sweep reads
 }
 
 std::vector<std::string> petsc_prefixes() {

@@ -67,6 +67,8 @@ void Run::save(DataGroup state) {
   answer();
 }
 
+void Run::forget(const std::string& section) { states_.erase(state_name(section)); }
+
 void Run::answer() {
   if (std::exchange(pending_, Request::none) != Request::none) host_.checkpoint(states());
 }

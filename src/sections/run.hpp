@@ -54,6 +54,8 @@ class Run : public Control {
   /// Keeps the state of a section (a group NAME_state) and, when one was asked for, writes a
   /// checkpoint.
   void save(DataGroup state);
+  /// Drops the state of a section that has finished and is computed anew by a run that goes on.
+  void forget(const std::string& section);
 
   const Communicator& comm() const { return comm_; }
   const Configuration& input() const { return input_; }

@@ -101,20 +101,36 @@ void SaddleSection::run(Run& run) {
   add_group(run, result);
   if (run.talks()) print(run, result);
   if (flow.given) run_plateaus(run);
+  run.forget(name());
   run.host().updated();
 }
 
 /// The flow on the manifold, whose state at its end is left in `state`.
 LinearGrowth SaddleSection::follow_manifold_saving(Run& run, const UnspecializedManifold& manifold,
                                                    Snapshot& state) const {
-  const Snapshot from = run.saved_state(name());
-  return follow_manifold(
-      run.loss(), manifold, run.section<StartSection>().parameters(), options_, run,
-      [&](const Snapshot& snapshot) {
-        state = snapshot;
-        run.save(state_group("saddle_state", snapshot));
-      },
-      from);
+  state = run.saved_state(name());
+  if (!state.empty() && state.number("t") > options_.end_time) state = {};
+  const auto save = [&](const std::function<Snapshot()>& snapshot) {
+    state = snapshot();
+    run.save(state_group("saddle_state", state));
+  };
+  std::function<Snapshot()> last;
+  const auto step = [&](const std::function<Snapshot()>& snapshot) {
+    last = snapshot;
+    const Request request = run.between_steps();
+    if (request == Request::checkpoint) save(last);
+    if (request == Request::stop) throw Interrupt{};
+  };
+  try {
+    LinearGrowth growth =
+        follow_manifold(run.loss(), manifold, run.section<StartSection>().parameters(), options_,
+                        run, step, state);
+    if (last) save(last);
+    return growth;
+  } catch (const Interrupt&) {
+    if (last) save(last);
+    throw;
+  }
 }
 
 /// Standard errors of the prediction from those of the replicates of the samples, one after the

@@ -32,14 +32,16 @@ class SgdSection : public Section {
   /// Times of the outputs; empty where the section is not given.
   std::vector<double> output_times() const;
 
- private:
+  /// Chooses the engine. Throws when what is asked for does not go with it, or D is too small.
   void resolve_engine(const Shape& shape);
+
+ private:
   std::int64_t resolve_end_times(std::optional<double>& end_of_flow);
   void resolve_outputs(std::int64_t steps);
   void write_weights(Run& run, const SgdRecord& record, const SgdWeights& weights) const;
   void print(const SgdRecord& last, double seconds) const;
 
-  SgdProblem problem_{.engine = Engine::automatic};
+  SgdProblem problem_;
   SgdOptions options_;
   OutputTimes times_{.outputs = 100};
   std::optional<double> end_time_;

@@ -64,7 +64,8 @@ void StartSection::prepare(Configuration& input) {
 
 /// The default start is that of [sgd], or a little noise.
 void StartSection::complete(Configuration& input) {
-  const auto& sgd = input.section<SgdSection>();
+  auto& sgd = input.section<SgdSection>();
+  if (sgd.given) sgd.resolve_engine(input.prepared<AttentionSection>().shape);
   if (!dimension_ && !m_ && !file_ && !noise_ && !bayes_) {
     if (sgd.given)
       dimension_ = static_cast<double>(sgd.dimension());

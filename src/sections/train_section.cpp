@@ -122,19 +122,18 @@ Snapshot TrainSection::state() const {
 }
 
 void TrainSection::search(Run& run, PopulationLoss& fresh) {
-  const auto save = [&] {
-    fill_group(run);
-    run.save(state_group("train_state", state()));
-  };
-  Minimum minimum = minimise(run.loss(), first_[result_.size()], options_, run, &log_, save);
+  const auto save = [&] { run.save(state_group("train_state", state())); };
   try {
+    Minimum minimum = minimise(run.loss(), first_[result_.size()], options_, run, &log_, save);
     LossStatistics loss = fresh.statistics(minimum.parameters, run);
     result_.push_back({std::move(minimum), std::move(loss)});
   } catch (const Interrupt&) {
-    save();  // with the log of the whole search
+    fill_group(run);
+    save();  // with the log as far as it has come
     throw;
   }
   log_.clear();
+  fill_group(run);
   save();
 }
 

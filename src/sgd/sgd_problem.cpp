@@ -25,7 +25,7 @@ void SgdProblem::declare_keys(KeyVisitor& visitor) {
        "engine direct, sum of the gradients over ranks: exact (same bits on any number) or "
        "fast (half the traffic, rounded)"},
       reduction, {{"exact", Reduction::exact}, {"fast", Reduction::fast}});
-  visitor.whole({"seed", "of the sequences"}, seed, seeds);
+  visitor.whole({.name = "seed", .help = "of the sequences", .seed = Seed::one}, seed, seeds);
 }
 
 double SgdProblem::weight_limit(const Parameters& first) const {

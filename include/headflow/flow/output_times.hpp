@@ -15,7 +15,8 @@ struct OutputTimes {
   Spacing spacing = Spacing::linear;
   std::optional<std::vector<double>> times{};  ///< instead of the two above
 
-  void declare_keys(KeyVisitor& visitor);
+  /// `help` is that of the key outputs.
+  void declare_keys(KeyVisitor& visitor, const char* help = "number of output times after t = 0");
 
   /// The times up to `end`, increasing. Throws InputError, with the name `key` of explicit times,
   /// when these are none, do not increase or do not stay within [0, end].

@@ -16,6 +16,8 @@ struct Model {
   Matrix spike_factor;
   Prior signal;  ///< law of S' theta, as the heads see it
 
+  /// Nothing, to be replaced.
+  Model() : Model({}, {}, Prior(GaussianLaw{})) {}
   /// Orthonormal spikes: S is the identity.
   Model(const Shape& shape, Activation activation, Prior prior);
   Model(const Shape& shape, Activation activation, Prior prior, Matrix spike_factor);

@@ -97,8 +97,8 @@ class PopulationLoss {
   /// those of that epoch are there.
   void resample(std::uint64_t epoch, Control& control = Control::none());
 
-  /// What a loss with these arguments needs on one of `ranks` ranks. Throws InputError (closed
-  /// set).
+  /// What a loss with these arguments needs on one of `ranks` ranks. Throws InputError where there
+  /// can be none (Sobol dimension, closed set).
   static PopulationCost cost(const Model& model, const Sampling& sampling, int ranks);
 
  private:
