@@ -1,8 +1,11 @@
 #include <fmt/format.h>
-#include <CLI/CLI.hpp>
 
-#include "headflow/core/error.hpp"
+#include <CLI/CLI.hpp>
+#include <algorithm>
+
 #include "app/commands.hpp"
+#include "headflow/core/error.hpp"
+#include "input/printer.hpp"
 #include "output/provenance.hpp"
 #include "restart/watch.hpp"
 
@@ -13,8 +16,7 @@ namespace {
 std::vector<std::string> take_petsc_options(std::vector<std::string>& words) {
   std::vector<std::string> options;
   for (auto word = words.begin(); word != words.end();) {
-    if (!word->starts_with("-flow_") && !word->starts_with("-saddle_") &&
-        !word->starts_with("-train_")) {
+    if (!is_petsc_option(*word)) {
       ++word;
       continue;
     }
@@ -29,13 +31,6 @@ std::vector<std::string> take_petsc_options(std::vector<std::string>& words) {
     }
   }
   return options;
-}
-
-void require_known_command(const std::vector<std::string>& words) {
-  if (words.empty() || words[0].starts_with("-")) return;
-  if (words[0] != "run" && words[0] != "check" && words[0] != "info" && words[0] != "merge")
-    throw InputError(fmt::format(
-        "unknown subcommand \"{}\"; known: run, check, info, merge (headflow --help)", words[0]));
 }
 
 /// "I/N" with 1 <= I <= N.
@@ -53,16 +48,110 @@ void read_part(const std::string& text, Command& command) {
 
 std::string footer() {
   return "Exit codes: 0 finished, 2 bad input, 3 numerical failure, 4 file failure, 75 stopped "
-         "early "
-         "with a checkpoint: the same command goes on.\n"
+         "early with a checkpoint: the same command goes on.\n"
          "Signals: USR1, TERM, INT save and stop, USR2 saves; a file STOP beside the output "
-         "stops.\n"
-         "Words that start with -flow_, -saddle_ or -train_ go to PETSc (-flow_ts_rk_type 3bs, "
-         "-flow_ts_monitor, -train_tao_type bncg, "
-         "..).\n\n"
-         "Keys of the input file (TOML):\n\n" +
-         describe_keys();
+         "stops.\n" +
+         fmt::format(
+             "Words that start with {} go to PETSc (-flow_ts_rk_type 3bs, "
+             "-flow_ts_monitor, -train_tao_type bncg, ..).\n\n",
+             fmt::join(petsc_prefixes(), ", ")) +
+         "Keys of the input file (TOML):\n\n" + describe_keys(Sections().views());
 }
+
+/// The commands, and where CLI11 leaves what is not at once part of a Command.
+class CommandLine {
+ public:
+  explicit CommandLine(Command& command)
+      : command_(command),
+        app_(
+            "How the heads of multi-head softmax attention specialize: order-parameter flows of "
+            "the single-location model (arXiv:2603.03993).\nStart on several ranks with mpirun -n "
+            "RANKS headflow ..",
+            "headflow") {
+    app_.footer(footer);
+    app_.set_version_flag("--version", version_text());
+    app_.require_subcommand(1);
+    add_run();
+    CLI::App& check =
+        add("check", "validate the input, print it resolved, memory and cost; run nothing",
+            headflow::check);
+    add_input(check);
+    add("info", "what an output file holds", headflow::info)
+        .add_option("FILE", command_.file, "output file (HDF5)")
+        ->required();
+    CLI::App& merge = add("merge", "one file of a sweep that several runs have computed in parts",
+                          headflow::merge);
+    merge.add_option("OUT", command_.file, "file to write")->required();
+    merge.add_option("FILES", command_.files, "outputs of the parts")->required();
+    merge.add_flag("-f,--force", command_.force, "replace an existing OUT");
+  }
+
+  /// Reads `words`. Prints help or version on `root`.
+  void parse(std::vector<std::string> words, bool root) {
+    require_known_command(words);
+    std::reverse(words.begin(), words.end());  // as CLI11 wants them
+    try {
+      app_.parse(words);
+    } catch (const CLI::ParseError& error) {
+      if (error.get_exit_code() != 0)
+        throw InputError(std::string(error.what()) + " (headflow --help shows what there is)");
+      if (root) app_.exit(error);
+      command_.execute = nullptr;
+      return;
+    }
+    command_.wall_seconds = wall_seconds_of(wall_time_);
+    read_part(part_, command_);
+    if (command_.force && restart_->count() == 0) command_.restart = "none";
+  }
+
+ private:
+  CLI::App& add(const char* name, const char* help,
+                ExitCode (*execute)(const Communicator&, const Command&)) {
+    names_.emplace_back(name);
+    CLI::App& sub = *app_.add_subcommand(name, help);
+    sub.parse_complete_callback([this, execute] { command_.execute = execute; });
+    return sub;
+  }
+
+  void add_input(CLI::App& sub) {
+    sub.add_option("INPUT", command_.request.input, "input file (TOML)")->required();
+    sub.add_option("--set", command_.request.overrides,
+                   "section.key=value: one key's value instead of the file's")
+        ->type_size(1)
+        ->allow_extra_args(false);
+    sub.add_option("--output", command_.request.output, "name of the output file")
+        ->check([](const std::string& name) {
+          return name.empty() ? std::string("must not be empty") : std::string();
+        });
+  }
+
+  void add_run() {
+    CLI::App& run = add("run", "compute what the input describes", headflow::run);
+    add_input(run);
+    run.add_flag("--force", command_.force, "begin anew and replace an existing output file");
+    restart_ = run.add_option(
+        "--restart", command_.restart,
+        "auto (default): go on where a valid checkpoint of the same input exists; none: begin "
+        "anew; or a checkpoint's file");
+    run.add_option("--max-walltime", wall_time_,
+                   "hh:mm:ss, or auto for Slurm's end time: save and stop in time (exit code 75)");
+    run.add_option("--part", part_, "of a sweep, compute part I of N: \"I/N\"; see merge");
+  }
+
+  void require_known_command(const std::vector<std::string>& words) const {
+    if (words.empty() || words[0].starts_with("-") ||
+        std::find(names_.begin(), names_.end(), words[0]) != names_.end())
+      return;
+    throw InputError(fmt::format("unknown subcommand \"{}\"; known: {} (headflow --help)", words[0],
+                                 fmt::join(names_, ", ")));
+  }
+
+  Command& command_;
+  CLI::App app_;
+  CLI::Option* restart_ = nullptr;
+  std::string wall_time_, part_;
+  std::vector<std::string> names_;
+};
 
 }  // namespace
 
@@ -71,78 +160,8 @@ Command read_command_line(int argc, char** argv, bool root) {
   std::vector<std::string> words(argv + 1, argv + argc);
   command.command_line = fmt::format("{}", fmt::join(argv, argv + argc, " "));
   command.petsc_options = take_petsc_options(words);
-  require_known_command(words);
-  std::reverse(words.begin(), words.end());  // as CLI11 wants them
-
-  CLI::App app(
-      "How the heads of multi-head softmax attention specialize: order-parameter flows of the "
-      "single-location model (arXiv:2603.03993).\nStart on several ranks with mpirun -n RANKS "
-      "headflow ..",
-      "headflow");
-  app.footer(footer);
-  app.set_version_flag("--version", version_text());
-  app.require_subcommand(1);
-  const auto add_input = [&](CLI::App* sub) {
-    sub->add_option("INPUT", command.request.input, "input file (TOML)")->required();
-    sub->add_option("--set", command.request.overrides,
-                    "section.key=value: one key's value instead of the file's")
-        ->type_size(1)
-        ->allow_extra_args(false);
-    sub->add_option("--output", command.request.output, "name of the output file")
-        ->check([](const std::string& name) {
-          return name.empty() ? std::string("must not be empty") : std::string();
-        });
-  };
-  CLI::App* run = app.add_subcommand("run", "compute what the input describes");
-  add_input(run);
-  const auto* force =
-      run->add_flag("--force", command.force, "begin anew and replace an existing output file");
-  const auto* restart = run->add_option(
-      "--restart", command.restart,
-      "auto (default): go on where a valid checkpoint of the same input exists; none: begin anew; "
-      "or a checkpoint's file");
-  std::string wall_time;
-  run->add_option("--max-walltime", wall_time,
-                  "hh:mm:ss, or auto for Slurm's end time: save and stop in time (exit code 75)");
-  CLI::App* check = app.add_subcommand(
-      "check", "validate the input, print it resolved, memory and cost; run nothing");
-  add_input(check);
-  CLI::App* info = app.add_subcommand("info", "what an output file holds");
-  info->add_option("FILE", command.file, "output file (HDF5)")->required();
-
-  CLI::App* merge =
-      app.add_subcommand("merge", "one file of a sweep that several runs have computed in parts");
-  merge->add_option("OUT", command.file, "file to write")->required();
-  merge->add_option("FILES", command.files, "outputs of the parts")->required();
-  merge->add_flag("-f,--force", command.force, "replace an existing OUT");
-  std::string part;
-  run->add_option("--part", part, "of a sweep, compute part I of N: \"I/N\"; see merge");
-
-  try {
-    app.parse(words);
-  } catch (const CLI::ParseError& error) {
-    if (error.get_exit_code() != 0)
-      throw InputError(std::string(error.what()) + " (headflow --help shows what there is)");
-    if (root) app.exit(error);
-    return command;
-  }
-  command.wall_seconds = wall_seconds_of(wall_time);
-  read_part(part, command);
-  if (force->count() > 0 && restart->count() == 0) command.restart = "none";
-  command.kind = run->parsed()     ? Command::Kind::run
-                 : check->parsed() ? Command::Kind::check
-                 : merge->parsed() ? Command::Kind::merge
-                                   : Command::Kind::info;
+  CommandLine(command).parse(std::move(words), root);
   return command;
-}
-
-void require_one_world(const Communicator& comm) {
-  const char* tasks = std::getenv("SLURM_NTASKS");
-  if (comm.size() > 1 || tasks == nullptr || std::atoi(tasks) < 2) return;
-  if (std::getenv("OMPI_COMM_WORLD_SIZE") != nullptr) return;  // mpirun -n 1 in a larger allocation
-  throw InputError(fmt::format(
-      "Slurm gave the job {} tasks but MPI sees one; start headflow with mpirun or srun --mpi=pmix",
-      tasks));
 }
 
 }  // namespace headflow

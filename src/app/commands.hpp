@@ -10,8 +10,8 @@ namespace headflow {
 
 /// What the command line asks for.
 struct Command {
-  enum class Kind { run, check, info, merge, done };
-  Kind kind = Kind::done;  ///< done: help or version was printed
+  /// Carries it out; returns the exit code. Collective. Null: help or version was printed.
+  ExitCode (*execute)(const Communicator& comm, const Command& command) = nullptr;
   InputRequest request;
   bool force = false;
   std::string restart = "auto";  ///< auto, none, or a checkpoint's path
@@ -19,7 +19,7 @@ struct Command {
   std::string file;                        ///< of info, or that merge writes
   std::vector<std::string> files;          ///< that merge reads
   std::int64_t part = 0, parts = 1;        ///< of a sweep: members number part modulo parts
-  std::vector<std::string> petsc_options;  ///< words that start with -flow_, and their values
+  std::vector<std::string> petsc_options;  ///< words that start with -flow_, .., and their values
   std::string command_line;
 };
 
@@ -27,19 +27,13 @@ struct Command {
 Command read_command_line(int argc, char** argv, bool root);
 
 /// `headflow run`: the computation, its file and its summary. Goes on from a checkpoint where there
-/// is one. Collective. Returns finished or stopped_early.
+/// is one. Returns finished or stopped_early.
 ExitCode run(const Communicator& comm, const Command& command);
 /// `headflow check`: validates, prints the resolved input and the cost, computes nothing.
-/// Collective.
-void check(const Communicator& comm, const Command& command);
+ExitCode check(const Communicator& comm, const Command& command);
 /// `headflow info FILE`: what is in an output file.
-void info(const std::string& file);
-
+ExitCode info(const Communicator& comm, const Command& command);
 /// `headflow merge OUT FILES`: the results of a sweep that several runs have computed in parts.
-/// Collective. Throws InputError.
-void merge(const Communicator& comm, const Command& command);
-
-/// Throws InputError when Slurm started several tasks that do not know of each other.
-void require_one_world(const Communicator& comm);
+ExitCode merge(const Communicator& comm, const Command& command);
 
 }  // namespace headflow

@@ -1,7 +1,7 @@
 #include <fmt/format.h>
 
-#include "core/data_file.hpp"
 #include "app/commands.hpp"
+#include "core/data_file.hpp"
 
 namespace headflow {
 namespace {
@@ -15,9 +15,7 @@ void print_variable(const DataReader& file, const std::string& path) {
              last);
 }
 
-}  // namespace
-
-void info(const std::string& file) {
+void print_file(const std::string& file) {
   const DataReader reader(file);
   for (const auto& [name, value] : reader.attributes()) fmt::print("{}: {}\n", name, value);
   for (const auto& group : reader.members("/")) {
@@ -30,6 +28,13 @@ void info(const std::string& file) {
         print_variable(reader, group + "/" + name);
     }
   }
+}
+
+}  // namespace
+
+ExitCode info(const Communicator& comm, const Command& command) {
+  comm.on_root([&] { print_file(command.file); });
+  return ExitCode::finished;
 }
 
 }  // namespace headflow

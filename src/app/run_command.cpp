@@ -1,51 +1,46 @@
 #include <fmt/format.h>
 
 #include <cstdio>
+#include <cstdlib>
 #include <filesystem>
 
-#include "headflow/core/petsc.hpp"
+#include "app/commands.hpp"
+#include "app/job.hpp"
+#include "app/restart.hpp"
 #include "core/signals.hpp"
 #include "core/stopwatch.hpp"
-#include "app/commands.hpp"
-#include "sections/computation.hpp"
+#include "headflow/core/petsc.hpp"
 #include "output/output_file.hpp"
 #include "output/provenance.hpp"
-#include "app/restart.hpp"
-#include "sweep/sweep_run.hpp"
 #include "restart/watch.hpp"
+#include "sections/output_section.hpp"
+#include "sections/run.hpp"
+#include "sweep/sweep_run.hpp"
 
 namespace headflow {
 namespace {
 
-namespace fs = std::filesystem;
-
 /// One run: its output file, its checkpoints, and what stops it.
-class Run {
+class SingleRun : public RunHost {
  public:
-  Run(const Communicator& comm, const Configuration& configuration, const Command& command,
-      Checkpoints& checkpoints, const std::optional<Checkpoint>& from)
+  SingleRun(const Communicator& comm, Configuration& input, double wall_seconds,
+            Checkpoints& checkpoints, const std::optional<Checkpoint>& from,
+            std::map<std::string, std::string> provenance)
       : comm_(comm),
-        configuration_(configuration),
+        output_(input.section<OutputSection>()),
         checkpoints_(checkpoints),
-        file_(comm, configuration.output, configuration.output_every, file_attributes()),
-        watch_(comm, {.checkpoint_every = configuration.checkpoint_every,
-                      .wall_seconds = command.wall_seconds,
-                      .stop_file = fs::path(configuration.output).replace_filename("STOP")}),
-        computation_(comm, configuration, file_.content(),
-                     {.poll = [this] { return watch_.poll(); },
-                      .interrupt = [this] { watch_.interrupt(); },
-                      .update = [this] { file_.update(); },
-                      .write = [this] { file_.write(); },
-                      .checkpoint = [this] { write_checkpoint(); },
-                      .talk = true},
-                     from) {
-    file_.content().provenance = run_provenance(comm, command, configuration, from);
+        file_(comm, output_.path(), output_.every, file_attributes()),
+        watch_(comm, {.checkpoint_every = output_.checkpoint_every,
+                      .wall_seconds = wall_seconds,
+                      .stop_file = stop_file(output_.path())}),
+        run_(comm, input, file_.content(), *this, from) {
+    file_.content().provenance = std::move(provenance);
   }
 
-  ExitCode run() {
+  ExitCode execute() {
     bool finished = true;
     try {
-      finished = computation_.run();
+      finished = run_.execute();
     } catch (const NumericalError& error) {
       file_.provenance("stopped", error.what());  // what there is so far
       file_.write();
@@ -53,56 +48,93 @@ class Run {
     }
     file_.provenance(finished ? "finished" : "stopped", comm_.broadcast(utc_now()));
     file_.write();
-    if (finished) write_checkpoint();
-    if (comm_.root() && finished) fmt::print("finished: {}\n", configuration_.output);
+    if (finished) checkpoint(run_.states());
+    if (comm_.root() && finished) fmt::print("finished: {}\n", output_.path());
     if (comm_.root() && !finished)
       fmt::print("stopped early ({}), state saved: the same command goes on from there\n",
                  watch_.reason());
     return finished ? ExitCode::finished : ExitCode::stopped_early;
   }
 
- private:
-  void write_checkpoint() {
+  Request between_steps() override { return watch_.between_steps(); }
+  void within_step() override { watch_.within_step(); }
+  void updated() override { file_.update(); }
+  void write() override { file_.write(); }
+  void checkpoint(const std::vector<DataGroup>& states) override {
     const Stopwatch watch;
     DataFile content = file_.content();
-    for (auto& state : computation_.states()) content.groups.push_back(std::move(state));
+    content.groups.insert(content.groups.end(), states.begin(), states.end());
     checkpoints_.write(std::move(content));
     watch_.saved(watch.seconds());
   }
+  bool talks() const override { return true; }
 
+ private:
   const Communicator& comm_;
-  const Configuration& configuration_;
+  const OutputSection& output_;
   Checkpoints& checkpoints_;
   OutputFile file_;
   Watch watch_;
-  Computation computation_;
+  Run run_;
 };
+
+/// Throws InputError when Slurm started several tasks that do not know of each other.
+void require_one_world(const Communicator& comm) {
+  const char* tasks = std::getenv("SLURM_NTASKS");
+  if (comm.size() > 1 || tasks == nullptr || std::atoi(tasks) < 2) return;
+  if (std::getenv("OMPI_COMM_WORLD_SIZE") != nullptr) return;  // mpirun -n 1 in a larger allocation
+  throw InputError(fmt::format(
+      "Slurm gave the job {} tasks but MPI sees one; start headflow with mpirun or srun --mpi=pmix",
+      tasks));
+}
+
+/// Whether nothing is left to do: the checkpoint is of a finished run of this very input, and its
+/// output is there.
+bool already_finished(const Communicator& comm, const Checkpoint& checkpoint, const Job& job,
+                      const Identity& identity) {
+  bool finished = false;
+  comm.on_root([&] {
+    finished = std::filesystem::exists(job.input.section<OutputSection>().path()) &&
+               identity.is_finished(*checkpoint.file);
+  });
+  return comm.any(finished);
+}
 
 }  // namespace
 
 ExitCode run(const Communicator& comm, const Command& command) {
-  const Configuration configuration = read_configuration(comm, command.request);
-  if (configuration.sweep.size() > 0)
-    check_members(comm, configuration, command.request);
-  else if (command.parts > 1)
-    throw InputError("--part needs an input with a section [sweep]");
-  Checkpoints checkpoints(comm, configuration.output, configuration.checkpoints_kept);
-  const auto from = find_restart(comm, command, configuration, checkpoints);
-  if (from && already_finished(comm, *from, configuration)) {
+  require_one_world(comm);
+  Job job = Job::read(comm, command.request);
+  const bool swept = job.sweep.size() > 0;
+  if (!swept && command.parts > 1) throw InputError("--part needs an input with a section [sweep]");
+  const Identity identity = identity_of(command, job);
+  const auto& output = job.input.section<OutputSection>();
+  Checkpoints checkpoints(comm, output.path(), output.checkpoints_kept);
+  const auto from = find_restart(comm, command, job, identity, checkpoints);
+  if (from && already_finished(comm, *from, job, identity)) {
     if (comm.root())
-      fmt::print("finished already: {} (--force computes it again)\n", configuration.output);
+      fmt::print("finished already: {} (--force computes it again)\n", output.path());
     return ExitCode::finished;
   }
   const PetscSession petsc(command.petsc_options);
-  if (!configuration.flow) require_petsc_options_used("flow_");
-  if (!configuration.saddle) require_petsc_options_used("saddle_");
-  if (!configuration.train) require_petsc_options_used("train_");
+  for (const auto& section : job.input.sections())
+    if (section->takes_petsc_options() && !section->given)
+      require_petsc_options_used(std::string(section->name()) + "_");
   install_signal_handlers();
   if (from && comm.root())
     fmt::print("going on from {} ({})\n", from->path, from->file->attributes()["checkpoint"]);
-  if (configuration.sweep.size() > 0)
-    return run_sweep(comm, configuration, command, checkpoints, from);
-  return Run(comm, configuration, command, checkpoints, from).run();
+  auto provenance = run_provenance(comm, command, job, identity, from);
+  if (!swept)
+    return SingleRun(comm, job.input, command.wall_seconds, checkpoints, from,
+                     std::move(provenance))
+        .execute();
+  return run_sweep(comm, job.input, job.sweep,
+                   {.text = job.text,
+                    .provenance = std::move(provenance),
+                    .part = command.part,
+                    .parts = command.parts,
+                    .wall_seconds = command.wall_seconds},
+                   checkpoints, from);
 }
 
 }  // namespace headflow

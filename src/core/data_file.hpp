@@ -5,6 +5,8 @@
 #include <string>
 #include <vector>
 
+#include "core/hdf5_handle.hpp"
+#include "core/named.hpp"
 #include "headflow/core/mpi.hpp"
 
 namespace headflow {
@@ -33,12 +35,24 @@ struct Variable {
   std::string units = "1";
   std::string long_name;
   std::optional<Slab> slab{};
+  bool wall_time = false;  ///< a measured time, which no two runs share
 };
 
 struct DataGroup {
   std::string name;
   std::vector<Dimension> dimensions;
   std::vector<Variable> variables;
+
+  /// The axis of that name. Throws std::logic_error when there is none.
+  const Dimension& dimension(const std::string& axis) const {
+    return at(dimensions, axis, "group " + name + " has no axis");
+  }
+  /// The extents of a variable.
+  std::vector<std::size_t> shape_of(const Variable& variable) const {
+    std::vector<std::size_t> shape;
+    for (const auto& axis : variable.axes) shape.push_back(dimension(axis).values.size());
+    return shape;
+  }
 };
 
 /// What goes into a file: root attributes, texts (group /provenance) and groups of numbers.
@@ -57,10 +71,12 @@ struct DataFile {
 /// netCDF tools open it. Rank 0 writes all but the slabs, for which it takes the room on the disk;
 /// these all ranks write together through parallel HDF5 (contiguous, collective). The file appears
 /// under its name only when it is complete (temporary name, fsync, rename): whenever the program is
-/// killed, `path` is either the file of before or the new one. `sealed` appends a seal (seal.hpp).
-/// Collective. Throws FileError.
+/// killed, `path` is either the file of before or the new one. `with_checksum` appends a checksum
+/// (checksum.hpp). Every axis of a variable must be a dimension of its group. Collective. Throws
+/// FileError: on every rank alike when rank 0 fails, on one rank alone when its slab cannot be
+/// written.
 void write_data_file(const Communicator& comm, const std::string& path, const DataFile& content,
-                     bool sealed = false);
+                     bool with_checksum = false);
 
 /// Numbers read back, with their shape.
 struct Numbers {
@@ -68,15 +84,14 @@ struct Numbers {
   std::vector<double> data;
 };
 
-/// Reading, by one process, of a file that the user has named. Throws InputError when it, or the
-/// dataset, is not there.
+/// Reading, by one process, of a file that the user has named. Names are paths in the file. Throws
+/// InputError when the file, or a dataset or text that is asked for, is not there, and FileError
+/// when HDF5 cannot read it.
 class DataReader {
  public:
   explicit DataReader(const std::string& path);
-  ~DataReader();
-  DataReader(const DataReader&) = delete;
-  DataReader& operator=(const DataReader&) = delete;
 
+  /// Whether there is a group or dataset of that name.
   bool has(const std::string& name) const;
   Numbers numbers(const std::string& name) const;
   /// A part of a dataset; the shape is that of the part.
@@ -84,14 +99,17 @@ class DataReader {
   std::string text(const std::string& name) const;
   /// Text attributes of the root, a group or a dataset.
   std::map<std::string, std::string> attributes(const std::string& object = "/") const;
-  /// Names of the axes of a dataset; its own for that of an axis.
+  /// Names of the axes of a dataset; its own for that of an axis. Throws InputError when an axis
+  /// has no name.
   std::vector<std::string> axes(const std::string& name) const;
   /// Names in a group, in the order of creation.
   std::vector<std::string> members(const std::string& group) const;
 
  private:
+  Hdf5Dataset dataset(const std::string& name, const char* kind = "dataset") const;
+
   std::string path_;
-  long long file_;
+  Hdf5File file_;
 };
 
 }  // namespace headflow

@@ -1,23 +1,30 @@
 #include "core/exact_sum.hpp"
 
+#include <algorithm>
 #include <array>
 #include <bit>
 #include <cmath>
 #include <limits>
 
+#include "core/hash.hpp"
 #include "headflow/core/error.hpp"
 
 namespace headflow {
 
-ExactSums::ExactSums(std::size_t count) : count_(count), limbs_(count * pieces + 3, 0) {}
+ExactSums::ExactSums(std::size_t count)
+    : count_(count), limbs_(count * pieces + 4, 0), terms_(count, 0) {}
 
-void ExactSums::clear() { std::fill(limbs_.begin(), limbs_.end(), 0); }
+void ExactSums::clear() {
+  std::fill(limbs_.begin(), limbs_.end(), 0);
+  std::fill(terms_.begin(), terms_.end(), 0);
+}
 
 void ExactSums::add(std::size_t i, double term) {
   if (!(std::abs(term) < 0x1p62)) {
     ++limbs_[count_ * pieces];
     return;
   }
+  ++terms_[i];
   std::int64_t* piece = &limbs_[i * pieces];
   double scale = 0x1p-32;  // highest piece first: weight 2^32
   double weight = 0x1p32;
@@ -31,13 +38,18 @@ void ExactSums::add(std::size_t i, double term) {
 }
 
 void ExactSums::reduce(const Communicator& comm, std::uint64_t fingerprint) {
-  limbs_[count_ * pieces + 1] = static_cast<std::int64_t>(fingerprint);
-  limbs_[count_ * pieces + 2] = static_cast<std::int64_t>(fingerprint * fingerprint);
+  std::int64_t* extra = &limbs_[count_ * pieces + 1];
+  extra[0] = static_cast<std::int64_t>(fingerprint);
+  extra[1] = static_cast<std::int64_t>(fingerprint * fingerprint);
+  extra[2] = terms_.empty() ? 0 : *std::max_element(terms_.begin(), terms_.end());
   comm.sum(limbs_);
   const auto ranks = static_cast<std::uint64_t>(comm.size());
-  if (static_cast<std::uint64_t>(limbs_[count_ * pieces + 1]) != ranks * fingerprint ||
-      static_cast<std::uint64_t>(limbs_[count_ * pieces + 2]) != ranks * fingerprint * fingerprint)
+  if (static_cast<std::uint64_t>(extra[0]) != ranks * fingerprint ||
+      static_cast<std::uint64_t>(extra[1]) != ranks * fingerprint * fingerprint)
     throw NumericalError("the ranks disagree about the state of the computation (bits differ)");
+  if (extra[2] > most_terms)
+    throw NumericalError("an exact sum has more than 2^31 terms; use fewer samples or sequences");
+  std::fill(terms_.begin(), terms_.end(), extra[2]);
 }
 
 double ExactSums::value(std::size_t i, std::size_t stride, std::size_t groups) const {
@@ -65,13 +77,9 @@ double ExactSums::value(std::size_t i, std::size_t stride, std::size_t groups) c
 }
 
 std::uint64_t fingerprint(std::span<const double> values) {
-  std::uint64_t hash = 0x9e3779b97f4a7c15;
-  for (const double value : values) {
-    hash ^= std::bit_cast<std::uint64_t>(value);
-    hash *= 0xff51afd7ed558ccd;
-    hash ^= hash >> 32;
-  }
-  return hash;
+  Hash hash;
+  for (const double value : values) hash.add(std::bit_cast<std::uint64_t>(value));
+  return hash.value();
 }
 
 }  // namespace headflow

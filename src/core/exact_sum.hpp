@@ -12,9 +12,9 @@ namespace headflow {
 ///
 /// Each term is cut at 2^-128 and held in six 32-bit pieces of a fixed-point number (weights 2^-128
 /// .. 2^32), each piece in an int64, so that up to 2^31 terms of magnitude below 2^62 are added
-/// exactly; integers commute, so the reduction over ranks is exact too. Terms that are not finite
-/// or too large are counted, never added. The idea is that of Hallberg and Adcroft, Parallel
-/// Computing 40 (2014) 140 (MOM6).
+/// exactly; integers commute, so the reduction over ranks is exact too. reduce() counts the terms.
+/// Terms that are not finite or too large are counted, never added. The idea is that of Hallberg
+/// and Adcroft, Parallel Computing 40 (2014) 140 (MOM6).
 class ExactSums {
  public:
   explicit ExactSums(std::size_t count);
@@ -25,7 +25,8 @@ class ExactSums {
   void add(std::size_t i, double term);
   /// Adds every sum over all ranks of `comm`; collective. `fingerprint` is any number that must be
   /// the same on all ranks (a hash of the state that led here): if ranks disagree, throws
-  /// NumericalError instead of a wrong result.
+  /// NumericalError instead of a wrong result. Throws NumericalError also when a sum may hold more
+  /// than 2^31 terms.
   void reduce(const Communicator& comm, std::uint64_t fingerprint = 0);
   /// True when any term was not finite or was too large.
   bool poisoned() const { return poisoned_count() != 0; }
@@ -36,11 +37,14 @@ class ExactSums {
  private:
   static constexpr int pieces = 6;
   static constexpr int lowest_exponent = -128;
+  static constexpr std::int64_t most_terms = std::int64_t{1} << 31;
   std::int64_t poisoned_count() const { return limbs_[count_ * pieces]; }
 
   std::size_t count_;
-  std::vector<std::int64_t>
-      limbs_;  // count_ * pieces, then: poisoned terms, two words for the fingerprint
+  // count_ * pieces, then: poisoned terms, two words for the fingerprint, terms of the longest sum
+  // (of all ranks together: a bound, because the longest may be another one on each rank)
+  std::vector<std::int64_t> limbs_;
+  std::vector<std::int64_t> terms_;  // a bound on the terms in each sum
 };
 
 /// A 64-bit hash of the bits of some numbers (for ExactSums::reduce).

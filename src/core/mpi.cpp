@@ -4,24 +4,16 @@
 #include <numeric>
 #include <utility>
 
-#include "headflow/core/error.hpp"
+#include "core/mpi_count.hpp"
 
 namespace headflow {
 namespace {
-
-void check(int code, const char* call) {
-  if (code == MPI_SUCCESS) return;
-  char text[MPI_MAX_ERROR_STRING];
-  int length = 0;
-  MPI_Error_string(code, text, &length);
-  throw NumericalError(std::string(call) + " failed: " + std::string(text, length));
-}
 
 template <class T>
 void sum_in_place(std::span<T> values, MPI_Datatype type, MPI_Comm comm) {
   constexpr std::size_t most = std::size_t{1} << 28;  // MPI counts in int
   for (std::size_t first = 0; first < values.size(); first += most)
-    check(
+    mpi_check(
         MPI_Allreduce(MPI_IN_PLACE, values.data() + first,
                       static_cast<int>(std::min(most, values.size() - first)), type, MPI_SUM, comm),
         "MPI_Allreduce");
@@ -29,30 +21,47 @@ void sum_in_place(std::span<T> values, MPI_Datatype type, MPI_Comm comm) {
 
 }  // namespace
 
-MpiSession::MpiSession(int& argc, char**& argv) { check(MPI_Init(&argc, &argv), "MPI_Init"); }
+void mpi_check(int code, const char* call) {
+  if (code == MPI_SUCCESS) return;
+  char text[MPI_MAX_ERROR_STRING];
+  int length = 0;
+  if (MPI_Error_string(code, text, &length) != MPI_SUCCESS) length = 0;
+  throw NumericalError(std::string(call) +
+                       " failed: " + std::string(text, static_cast<std::size_t>(length)));
+}
 
-MpiSession::~MpiSession() { MPI_Finalize(); }
+MpiSession::MpiSession(int& argc, char**& argv) { mpi_check(MPI_Init(&argc, &argv), "MPI_Init"); }
+
+MpiSession::~MpiSession() {
+  if (!unwinding_.now()) MPI_Finalize();
+}
 
 void MpiSession::abort(int exit_code) {
   MPI_Abort(MPI_COMM_WORLD, exit_code);
   std::abort();
 }
 
+Communicator::Communicator(MPI_Comm comm) : comm_(comm) {
+  mpi_check(MPI_Comm_set_errhandler(comm_, MPI_ERRORS_RETURN), "MPI_Comm_set_errhandler");
+  mpi_check(MPI_Comm_rank(comm_, &rank_), "MPI_Comm_rank");
+  mpi_check(MPI_Comm_size(comm_, &size_), "MPI_Comm_size");
+}
+
 Communicator Communicator::world() {
   MPI_Comm comm = MPI_COMM_NULL;
-  check(MPI_Comm_dup(MPI_COMM_WORLD, &comm), "MPI_Comm_dup");
+  mpi_check(MPI_Comm_dup(MPI_COMM_WORLD, &comm), "MPI_Comm_dup");
   return Communicator(comm);
 }
 
 Communicator Communicator::self() {
   MPI_Comm comm = MPI_COMM_NULL;
-  check(MPI_Comm_dup(MPI_COMM_SELF, &comm), "MPI_Comm_dup");
+  mpi_check(MPI_Comm_dup(MPI_COMM_SELF, &comm), "MPI_Comm_dup");
   return Communicator(comm);
 }
 
 Communicator Communicator::split(int group) const {
   MPI_Comm comm = MPI_COMM_NULL;
-  check(MPI_Comm_split(comm_, group, rank(), &comm), "MPI_Comm_split");
+  mpi_check(MPI_Comm_split(comm_, group, rank_, &comm), "MPI_Comm_split");
   return Communicator(comm);
 }
 
@@ -61,23 +70,13 @@ Communicator::~Communicator() {
 }
 
 Communicator::Communicator(Communicator&& other) noexcept
-    : comm_(std::exchange(other.comm_, MPI_COMM_NULL)) {}
+    : comm_(std::exchange(other.comm_, MPI_COMM_NULL)), rank_(other.rank_), size_(other.size_) {}
 
 Communicator& Communicator::operator=(Communicator&& other) noexcept {
   std::swap(comm_, other.comm_);
+  std::swap(rank_, other.rank_);
+  std::swap(size_, other.size_);
   return *this;
-}
-
-int Communicator::rank() const {
-  int rank = 0;
-  check(MPI_Comm_rank(comm_, &rank), "MPI_Comm_rank");
-  return rank;
-}
-
-int Communicator::size() const {
-  int size = 0;
-  check(MPI_Comm_size(comm_, &size), "MPI_Comm_size");
-  return size;
 }
 
 void Communicator::sum(std::span<std::int64_t> values) const {
@@ -88,24 +87,29 @@ void Communicator::sum(std::span<std::int64_t> values) const {
 void Communicator::sum(std::span<float> values) const { sum_in_place(values, MPI_FLOAT, comm_); }
 
 std::int64_t Communicator::max(std::int64_t value) const {
-  check(MPI_Allreduce(MPI_IN_PLACE, &value, 1, MPI_INT64_T, MPI_MAX, comm_), "MPI_Allreduce");
+  mpi_check(MPI_Allreduce(MPI_IN_PLACE, &value, 1, MPI_INT64_T, MPI_MAX, comm_), "MPI_Allreduce");
   return value;
 }
 
 std::int64_t Communicator::min(std::int64_t value) const {
-  check(MPI_Allreduce(MPI_IN_PLACE, &value, 1, MPI_INT64_T, MPI_MIN, comm_), "MPI_Allreduce");
+  mpi_check(MPI_Allreduce(MPI_IN_PLACE, &value, 1, MPI_INT64_T, MPI_MIN, comm_), "MPI_Allreduce");
   return value;
 }
 
 std::vector<double> Communicator::all_gather(std::span<const double> mine) const {
-  const int own = static_cast<int>(mine.size());
-  std::vector<int> counts(static_cast<std::size_t>(size())), offsets(counts.size());
-  check(MPI_Allgather(&own, 1, MPI_INT, counts.data(), 1, MPI_INT, comm_), "MPI_Allgather");
+  const std::uint64_t own = mine.size();
+  std::vector<std::uint64_t> sizes(static_cast<std::size_t>(size_));
+  mpi_check(MPI_Allgather(&own, 1, MPI_UINT64_T, sizes.data(), 1, MPI_UINT64_T, comm_),
+            "MPI_Allgather");
+  const auto total = std::accumulate(sizes.begin(), sizes.end(), std::uint64_t{0});
+  mpi_count(total, "MPI_Allgatherv");  // hence every count and offset below is an int
+  const std::vector<int> counts(sizes.begin(), sizes.end());
+  std::vector<int> offsets(counts.size());
   std::exclusive_scan(counts.begin(), counts.end(), offsets.begin(), 0);
-  std::vector<double> all(static_cast<std::size_t>(offsets.back() + counts.back()));
-  check(MPI_Allgatherv(mine.data(), own, MPI_DOUBLE, all.data(), counts.data(), offsets.data(),
-                       MPI_DOUBLE, comm_),
-        "MPI_Allgatherv");
+  std::vector<double> all(total);
+  mpi_check(MPI_Allgatherv(mine.data(), static_cast<int>(own), MPI_DOUBLE, all.data(),
+                           counts.data(), offsets.data(), MPI_DOUBLE, comm_),
+            "MPI_Allgatherv");
   return all;
 }
 
@@ -113,9 +117,9 @@ void Communicator::broadcast_bytes(void* data, std::size_t size, int from) const
   constexpr std::size_t most = std::size_t{1} << 30;  // MPI counts in int
   auto* bytes = static_cast<char*>(data);
   for (std::size_t first = 0; first < size; first += most)
-    check(MPI_Bcast(bytes + first, static_cast<int>(std::min(most, size - first)), MPI_BYTE, from,
-                    comm_),
-          "MPI_Bcast");
+    mpi_check(MPI_Bcast(bytes + first, static_cast<int>(std::min(most, size - first)), MPI_BYTE,
+                        from, comm_),
+              "MPI_Bcast");
 }
 
 std::string Communicator::broadcast(std::string text, int from) const {
@@ -128,7 +132,7 @@ void Communicator::broadcast(std::span<double> values) const {
   broadcast_bytes(values.data(), values.size_bytes(), 0);
 }
 
-void Communicator::barrier() const { check(MPI_Barrier(comm_), "MPI_Barrier"); }
+void Communicator::barrier() const { mpi_check(MPI_Barrier(comm_), "MPI_Barrier"); }
 
 void Communicator::share_error(int code, std::string message) const {
   code = static_cast<int>(max(code));

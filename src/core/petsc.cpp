@@ -1,9 +1,6 @@
 #include "headflow/core/petsc.hpp"
 
 #include <algorithm>
-#include <utility>
-
-#include "headflow/core/error.hpp"
 
 namespace headflow {
 
@@ -21,7 +18,9 @@ PetscSession::PetscSession(const std::vector<std::string>& options) {
   petsc_check(PetscPushErrorHandler(PetscReturnErrorHandler, nullptr), "PetscPushErrorHandler");
 }
 
-PetscSession::~PetscSession() { PetscFinalize(); }
+PetscSession::~PetscSession() {
+  if (!unwinding_.now()) PetscFinalize();
+}
 
 void petsc_check(PetscErrorCode code, const char* call) {
   if (code == 0) return;
@@ -56,23 +55,13 @@ std::string petsc_options() {
   char* text = nullptr;
   petsc_check(PetscOptionsGetAll(nullptr, &text), "PetscOptionsGetAll");
   std::string options = text == nullptr ? "" : text;
-  PetscFree(text);
+  petsc_check(PetscFree(text), "PetscFree");
   return options;
 }
 
 PetscVector::PetscVector(std::size_t size) {
-  petsc_check(VecCreateSeq(PETSC_COMM_SELF, static_cast<PetscInt>(size), &vec_), "VecCreateSeq");
-}
-
-PetscVector::~PetscVector() {
-  if (vec_ != nullptr) VecDestroy(&vec_);
-}
-
-PetscVector::PetscVector(PetscVector&& other) noexcept : vec_(std::exchange(other.vec_, nullptr)) {}
-
-PetscVector& PetscVector::operator=(PetscVector&& other) noexcept {
-  std::swap(vec_, other.vec_);
-  return *this;
+  petsc_check(VecCreateSeq(PETSC_COMM_SELF, static_cast<PetscInt>(size), receive()),
+              "VecCreateSeq");
 }
 
 std::vector<double> read(Vec vec) {

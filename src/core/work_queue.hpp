@@ -1,8 +1,8 @@
 #pragma once
 #include <deque>
+#include <memory>
 #include <optional>
 #include <string>
-#include <vector>
 
 #include "headflow/core/mpi.hpp"
 
@@ -12,7 +12,7 @@ namespace headflow {
 /// work.
 class SharedCounter {
  public:
-  /// Collective, as is the destructor.
+  /// Collective, as is the destructor, which leaves the counter alone while an exception unwinds.
   explicit SharedCounter(const Communicator& comm);
   ~SharedCounter();
   SharedCounter(const SharedCounter&) = delete;
@@ -23,20 +23,26 @@ class SharedCounter {
 
  private:
   MPI_Win window_ = MPI_WIN_NULL;
+  Unwinding unwinding_;
 };
 
-/// Messages from any rank to rank 0, which takes them when it has time.
+/// Messages from any rank to rank 0, which takes them when it has time. No member is collective.
 class Mailbox {
  public:
+  /// `comm` must outlive the mailbox.
   explicit Mailbox(const Communicator& comm) : comm_(comm) {}
+  /// Waits until rank 0 has taken what this rank has sent; while an exception unwinds it does not.
   ~Mailbox();
   Mailbox(const Mailbox&) = delete;
   Mailbox& operator=(const Mailbox&) = delete;
 
-  /// Begins to send `message` to rank 0 (also from itself); does not wait.
+  /// Begins to send `message` to rank 0 (also from itself); does not wait. Throws NumericalError
+  /// for 2^31 bytes or more.
   void send(std::string message);
   /// On rank 0: the next message, if one has come.
   std::optional<std::string> receive();
+  /// On rank 0: the next message. Sleeps until it comes.
+  std::string wait();
 
  private:
   struct Sent {
@@ -44,7 +50,8 @@ class Mailbox {
     MPI_Request request;
   };
   const Communicator& comm_;
-  std::deque<Sent> sent_;
+  std::unique_ptr<std::deque<Sent>> sent_ = std::make_unique<std::deque<Sent>>();
+  Unwinding unwinding_;
 };
 
 }  // namespace headflow

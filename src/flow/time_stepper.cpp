@@ -3,15 +3,17 @@
 #include <petscts.h>
 
 #include <algorithm>
-#include <exception>
 #include <utility>
 
+#include "core/callback_guard.hpp"
 #include "headflow/core/error.hpp"
 #include "headflow/core/keys.hpp"
 #include "headflow/core/petsc.hpp"
 
 namespace headflow {
 namespace {
+
+using StepperOwner = PetscOwner<TS, TSDestroy>;
 
 enum class Dense { method, line, hermite };
 
@@ -47,11 +49,6 @@ class TimeStepper::Impl {
       petsc_check(TSGetAdapt(probe_, &adapt), "TSGetAdapt");
       petsc_check(TSAdaptSetType(adapt, TSADAPTNONE), "TSAdaptSetType");
     }
-  }
-
-  ~Impl() {
-    if (ts_ != nullptr) TSDestroy(&ts_);
-    if (probe_ != nullptr) TSDestroy(&probe_);
   }
 
   void step() {
@@ -150,15 +147,15 @@ class TimeStepper::Impl {
     return rejected_before_ + rejected;
   }
 
-  TS ts_ = nullptr;
   double start_time_ = 0;
   std::vector<double> last_slope_;
   Snapshot before_;
 
  private:
-  TS create(const Options& options, const PetscVector& y, double end_time) {
-    TS ts = nullptr;
-    petsc_check(TSCreate(PETSC_COMM_SELF, &ts), "TSCreate");
+  StepperOwner create(const Options& options, const PetscVector& y, double end_time) {
+    StepperOwner owner;
+    petsc_check(TSCreate(PETSC_COMM_SELF, owner.receive()), "TSCreate");
+    const TS ts = owner;
     petsc_check(TSSetOptionsPrefix(ts, options.prefix.c_str()), "TSSetOptionsPrefix");
     petsc_check(TSSetProblemType(ts, TS_NONLINEAR), "TSSetProblemType");
     petsc_check(TSSetRHSFunction(ts, nullptr, &Impl::call, this), "TSSetRHSFunction");
@@ -171,7 +168,7 @@ class TimeStepper::Impl {
     petsc_check(TSSetSolution(ts, y.handle()), "TSSetSolution");
     set_from_options(ts);
     petsc_check(TSSetUp(ts), "TSSetUp");
-    return ts;
+    return owner;
   }
 
   /// The command line wins; what PETSc refuses there is the user's input.
@@ -190,7 +187,7 @@ class TimeStepper::Impl {
 
   void one_step(TS ts) {
     const PetscErrorCode code = TSStep(ts);
-    if (error_) std::rethrow_exception(std::exchange(error_, nullptr));
+    guard_.rethrow();
     petsc_check(code, "TSStep");
     TSConvergedReason reason = TS_CONVERGED_ITERATING;
     petsc_check(TSGetConvergedReason(ts, &reason), "TSGetConvergedReason");
@@ -201,7 +198,7 @@ class TimeStepper::Impl {
 
   static PetscErrorCode call(TS ts, PetscReal t, Vec y, Vec f, void* self) {
     auto& impl = *static_cast<Impl*>(self);
-    try {
+    return impl.guard_.run(PetscErrorCode{PETSC_ERR_USER}, [&] {
       const std::vector<double> state = read(y);
       std::vector<double> value(state.size());
       // The first step after a restart: PETSc asks for what the last stage before it has told.
@@ -214,11 +211,8 @@ class TimeStepper::Impl {
       if (!told && t == impl.start_time_ && state == impl.start_y_) impl.start_f_ = value;
       write(f, value);
       if (ts == impl.ts_) impl.last_slope_ = std::move(value);
-      return 0;
-    } catch (...) {
-      impl.error_ = std::current_exception();
-      return PETSC_ERR_USER;
-    }
+      return PetscErrorCode{0};
+    });
   }
 
   void evaluate(double t, std::span<const double> y, std::span<double> f) {
@@ -249,9 +243,11 @@ class TimeStepper::Impl {
   Dense dense_output() const {
     PetscBool is_rk = PETSC_FALSE;
     PetscBool is_euler = PETSC_FALSE;
-    petsc_check(PetscObjectTypeCompare(reinterpret_cast<PetscObject>(ts_), TSRK, &is_rk), "TSRK");
-    petsc_check(PetscObjectTypeCompare(reinterpret_cast<PetscObject>(ts_), TSEULER, &is_euler),
-                "TSEULER");
+    petsc_check(PetscObjectTypeCompare(reinterpret_cast<PetscObject>(ts_.handle()), TSRK, &is_rk),
+                "TSRK");
+    petsc_check(
+        PetscObjectTypeCompare(reinterpret_cast<PetscObject>(ts_.handle()), TSEULER, &is_euler),
+        "TSEULER");
     if (is_euler) return Dense::line;
     if (!is_rk) return Dense::hermite;
     TSRKType type = nullptr;
@@ -261,7 +257,8 @@ class TimeStepper::Impl {
 
   bool reuses_last_stage() const {
     PetscBool is_rk = PETSC_FALSE;
-    petsc_check(PetscObjectTypeCompare(reinterpret_cast<PetscObject>(ts_), TSRK, &is_rk), "TSRK");
+    petsc_check(PetscObjectTypeCompare(reinterpret_cast<PetscObject>(ts_.handle()), TSRK, &is_rk),
+                "TSRK");
     if (!is_rk) return false;
     PetscBool fsal = PETSC_FALSE;
     petsc_check(
@@ -295,13 +292,14 @@ class TimeStepper::Impl {
 
   RightHandSide f_;
   PetscVector y_, probe_y_;
-  TS probe_ = nullptr;  // takes resolve's steps, so that they leave no trace in the run's
+  StepperOwner ts_;
+  StepperOwner probe_;  // takes resolve's steps, so that they leave no trace in the run's
   Dense dense_ = Dense::method;
   std::vector<double> start_y_, start_f_;
   Derivative known_;
   std::vector<double> first_slope_;   // of the step after a restart of an FSAL method
   std::int64_t rejected_before_ = 0;  // of the runs that this one goes on from
-  std::exception_ptr error_;
+  CallbackGuard guard_;
 };
 
 TimeStepper::TimeStepper(const Options& options, RightHandSide f, std::span<const double> y0,

@@ -5,8 +5,8 @@
 #include <cmath>
 #include <string>
 
-#include "headflow/core/error.hpp"
 #include "core/random.hpp"
+#include "headflow/core/error.hpp"
 
 namespace headflow {
 namespace {

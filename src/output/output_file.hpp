@@ -38,4 +38,12 @@ class OutputFile {
   double write_seconds_ = 0;
 };
 
+/// Throws InputError when the output exists (unless `force`), is the input or no file, or its
+/// folder is not there or not writable. Collective.
+void require_writable_output(const Communicator& comm, const std::string& path,
+                             const std::string& input, bool force);
+
+/// The file that stops a run with that output: STOP beside it.
+std::string stop_file(const std::string& output);
+
 }  // namespace headflow

@@ -11,8 +11,8 @@
 #include <ctime>
 #include <random>
 
-#include "git_revision.hpp"
 #include "core/cpu_check.hpp"
+#include "git_revision.hpp"
 #include "headflow/core/petsc.hpp"
 
 namespace headflow {

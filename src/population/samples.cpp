@@ -4,8 +4,8 @@
 #include <boost/random/sobol.hpp>
 #include <string>
 
-#include "headflow/core/error.hpp"
 #include "core/normal.hpp"
+#include "headflow/core/error.hpp"
 
 namespace headflow {
 namespace {

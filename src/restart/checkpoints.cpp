@@ -5,8 +5,8 @@
 #include <algorithm>
 #include <filesystem>
 
+#include "core/checksum.hpp"
 #include "headflow/core/error.hpp"
-#include "core/seal.hpp"
 
 namespace headflow {
 namespace {
@@ -67,7 +67,7 @@ std::optional<Checkpoint> Checkpoints::read(const std::string& path, std::string
   problem.clear();
   comm_.on_root([&] {
     try {
-      if (!seal_is_intact(path))
+      if (!checksum_is_intact(path))
         problem = "it is damaged or no checkpoint";
       else if (DataReader(path).attributes()["format"] != format_name)
         problem = "it is no checkpoint of this version of headflow";
@@ -79,31 +79,43 @@ std::optional<Checkpoint> Checkpoints::read(const std::string& path, std::string
   });
   problem = comm_.broadcast(problem);
   if (!problem.empty()) return std::nullopt;
-  checkpoint.number = comm_.max(comm_.root() ? checkpoint.number : 0);
+  checkpoint.number = comm_.broadcast(checkpoint.number);
   checkpoint.file = std::make_shared<DataReader>(path);
   return checkpoint;
 }
 
+std::vector<std::string> Checkpoints::paths() const {
+  const fs::path folder = fs::path(stem_).parent_path();
+  const std::string prefix = fs::path(stem_).filename().string() + ".checkpoint-";
+  constexpr std::string_view suffix = ".h5";
+  std::vector<std::string> paths;
+  std::error_code ignored;
+  for (const auto& entry :
+       fs::directory_iterator(folder.empty() ? "." : folder.string(), ignored)) {
+    const std::string name = entry.path().filename().string();
+    if (!name.starts_with(prefix) || !name.ends_with(suffix)) continue;
+    const std::string place =
+        name.substr(prefix.size(), name.size() - prefix.size() - suffix.size());
+    if (!place.empty() && place.find_first_not_of("0123456789") == std::string::npos)
+      paths.push_back((folder / name).string());
+  }
+  return paths;
+}
+
+void Checkpoints::remove_all() const {
+  std::error_code ignored;
+  if (comm_.root())
+    for (const auto& path : paths()) fs::remove(path, ignored);
+}
+
 std::optional<Checkpoint> Checkpoints::newest() const {
-  std::string list;
-  comm_.on_root([&] {
-    const fs::path folder = fs::path(stem_).parent_path();
-    const std::string prefix = fs::path(stem_).filename().string() + ".checkpoint-";
-    std::error_code ignored;
-    for (const auto& entry :
-         fs::directory_iterator(folder.empty() ? "." : folder.string(), ignored)) {
-      const std::string name = entry.path().filename().string();
-      if (name.starts_with(prefix) && name.ends_with(".h5"))
-        list += (folder / name).string() + '\n';
-    }
-  });
-  list = comm_.broadcast(list);
+  std::vector<std::string> all;
+  if (comm_.root()) all = paths();
+  all.resize(comm_.broadcast(all.size()));
   std::optional<Checkpoint> best;
   std::string problems;
-  for (std::size_t begin = 0; begin < list.size();) {
-    const std::size_t end = list.find('\n', begin);
-    const std::string path = list.substr(begin, end - begin);
-    begin = end + 1;
+  for (const std::string& own : all) {
+    const std::string path = comm_.broadcast(own);
     std::string problem;
     const auto checkpoint = read(path, problem);
     if (!checkpoint)

@@ -2,6 +2,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "core/data_file.hpp"
 #include "headflow/core/snapshot.hpp"
@@ -37,11 +38,15 @@ class Checkpoints {
   void write_alone(const Communicator& comm, DataFile content);
   /// Goes on counting after `number`.
   void continue_after(std::int64_t number) { number_ = number; }
+  /// Removes all of them.
+  void remove_all() const;
   /// The file in that place, from 1.
   std::string path_at(std::int64_t place) const;
 
  private:
   std::optional<Checkpoint> read(const std::string& path, std::string& problem) const;
+  /// Paths of all that there are; not collective.
+  std::vector<std::string> paths() const;
 
   const Communicator& comm_;
   std::string stem_;

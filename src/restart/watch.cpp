@@ -9,80 +9,72 @@
 #include <filesystem>
 #include <sstream>
 
-#include "headflow/core/error.hpp"
 #include "core/signals.hpp"
-#include "headflow/flow/flow.hpp"
+#include "headflow/core/error.hpp"
 
 namespace headflow {
-namespace {
 
-double seconds_between(auto from, auto to) {
-  return std::chrono::duration<double>(to - from).count();
-}
-
-}  // namespace
-
-Watch::Watch(const Communicator& comm, Limits limits) : comm_(comm), limits_(std::move(limits)) {}
-
-/// On rank 0. The margin covers what may lie between this poll and the end of the last checkpoint.
+/// On every rank; wall time and the STOP file count on rank 0 alone. The margin covers what may lie
+/// between this question and the end of the last checkpoint.
 bool Watch::must_stop() {
-  const auto now = Clock::now();
-  longest_gap_ = std::max(longest_gap_, seconds_between(last_poll_, now));
-  last_poll_ = now;
+  longest_gap_ = std::max(longest_gap_, since_question_.seconds());
+  since_question_.restart();
   if (!reason_.empty()) return true;
+  if (stop_signalled()) reason_ = "signal";
+  if (!comm_.root()) return !reason_.empty();
   const double margin = 1 + 2 * longest_gap_ + 3 * save_seconds_;
-  if (stop_signalled())
-    reason_ = "signal";
-  else if (seconds_between(begin_, now) + margin > limits_.wall_seconds)
+  if (reason_.empty() && since_begin_.seconds() + margin > limits_.wall_seconds)
     reason_ = "wall time";
-  if (seconds_between(last_look_, now) > 0.5) {
-    last_look_ = now;
+  if (since_look_.seconds() > 0.5) {
+    since_look_.restart();
     std::error_code ignored;
     if (std::filesystem::remove(limits_.stop_file, ignored)) reason_ = "STOP file";
   }
   return !reason_.empty();
 }
 
-Request Watch::poll() {
-  std::int64_t request = 0;
-  if (comm_.root()) {
-    if (must_stop())
-      request = 2;
-    else if (take_checkpoint_signal() ||
-             seconds_between(last_save_, Clock::now()) > limits_.checkpoint_every)
-      request = 1;
-  }
-  request = comm_.max(request);
-  return request == 2 ? Request::stop : request == 1 ? Request::checkpoint : Request::none;
+Request Watch::between_steps() {
+  Request request = Request::none;
+  if (must_stop())
+    request = Request::stop;
+  else if (take_checkpoint_signal() ||
+           (comm_.root() && since_save_.seconds() > limits_.checkpoint_every))
+    request = Request::checkpoint;
+  request = static_cast<Request>(comm_.max(static_cast<std::int64_t>(request)));
+  if (request == Request::stop && reason_.empty()) reason_ = "signal";  // on another rank
+  return request;
 }
 
-void Watch::interrupt() {
-  if (comm_.max(comm_.root() && must_stop() ? 1 : 0) != 0) throw Interrupt{};
+void Watch::within_step() {
+  if (!comm_.any(must_stop())) return;
+  if (reason_.empty()) reason_ = "signal";
+  throw Interrupt{};
 }
 
 void Watch::saved(double seconds) {
   save_seconds_ = std::max(save_seconds_, seconds);
-  last_save_ = Clock::now();
+  since_save_.restart();
 }
 
 double wall_seconds_of(const std::string& text) {
-  if (text.empty()) return std::numeric_limits<double>::infinity();
+  constexpr double unlimited = std::numeric_limits<double>::infinity();
+  if (text.empty()) return unlimited;
   if (text == "auto") {
     const char* end = std::getenv("SLURM_JOB_END_TIME");
-    if (end == nullptr) return std::numeric_limits<double>::infinity();
+    if (end == nullptr) return unlimited;
     return std::max(0.0, std::strtod(end, nullptr) - static_cast<double>(std::time(nullptr)));
   }
   std::istringstream parts(text);
-  std::string part;
   double seconds = 0;
   int count = 0;
-  for (; std::getline(parts, part, ':'); ++count) {
+  bool good = text.back() != ':';
+  for (std::string part; std::getline(parts, part, ':'); ++count) {
     char* end = nullptr;
     const double number = std::strtod(part.c_str(), &end);
-    if (part.empty() || *end != '\0' || !(number >= 0) || !std::isfinite(number)) count = 99;
+    good = good && !part.empty() && *end == '\0' && number >= 0 && std::isfinite(number);
     seconds = 60 * seconds + number;
   }
-  if (count < 1 || count > 3 || text.back() == ':')
+  if (!good || count > 3)
     throw InputError(
         fmt::format("--max-walltime {}: write hh:mm:ss, mm:ss, seconds or auto", text));
   return seconds;

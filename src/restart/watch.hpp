@@ -1,45 +1,40 @@
 #pragma once
-#include <chrono>
 #include <limits>
 #include <string>
 
+#include "core/stopwatch.hpp"
+#include "headflow/core/control.hpp"
 #include "headflow/core/mpi.hpp"
-#include "headflow/core/snapshot.hpp"
 
 namespace headflow {
 
-/// Decides when a run saves its state and when it stops: signals, a STOP file, wall time. Rank 0
-/// decides for all.
-class Watch {
+/// Decides when a run saves its state and when it stops: signals on any rank, a STOP file, wall
+/// time, the time since the last checkpoint.
+class Watch : public Control {
  public:
   struct Limits {
     double checkpoint_every = 600;                                  ///< seconds
     double wall_seconds = std::numeric_limits<double>::infinity();  ///< from now on
     std::string stop_file;                                          ///< obeyed and removed
   };
-  Watch(const Communicator& comm, Limits limits);
+  Watch(const Communicator& comm, Limits limits) : comm_(comm), limits_(std::move(limits)) {}
 
-  /// What is to be done now. Collective.
-  Request poll();
-  /// Throws Interrupt on all ranks when the run is to stop. Collective.
-  void interrupt();
+  Request between_steps() override;
+  void within_step() override;
   /// A state was saved, which took so many seconds.
   void saved(double seconds);
   /// Why the run was stopped; on rank 0.
   const std::string& reason() const { return reason_; }
 
  private:
-  using Clock = std::chrono::steady_clock;
   bool must_stop();
 
   const Communicator& comm_;
   Limits limits_;
   std::string reason_;
-  Clock::time_point begin_ = Clock::now();
-  Clock::time_point last_poll_ = begin_;
-  Clock::time_point last_save_ = begin_;
-  Clock::time_point last_look_ = begin_;  // for the STOP file
-  double longest_gap_ = 0;                // seconds between polls
+  Stopwatch since_begin_, since_question_, since_save_;
+  Stopwatch since_look_;    // for the STOP file
+  double longest_gap_ = 0;  // seconds between questions
   double save_seconds_ = 0;
 };
 

@@ -4,10 +4,11 @@
 
 #include <algorithm>
 #include <cmath>
-#include <sstream>
+#include <utility>
 
 #include "headflow/core/error.hpp"
-#include "input/toml_table.hpp"
+#include "input/printer.hpp"
+#include "input/toml_text.hpp"
 
 namespace headflow {
 namespace {
@@ -15,69 +16,29 @@ namespace {
 /// To 13 digits, so that a step of a decade gives 1000 and not 1000.0000000000002.
 double round_number(double x) { return std::stod(fmt::format("{:.13g}", x)); }
 
-std::string text_of(const toml::node& node) {
-  std::ostringstream text;
-  node.visit([&](const auto& value) { text << value; });
-  return text.str();
-}
-
 /// A number as TOML that reads back as the same; whole ones without a point, which every key takes.
-std::string text_of(double x) {
-  const std::string text = fmt::format("{}", x);
-  return text.find("inf") == std::string::npos && text.find("nan") == std::string::npos ? text
-                                                                                        : "nan";
+std::string text_of(double x) { return std::isfinite(x) ? fmt::format("{}", x) : "nan"; }
+
+void count(SweepAxis& axis) {
+  axis.coordinates.clear();
+  for (std::size_t i = 1; i <= axis.values.size(); ++i)
+    axis.coordinates.push_back(static_cast<double>(i));
 }
 
-/// Reads one [sweep] section.
+/// Reads the axes of one [sweep] section.
 class SweepReader {
  public:
-  SweepReader(const toml::table& table, std::string file, std::int64_t seed_stride,
-              const toml::table& input)
-      : table_(table), file_(std::move(file)), seed_stride_(seed_stride), input_(input) {}
+  SweepReader(const toml::table& table, std::string file) : table_(table), file_(std::move(file)) {}
 
-  Sweep read() {
-    for (const auto& [key, value] : table_) {
-      const std::string word(key.str());
-      if (word == "repeats" || word == "zip" || word == "ranks_per_member") continue;
-      const auto* inner = value.as_table();
-      // "attention.heads" in quotes is one key, without quotes a table of tables.
-      if (word.find('.') == std::string::npos && inner != nullptr) {
-        for (const auto& [second, list] : *inner)
-          add_axis(word + "." + std::string(second.str()), list);
-      } else {
-        add_axis(word, value);
-      }
-    }
-    // In the order of the file, which TOML tables do not keep.
-    std::stable_sort(places_.begin(), places_.end(),
-                     [](const auto& a, const auto& b) { return a.first < b.first; });
-    std::vector<SweepAxis> ordered;
-    for (const auto& [place, axis] : places_) ordered.push_back(sweep_.axes[axis]);
-    sweep_.axes = std::move(ordered);
-    zip();
-    repeat();
-    if (sweep_.axes.empty()) fail(table_, "it has no axis: write \"section.key\" = [values]");
-    sweep_.ranks_per_member = whole("ranks_per_member", 0, 0);
-    if (sweep_.size() > 10'000'000)
-      fail(table_, fmt::format("it has {} members, at most 10000000 are allowed", sweep_.size()));
-    std::ostringstream text;
-    std::vector<std::string> zips;
-    for (const SweepAxis& axis : sweep_.axes) {
-      if (axis.name == "repeat") {
-        text << fmt::format("repeats = {}\n", axis.values.size());
-        continue;
-      }
-      for (std::size_t k = 0; k < axis.keys.size(); ++k) {
-        std::vector<std::string> values;
-        for (const auto& point : axis.values) values.push_back(point[k]);
-        text << fmt::format("\"{}\" = [{}]\n", axis.keys[k], fmt::join(values, ", "));
-      }
-      if (axis.keys.size() > 1)
-        zips.push_back(fmt::format("[\"{}\"]", fmt::join(axis.keys, "\", \"")));
-    }
-    if (!zips.empty()) text << fmt::format("zip = [{}]\n", fmt::join(zips, ", "));
-    sweep_.text = text.str();
-    return std::move(sweep_);
+  Sweep read(const Sections& base) const {
+    Sweep sweep{.axes = axes(), .text = {}};
+    zip(sweep.axes);
+    repeat(sweep.axes, base);
+    if (sweep.axes.empty()) fail(table_, "it has no axis: write \"section.key\" = [values]");
+    sweep.ranks_per_member = whole("ranks_per_member", 0, 0);
+    if (sweep.size() > 10'000'000)
+      fail(table_, fmt::format("it has {} members, at most 10000000 are allowed", sweep.size()));
+    return sweep;
   }
 
  private:
@@ -93,23 +54,48 @@ class SweepReader {
     const auto value = node->value<std::int64_t>();
     if (!value || !node->is_integer() || *value < least)
       fail(*node, fmt::format("{} = {} is not allowed; it must be a whole number >= {}", key,
-                              text_of(*node), least));
+                              to_toml(*node), least));
     return *value;
   }
 
-  void add_axis(const std::string& key, const toml::node& node) {
+  /// All axes, in the order of the file, which TOML tables do not keep.
+  std::vector<SweepAxis> axes() const {
+    using Place = std::pair<toml::source_index, toml::source_index>;
+    std::vector<std::pair<Place, SweepAxis>> found;
+    const auto add = [&](const std::string& key, const toml::node& node) {
+      for (const auto& [place, other] : found)
+        if (other.keys[0] == key) fail(node, fmt::format("{} is there twice", key));
+      const auto begin = node.source().begin;
+      found.push_back({{begin.line, begin.column}, axis(key, node)});
+    };
+    for (const auto& [key, value] : table_) {
+      const std::string word(key.str());
+      if (word == "repeats" || word == "zip" || word == "ranks_per_member") continue;
+      const auto* inner = value.as_table();
+      // "attention.heads" in quotes is one key, without quotes a table of tables.
+      if (word.find('.') == std::string::npos && inner != nullptr)
+        for (const auto& [second, list] : *inner) add(word + "." + std::string(second.str()), list);
+      else
+        add(word, value);
+    }
+    std::stable_sort(found.begin(), found.end(),
+                     [](const auto& a, const auto& b) { return a.first < b.first; });
+    std::vector<SweepAxis> axes;
+    for (auto& [place, axis] : found) axes.push_back(std::move(axis));
+    return axes;
+  }
+
+  SweepAxis axis(const std::string& key, const toml::node& node) const {
     SweepAxis axis{.name = key, .keys = {key}, .values = {}, .coordinates = {}};
     if (key.find('.') == std::string::npos || key.starts_with("output.") ||
         key.starts_with("sweep."))
       fail(node, fmt::format("\"{}\" cannot be swept; write \"section.key\"", key));
-    for (const SweepAxis& other : sweep_.axes)
-      if (other.keys[0] == key) fail(node, fmt::format("{} is there twice", key));
     std::erase(axis.name, ']');
     for (const char c : {'.', '['}) std::replace(axis.name.begin(), axis.name.end(), c, '_');
     bool numeric = true;
     if (const auto* list = node.as_array()) {
       for (const auto& value : *list) {
-        axis.values.push_back({text_of(value)});
+        axis.values.push_back({to_toml(value)});
         numeric = numeric && value.is_number();
         if (value.is_number()) axis.coordinates.push_back(*value.value<double>());
       }
@@ -120,19 +106,11 @@ class SweepReader {
       }
     } else {
       fail(node, fmt::format("{} = {} must be a list of values or {{ from, to, count }}", key,
-                             text_of(node)));
+                             to_toml(node)));
     }
     if (axis.values.empty()) fail(node, fmt::format("{} has no values", key));
     if (!numeric) count(axis);
-    const auto begin = node.source().begin;
-    places_.push_back({{begin.line, begin.column}, sweep_.axes.size()});
-    sweep_.axes.push_back(std::move(axis));
-  }
-
-  static void count(SweepAxis& axis) {
-    axis.coordinates.clear();
-    for (std::size_t i = 1; i <= axis.values.size(); ++i)
-      axis.coordinates.push_back(static_cast<double>(i));
+    return axis;
   }
 
   std::vector<double> range_of(const std::string& key, const toml::table& range) const {
@@ -164,66 +142,87 @@ class SweepReader {
   }
 
   /// Joins the axes that vary together, in the place of the first.
-  void zip() {
+  void zip(std::vector<SweepAxis>& axes) const {
     const toml::node* node = table_.get("zip");
     if (node == nullptr) return;
     const auto* groups = node->as_array();
     if (groups == nullptr) fail(*node, "zip must be a list of lists of keys");
+    // Which axis a word names; it must have that key alone, and not be number `taken`.
+    const auto find = [&](const toml::node& word, std::ptrdiff_t taken = -1) {
+      const std::string key = word.value_or(std::string());
+      const auto found = std::find_if(axes.begin(), axes.end(), [&](const SweepAxis& axis) {
+        return axis.keys.size() == 1 && axis.keys[0] == key;
+      });
+      if (found == axes.end() || found - axes.begin() == taken)
+        fail(*node, fmt::format("zip: \"{}\" is no axis of this sweep, or zipped twice", key));
+      return found - axes.begin();
+    };
     for (const auto& group : *groups) {
       const auto* keys = group.as_array();
       if (keys == nullptr || keys->size() < 2) fail(*node, "zip must be a list of lists of keys");
-      SweepAxis* first = nullptr;
-      for (const auto& word : *keys) {
-        const std::string key = word.value_or(std::string());
-        const auto found = std::find_if(
-            sweep_.axes.begin(), sweep_.axes.end(),
-            [&](const SweepAxis& axis) { return axis.keys.size() == 1 && axis.keys[0] == key; });
-        if (found == sweep_.axes.end())
-          fail(*node, fmt::format("zip: \"{}\" is no axis of this sweep, or zipped twice", key));
-        if (first == nullptr) {
-          first = &*found;
-          continue;
-        }
-        if (found->values.size() != first->values.size())
-          fail(*node, fmt::format("zip: \"{}\" has {} values but \"{}\" has {}", key,
-                                  found->values.size(), first->keys[0], first->values.size()));
-        first->keys.push_back(key);
-        for (std::size_t i = 0; i < first->values.size(); ++i)
-          first->values[i].push_back(found->values[i][0]);
-        const std::string name = first->keys[0];
-        sweep_.axes.erase(found);
-        first = &*std::find_if(sweep_.axes.begin(), sweep_.axes.end(),
-                               [&](const SweepAxis& axis) { return axis.keys[0] == name; });
+      std::ptrdiff_t first = find((*keys)[0]);
+      for (std::size_t k = 1; k < keys->size(); ++k) {
+        const auto place = find((*keys)[k], first);
+        SweepAxis& joined = axes[static_cast<std::size_t>(first)];
+        const SweepAxis& other = axes[static_cast<std::size_t>(place)];
+        if (other.values.size() != joined.values.size())
+          fail(*node, fmt::format("zip: \"{}\" has {} values but \"{}\" has {}", other.keys[0],
+                                  other.values.size(), joined.keys[0], joined.values.size()));
+        joined.keys.push_back(other.keys[0]);
+        for (std::size_t i = 0; i < joined.values.size(); ++i)
+          joined.values[i].push_back(other.values[i][0]);
+        axes.erase(axes.begin() + place);
+        if (place < first) --first;
       }
     }
   }
 
   /// Other seeds for each repeat.
-  void repeat() {
+  void repeat(std::vector<SweepAxis>& axes, const Sections& base) const {
     const std::int64_t repeats = whole("repeats", 1, 1);
     if (repeats == 1) return;
-    SweepAxis axis{.name = "repeat", .keys = {"start.seed"}, .values = {}, .coordinates = {}};
-    const bool sgd = input_.contains("sgd");
-    if (sgd) axis.keys.push_back("sgd.seed");
-    for (std::int64_t i = 0; i < repeats; ++i) {
-      axis.values.push_back(
-          {std::to_string(input_["start"]["seed"].value_or(std::int64_t{1}) + i * seed_stride_)});
-      if (sgd)
-        axis.values.back().push_back(
-            std::to_string(input_["sgd"]["seed"].value_or(std::int64_t{1}) + i));
+    std::int64_t starts = 1;
+    for (const auto& section : base)
+      if (section->given) starts = std::max(starts, section->starts());
+    SweepAxis axis{.name = "repeat", .keys = {}, .values = {}, .coordinates = {}};
+    axis.values.resize(static_cast<std::size_t>(repeats));
+    for (const auto& section : base) {
+      InputSection* const one[] = {section.get()};
+      for (const auto& [name, declared] : key_table(one)) {
+        if (declared.key.seed == Seed::none || !declared.given) continue;
+        axis.keys.push_back(name);
+        const std::int64_t stride = declared.key.seed == Seed::starts ? starts : 1;
+        for (std::int64_t i = 0; i < repeats; ++i)
+          axis.values[static_cast<std::size_t>(i)].push_back(
+              std::to_string(std::stoll(declared.value) + i * stride));
+      }
     }
     count(axis);
-    sweep_.axes.push_back(std::move(axis));
+    axes.push_back(std::move(axis));
   }
 
   const toml::table& table_;
   std::string file_;
-  std::int64_t seed_stride_;
-  const toml::table& input_;
-  Sweep sweep_;
-  /// Line and column of each axis, and its number.
-  std::vector<std::pair<std::pair<toml::source_index, toml::source_index>, std::size_t>> places_;
 };
+
+std::string text_of(const std::vector<SweepAxis>& axes) {
+  std::string text;
+  std::vector<std::string> zips;
+  for (const SweepAxis& axis : axes) {
+    if (axis.name == "repeat") {
+      text += fmt::format("repeats = {}\n", axis.values.size());
+      continue;
+    }
+    for (std::size_t k = 0; k < axis.keys.size(); ++k) {
+      std::vector<std::string> values;
+      for (const auto& point : axis.values) values.push_back(point[k]);
+      text += fmt::format("\"{}\" = [{}]\n", axis.keys[k], fmt::join(values, ", "));
+    }
+    if (axis.keys.size() > 1) zips.push_back(fmt::format("[{}]", quoted_list(axis.keys)));
+  }
+  if (!zips.empty()) text += fmt::format("zip = [{}]\n", fmt::join(zips, ", "));
+  return text;
+}
 
 }  // namespace
 
@@ -246,19 +245,32 @@ std::vector<std::string> Sweep::changes(std::int64_t member) const {
   return changes;
 }
 
-Sweep read_sweep(const std::string& text, const std::string& name,
-                 const std::vector<std::string>& overrides) {
-  const toml::table input = parse_input(text, name, overrides);
+std::string Sweep::to_toml() const {
+  if (axes.empty()) return "";
+  return "[sweep]\n" + text +
+         (ranks_per_member > 0 ? fmt::format("ranks_per_member = {}\n", ranks_per_member) : "");
+}
+
+Sweep read_sweep(const toml::table& input, const std::string& file, const Sections& base) {
   if (!input.contains("sweep")) return {};
   const auto* table = input["sweep"].as_table();
   if (table == nullptr)
     throw InputError("sweep must be a section: write [sweep] on a line of its own");
-  // Seeds that one member uses: those of the starts of [train], or of SGD's own starts.
-  std::int64_t stride = 1;
-  if (input.contains("train")) stride = input["train"]["starts"].value_or(std::int64_t{5});
-  if (input["sgd"]["starts"].value_or(std::string()) == "own")
-    stride = std::max(stride, input["sgd"]["replicas"].value_or(std::int64_t{1}));
-  return SweepReader(*table, name, stride, input).read();
+  Sweep sweep = SweepReader(*table, file).read(base);
+  sweep.text = text_of(sweep.axes);
+  for (const auto& section : base)
+    if (section->given) section->require_sweepable();
+  return sweep;
+}
+
+KeyOf key_lookup(const Sections& sections) {
+  return [table = key_table(sections.views())](const std::string& name) {
+    const auto found = table.find(name);
+    if (found != table.end()) return found->second.key;
+    return Key{.name = "",
+               .help = "",
+               .change = name == "sweep.ranks_per_member" ? Change::irrelevant : Change::refused};
+  };
 }
 
 }  // namespace headflow

@@ -1,7 +1,12 @@
 #pragma once
+#include <toml++/toml.h>
+
 #include <cstdint>
 #include <string>
 #include <vector>
+
+#include "restart/identity.hpp"
+#include "sections/section.hpp"
 
 namespace headflow {
 
@@ -17,19 +22,23 @@ struct SweepAxis {
 struct Sweep {
   std::vector<SweepAxis> axes;
   std::int64_t ranks_per_member = 0;  ///< 0: automatic
-  std::string text;                   ///< the section as TOML
+  std::string text;                   ///< the section as TOML, without its head and that number
 
   /// How many members there are.
   std::int64_t size() const;
   /// What member `member` changes in the input: "section.key=value".
   std::vector<std::string> changes(std::int64_t member) const;
+  /// The section as TOML; empty where there is none.
+  std::string to_toml() const;
 };
 
-/// Reads the section [sweep] of a TOML text with overrides like "sweep.repeats=3". An empty sweep
-/// (no axes) when there is none. Keys are written "section.key" = [values] or = { from, to, count,
+/// Reads the section [sweep] of a parsed input, whose other sections are `base`. An empty sweep (no
+/// axes) when there is none. Keys are written "section.key" = [values] or = { from, to, count,
 /// spacing = "linear" or "log" }; `zip` lists lists of keys that vary together; `repeats` gives
-/// every member other seeds, `seed_stride` apart. Throws InputError.
-Sweep read_sweep(const std::string& text, const std::string& name,
-                 const std::vector<std::string>& overrides);
+/// every member other seeds. `file` is the file's name for messages. Throws InputError.
+Sweep read_sweep(const toml::table& input, const std::string& file, const Sections& base);
+
+/// What is declared of a key of an input with these sections and perhaps [sweep], by "section.key".
+KeyOf key_lookup(const Sections& sections);
 
 }  // namespace headflow

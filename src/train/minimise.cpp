@@ -2,9 +2,9 @@
 
 #include <petsctao.h>
 
-#include <exception>
 #include <span>
 
+#include "core/callback_guard.hpp"
 #include "headflow/core/error.hpp"
 #include "headflow/core/keys.hpp"
 #include "headflow/core/petsc.hpp"
@@ -12,7 +12,7 @@
 namespace headflow {
 namespace {
 
-/// What the callback of Tao needs; an exception waits here until Tao has returned.
+/// What the callback of Tao needs.
 struct Objective {
   PopulationLoss& loss;
   Parameters parameters;
@@ -20,7 +20,7 @@ struct Objective {
   SearchLog& log;
   const std::function<void()>& save;
   std::int64_t evaluations = 0;
-  std::exception_ptr failure{};
+  CallbackGuard guard{};
 
   void evaluate(Vec x, double& value, Vec gradient) {
     const Activation activation = loss.model().activation;
@@ -57,13 +57,10 @@ struct Objective {
 
 PetscErrorCode evaluate(Tao, Vec x, PetscReal* value, Vec gradient, void* context) {
   auto& objective = *static_cast<Objective*>(context);
-  try {
+  return objective.guard.run(PetscErrorCode{PETSC_ERR_USER}, [&] {
     objective.evaluate(x, *value, gradient);
-  } catch (...) {
-    objective.failure = std::current_exception();
-    return PETSC_ERR_USER;
-  }
-  return 0;
+    return PetscErrorCode{0};
+  });
 }
 
 /// The command line wins; what PETSc refuses there is the user's input.
@@ -74,18 +71,6 @@ void set_from_options(Tao tao) {
     throw InputError(error.what());
   }
 }
-
-class Solver {
- public:
-  Solver() { petsc_check(TaoCreate(PETSC_COMM_SELF, &tao_), "TaoCreate"); }
-  ~Solver() { TaoDestroy(&tao_); }
-  Solver(const Solver&) = delete;
-  Solver& operator=(const Solver&) = delete;
-  Tao handle() const { return tao_; }
-
- private:
-  Tao tao_ = nullptr;
-};
 
 }  // namespace
 
@@ -110,8 +95,8 @@ Minimum minimise(PopulationLoss& loss, const Parameters& start, const MinimiseOp
                       .control = control,
                       .log = log != nullptr ? *log : own,
                       .save = save};
-  const Solver solver;
-  const Tao tao = solver.handle();
+  PetscOwner<Tao, TaoDestroy> tao;
+  petsc_check(TaoCreate(PETSC_COMM_SELF, tao.receive()), "TaoCreate");
   petsc_check(TaoSetType(tao, TAOLMVM), "TaoSetType");
   petsc_check(TaoSetOptionsPrefix(tao, "train_"), "TaoSetOptionsPrefix");
   petsc_check(TaoSetSolution(tao, x.handle()), "TaoSetSolution");
@@ -124,10 +109,8 @@ Minimum minimise(PopulationLoss& loss, const Parameters& start, const MinimiseOp
       TaoSetMaximumFunctionEvaluations(tao, static_cast<PetscInt>(options.most_evaluations)),
       "TaoSetMaximumFunctionEvaluations");
   set_from_options(tao);
-  PetscPushErrorHandler(PetscReturnErrorHandler, nullptr);
   const PetscErrorCode code = TaoSolve(tao);
-  PetscPopErrorHandler();
-  if (objective.failure) std::rethrow_exception(objective.failure);
+  objective.guard.rethrow();
   petsc_check(code, "TaoSolve");
   require_petsc_options_used("train_");  // some are read by the solver's first step alone
 

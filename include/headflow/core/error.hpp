@@ -1,4 +1,5 @@
 #pragma once
+#include <exception>
 #include <stdexcept>
 #include <string>
 
@@ -37,6 +38,17 @@ struct NumericalError : Error {
 /// A file could not be read or written; the message names it.
 struct FileError : Error {
   explicit FileError(const std::string& message) : Error(ExitCode::file_failure, message) {}
+};
+
+/// Tells the destructor of its owner whether an exception ends the owner's life. Clean-up that is
+/// collective or waits for another rank must be skipped then: one rank alone may have failed, and
+/// the others would never come to theirs. The program is about to end anyway.
+class Unwinding {
+ public:
+  bool now() const noexcept { return std::uncaught_exceptions() > before_; }
+
+ private:
+  int before_ = std::uncaught_exceptions();
 };
 
 }  // namespace headflow

@@ -22,6 +22,13 @@ enum class Change {
   irrelevant  ///< nothing in the results depends on it
 };
 
+/// How the repeats of a sweep change a key.
+enum class Seed {
+  none,   ///< they do not
+  one,    ///< a seed of which a run uses one
+  starts  ///< a seed of which a run uses as many, one after the other, as it has random starts
+};
+
 /// A key's name in its section, and what the user should know of it.
 struct Key {
   const char* name;
@@ -29,6 +36,7 @@ struct Key {
   bool required = false;
   Change change = Change::refused;
   const char* hint = "";  ///< what to say where a change is refused
+  Seed seed = Seed::none;
 };
 
 /// Allowed numbers; an open end excludes the bound itself.

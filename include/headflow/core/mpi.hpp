@@ -7,9 +7,15 @@
 #include <type_traits>
 #include <vector>
 
+#include "headflow/core/error.hpp"
+
 namespace headflow {
 
-/// MPI from its start to its end. Owned once, by main or by a test program.
+/// Throws NumericalError with the call's name and MPI's text when `code` is not MPI_SUCCESS.
+void mpi_check(int code, const char* call);
+
+/// MPI from its start to its end. Owned once, by main or by a test program. While an exception
+/// unwinds, the destructor leaves MPI as it is (see Unwinding).
 class MpiSession {
  public:
   MpiSession(int& argc, char**& argv);
@@ -19,10 +25,13 @@ class MpiSession {
 
   /// Ends every rank at once with the given exit code: for an error that one rank alone has seen.
   [[noreturn]] static void abort(int exit_code);
+
+ private:
+  Unwinding unwinding_;
 };
 
-/// An owned communicator with checked, typed calls. Every member below rank() and size() is
-/// collective.
+/// An owned communicator with checked, typed calls. All members are collective but rank(), size(),
+/// root(), handle(), the moves and the destructor. Errors of MPI come out as NumericalError.
 class Communicator {
  public:
   /// A duplicate of the world's communicator, so that messages never mix with a library's.
@@ -37,9 +46,9 @@ class Communicator {
   Communicator(const Communicator&) = delete;
   Communicator& operator=(const Communicator&) = delete;
 
-  int rank() const;
-  int size() const;
-  bool root() const { return rank() == 0; }
+  int rank() const noexcept { return rank_; }
+  int size() const noexcept { return size_; }
+  bool root() const noexcept { return rank_ == 0; }
   MPI_Comm handle() const noexcept { return comm_; }
 
   /// Element-wise sum over ranks with wrap-around at 2^64, in place: exact, hence independent of
@@ -54,7 +63,7 @@ class Communicator {
   /// Whether `value` is true on some rank.
   bool any(bool value) const { return max(value ? 1 : 0) != 0; }
   /// The numbers of all ranks, one rank after the other, on every rank. Ranks may give different
-  /// counts.
+  /// counts. Throws NumericalError when there are more than 2^31 - 1 numbers in all.
   std::vector<double> all_gather(std::span<const double> mine) const;
   /// The text of rank `from` on every rank.
   std::string broadcast(std::string text, int from = 0) const;
@@ -75,18 +84,16 @@ class Communicator {
   void on_root(Work&& work) const;
 
  private:
-  explicit Communicator(MPI_Comm comm) : comm_(comm) {}
+  explicit Communicator(MPI_Comm comm);
   void share_error(int code, std::string message) const;
   void broadcast_bytes(void* data, std::size_t size, int from) const;
   MPI_Comm comm_ = MPI_COMM_NULL;
+  int rank_ = 0;
+  int size_ = 0;
 };
 
-}  // namespace headflow
-
-#include "headflow/core/error.hpp"
-
 template <class Work>
-void headflow::Communicator::on_root(Work&& work) const {
+void Communicator::on_root(Work&& work) const {
   int code = 0;
   std::string message;
   if (root()) {
@@ -102,3 +109,5 @@ void headflow::Communicator::on_root(Work&& work) const {
   }
   share_error(code, std::move(message));
 }
+
+}  // namespace headflow

@@ -4,18 +4,26 @@
 
 #include <span>
 #include <string>
+#include <utility>
 #include <vector>
+
+#include "headflow/core/error.hpp"
 
 namespace headflow {
 
 /// PETSc from its start to its end, inside MPI. `options` is a list like {"-flow_ts_adapt_type",
-/// "none"}; no file or environment variable is read.
+/// "none"}; no file or environment variable is read. Errors of PETSc come back as codes, without
+/// its own traceback. Collective, as is the destructor, which leaves PETSc as it is while an
+/// exception unwinds.
 class PetscSession {
  public:
   explicit PetscSession(const std::vector<std::string>& options = {});
   ~PetscSession();
   PetscSession(const PetscSession&) = delete;
   PetscSession& operator=(const PetscSession&) = delete;
+
+ private:
+  Unwinding unwinding_;
 };
 
 /// Throws NumericalError with PETSc's text when `code` is not zero.
@@ -30,23 +38,37 @@ void require_petsc_options_used(const std::string& prefix);
 /// Every option in PETSc's data base, as one line.
 std::string petsc_options();
 
-/// An owned sequential PETSc vector; the same on every rank.
-class PetscVector {
+/// One reference to a PETSc object of this process alone (PETSC_COMM_SELF), or none.
+template <class T, PetscErrorCode (*destroy)(T*)>
+class PetscOwner {
  public:
-  explicit PetscVector(std::size_t size);
-  ~PetscVector();
-  PetscVector(PetscVector&& other) noexcept;
-  PetscVector& operator=(PetscVector&& other) noexcept;
-  PetscVector(const PetscVector&) = delete;
-  PetscVector& operator=(const PetscVector&) = delete;
+  PetscOwner() noexcept = default;
+  ~PetscOwner() { destroy(&object_); }
+  PetscOwner(PetscOwner&& other) noexcept : object_(std::exchange(other.object_, nullptr)) {}
+  PetscOwner& operator=(PetscOwner&& other) noexcept {
+    std::swap(object_, other.object_);
+    return *this;
+  }
+  PetscOwner(const PetscOwner&) = delete;
+  PetscOwner& operator=(const PetscOwner&) = delete;
 
-  Vec handle() const noexcept { return vec_; }
+  T handle() const noexcept { return object_; }
+  operator T() const noexcept { return object_; }
+  /// Where a PETSc function puts the object that it creates; there must be none yet.
+  T* receive() noexcept { return &object_; }
 
  private:
-  Vec vec_ = nullptr;
+  T object_ = nullptr;
 };
 
+/// An owned sequential PETSc vector; the same on every rank.
+struct PetscVector : PetscOwner<Vec, VecDestroy> {
+  explicit PetscVector(std::size_t size);
+};
+
+/// The numbers of a sequential vector.
 std::vector<double> read(Vec vec);
+/// Writes as many numbers as a sequential vector has.
 void write(Vec vec, std::span<const double> values);
 
 }  // namespace headflow

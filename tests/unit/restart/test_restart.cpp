@@ -8,7 +8,7 @@
 #include <fstream>
 
 #include "headflow/core/error.hpp"
-#include "core/seal.hpp"
+#include "core/checksum.hpp"
 #include "headflow/flow/flow.hpp"
 #include "headflow/sgd/run_sgd.hpp"
 #include "support.hpp"
@@ -231,9 +231,9 @@ TEST(Seal, breaksWithAnyChange) {
   std::string bytes;
   for (int i = 0; i < 3000; ++i) bytes += static_cast<char>(i * i);
   write(bytes);
-  EXPECT_FALSE(seal_is_intact(path));
-  seal_file(path);
-  EXPECT_TRUE(seal_is_intact(path));
+  EXPECT_FALSE(checksum_is_intact(path));
+  append_checksum(path);
+  EXPECT_TRUE(checksum_is_intact(path));
   std::string sealed(std::filesystem::file_size(path), '\0');
   std::ifstream(path, std::ios::binary)
       .read(sealed.data(), static_cast<std::streamsize>(sealed.size()));
@@ -241,16 +241,16 @@ TEST(Seal, breaksWithAnyChange) {
     std::string changed = sealed;
     changed[i] = static_cast<char>(changed[i] ^ (1 << i % 8));
     write(changed);
-    EXPECT_FALSE(seal_is_intact(path)) << "byte " << i;
+    EXPECT_FALSE(checksum_is_intact(path)) << "byte " << i;
   }
   for (std::size_t size = 0; size < sealed.size(); size += 11) {
     write(sealed.substr(0, size));
-    EXPECT_FALSE(seal_is_intact(path)) << "cut at " << size;
+    EXPECT_FALSE(checksum_is_intact(path)) << "cut at " << size;
   }
   write(sealed + 'x');
-  EXPECT_FALSE(seal_is_intact(path));
+  EXPECT_FALSE(checksum_is_intact(path));
   std::filesystem::remove(path);
-  EXPECT_FALSE(seal_is_intact(path));
+  EXPECT_FALSE(checksum_is_intact(path));
 }
 
 TEST(Snapshot, namesWhatItLacks) {

@@ -1,0 +1,178 @@
+#include <hdf5_hl.h>
+
+#include <cstring>
+#include <filesystem>
+
+#include "core/callback_guard.hpp"
+#include "core/data_file.hpp"
+
+namespace headflow {
+namespace {
+
+Hdf5File open_file(const std::string& path) {
+  quiet_hdf5();
+  const hid_t file = H5Fopen(path.c_str(), H5F_ACC_RDONLY, H5P_DEFAULT);
+  if (file < 0)
+    throw InputError(
+        "cannot open " + path +
+        (std::filesystem::exists(path) ? ": not a readable HDF5 file" : ": no such file"));
+  return Hdf5File(file, path);
+}
+
+/// What a visit of HDF5's iterations fills in.
+template <class Found>
+struct Visit {
+  Found found;
+  CallbackGuard guard{};
+};
+
+/// The text attribute `key` of `object`, if it is of fixed length.
+std::optional<std::string> text_attribute(hid_t object, const char* key) {
+  const Hdf5Attribute attribute(H5Aopen(object, key, H5P_DEFAULT), key);
+  const Hdf5Type type(H5Aget_type(attribute), key);
+  if (H5Tget_class(type) != H5T_STRING || hdf5_check(H5Tis_variable_str(type), key) > 0)
+    return std::nullopt;
+  std::string value(H5Tget_size(type), '\0');
+  hdf5_check(H5Aread(attribute, type, value.data()), key);
+  value.resize(std::strlen(value.c_str()));
+  return value;
+}
+
+std::string last_name(const std::string& path) { return path.substr(path.rfind('/') + 1); }
+
+/// The name of an object without those of its groups.
+std::string name_of(hid_t object) {
+  const auto length = static_cast<std::size_t>(hdf5_check(H5Iget_name(object, nullptr, 0), "name"));
+  std::string path(length, '\0');
+  hdf5_check(H5Iget_name(object, path.data(), length + 1), "name");
+  return last_name(path);
+}
+
+}  // namespace
+
+DataReader::DataReader(const std::string& path) : path_(path), file_(open_file(path)) {}
+
+bool DataReader::has(const std::string& name) const {
+  // Every group on the way must exist before HDF5 may be asked for the last name.
+  for (std::size_t slash = name.find('/'); slash != std::string::npos;
+       slash = name.find('/', slash + 1))
+    if (slash > 0 && H5Lexists(file_, name.substr(0, slash).c_str(), H5P_DEFAULT) <= 0)
+      return false;
+  return H5Lexists(file_, name.c_str(), H5P_DEFAULT) > 0;
+}
+
+Hdf5Dataset DataReader::dataset(const std::string& name, const char* kind) const {
+  if (!has(name)) throw InputError(path_ + " has no " + kind + " " + name);
+  return Hdf5Dataset(H5Dopen2(file_, name.c_str(), H5P_DEFAULT), path_ + ": " + name);
+}
+
+Numbers DataReader::numbers(const std::string& name) const {
+  const Hdf5Dataset dataset = this->dataset(name);
+  const std::string what = path_ + ": " + name;
+  const Hdf5Space space(H5Dget_space(dataset), what);
+  std::vector<hsize_t> extent(
+      static_cast<std::size_t>(hdf5_check(H5Sget_simple_extent_ndims(space), what)));
+  hdf5_check(H5Sget_simple_extent_dims(space, extent.data(), nullptr), what);
+  Numbers numbers{{extent.begin(), extent.end()}, {}};
+  numbers.data.resize(
+      static_cast<std::size_t>(hdf5_check(H5Sget_simple_extent_npoints(space), what)));
+  hdf5_check(
+      H5Dread(dataset, H5T_NATIVE_DOUBLE, H5S_ALL, H5S_ALL, H5P_DEFAULT, numbers.data.data()),
+      what);
+  return numbers;
+}
+
+Numbers DataReader::numbers(const std::string& name, const Slab& part) const {
+  const Hdf5Dataset dataset = this->dataset(name);
+  const std::string what = path_ + ": " + name;
+  const Hdf5Space space(H5Dget_space(dataset), what);
+  const std::vector<hsize_t> offset(part.offset.begin(), part.offset.end());
+  const std::vector<hsize_t> count(part.count.begin(), part.count.end());
+  const Hdf5Space memory(H5Screate_simple(static_cast<int>(count.size()), count.data(), nullptr),
+                         what);
+  hdf5_check(
+      H5Sselect_hyperslab(space, H5S_SELECT_SET, offset.data(), nullptr, count.data(), nullptr),
+      what);
+  Numbers numbers{part.count, {}};
+  numbers.data.resize(static_cast<std::size_t>(hdf5_check(H5Sget_select_npoints(space), what)));
+  hdf5_check(H5Dread(dataset, H5T_NATIVE_DOUBLE, memory, space, H5P_DEFAULT, numbers.data.data()),
+             what);
+  return numbers;
+}
+
+std::string DataReader::text(const std::string& name) const {
+  const Hdf5Dataset dataset = this->dataset(name, "text");
+  const std::string what = path_ + ": " + name;
+  const Hdf5Type type(H5Tcopy(H5T_C_S1), what);
+  hdf5_check(H5Tset_size(type, H5T_VARIABLE), what);
+  hdf5_check(H5Tset_cset(type, H5T_CSET_UTF8), what);
+  char* text = nullptr;
+  hdf5_check(H5Dread(dataset, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, &text), what);
+  std::string value = text == nullptr ? "" : text;
+  hdf5_check(H5free_memory(text), what);
+  return value;
+}
+
+std::map<std::string, std::string> DataReader::attributes(const std::string& name) const {
+  Visit<std::map<std::string, std::string>> visit;
+  const auto call = [](hid_t object, const char* key, const H5A_info_t*, void* context) {
+    auto& [found, guard] = *static_cast<decltype(visit)*>(context);
+    return guard.run(herr_t{-1}, [&] {
+      if (auto value = text_attribute(object, key)) found[key] = *std::move(value);
+      return herr_t{0};
+    });
+  };
+  const herr_t code = H5Aiterate_by_name(file_, name.c_str(), H5_INDEX_NAME, H5_ITER_INC, nullptr,
+                                         call, &visit, H5P_DEFAULT);
+  visit.guard.rethrow();
+  hdf5_check(code, path_ + ": attributes of " + name);
+  return std::move(visit.found);
+}
+
+std::vector<std::string> DataReader::axes(const std::string& name) const {
+  const Hdf5Dataset dataset = this->dataset(name);
+  const std::string what = path_ + ": axes of " + name;
+  if (hdf5_check(H5DSis_scale(dataset), what) > 0) return {last_name(name)};
+  const Hdf5Space space(H5Dget_space(dataset), what);
+  const int rank = hdf5_check(H5Sget_simple_extent_ndims(space), what);
+  Visit<std::vector<std::string>> visit;
+  const auto call = [](hid_t, unsigned, hid_t scale, void* context) {
+    auto& [found, guard] = *static_cast<decltype(visit)*>(context);
+    return guard.run(herr_t{-1}, [&] {
+      found.push_back(name_of(scale));
+      return herr_t{1};  // one is enough
+    });
+  };
+  for (int i = 0; i < rank; ++i) {
+    const herr_t code =
+        H5DSiterate_scales(dataset, static_cast<unsigned>(i), nullptr, call, &visit);
+    visit.guard.rethrow();
+    if (hdf5_check(code, what) == 0)
+      throw InputError(path_ + ": axis " + std::to_string(i + 1) + " of " + name + " has no name");
+  }
+  return std::move(visit.found);
+}
+
+std::vector<std::string> DataReader::members(const std::string& group) const {
+  const std::string what = path_ + ": " + group;
+  const Hdf5Group handle(H5Gopen2(file_, group.c_str(), H5P_DEFAULT), what);
+  const Hdf5Properties properties(H5Gget_create_plist(handle), what);
+  unsigned order = 0;
+  hdf5_check(H5Pget_link_creation_order(properties, &order), what);
+  Visit<std::vector<std::string>> visit;
+  const auto call = [](hid_t, const char* name, const H5L_info_t*, void* context) {
+    auto& [found, guard] = *static_cast<decltype(visit)*>(context);
+    return guard.run(herr_t{-1}, [&] {
+      found.emplace_back(name);
+      return herr_t{0};
+    });
+  };
+  const H5_index_t index =
+      (order & H5P_CRT_ORDER_TRACKED) != 0 ? H5_INDEX_CRT_ORDER : H5_INDEX_NAME;
+  const herr_t code = H5Literate(handle, index, H5_ITER_INC, nullptr, call, &visit);
+  visit.guard.rethrow();
+  hdf5_check(code, what);
+  return std::move(visit.found);
+}
+
+}  // namespace headflow

@@ -1,0 +1,16 @@
+#pragma once
+#include <functional>
+
+namespace headflow {
+
+/// Runs `program` on every rank of the world and returns its exit code. An exception that leaves
+/// `program` ends all ranks with its exit code (that of an Error; numerical_failure for others).
+///
+/// If every rank fails within a few seconds, rank 0 prints "headflow: error: ..", and all return
+/// rank 0's exit code; the first rank with another message prints it, too. If not, the ranks that
+/// fail print "headflow: error on rank R: .." and abort the others, wherever these wait. After a
+/// FileError the ranks always abort, because HDF5 may hold files that it cannot close.
+/// Collective. Call it once, directly from main, inside an MpiSession.
+int run_and_report(const std::function<int()>& program);
+
+}  // namespace headflow

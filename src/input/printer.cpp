@@ -1,0 +1,112 @@
+#include "input/printer.hpp"
+
+#include <fmt/format.h>
+
+#include "input/reader.hpp"
+#include "input/toml_text.hpp"
+
+namespace headflow {
+namespace {
+
+/// A key, its value as TOML (empty: it has none), and what it may be.
+struct Line {
+  Key key;
+  std::string value, allowed;
+};
+
+std::string show(const std::vector<double>& values) {
+  std::vector<std::string> texts;
+  for (const double x : values) texts.push_back(to_toml(x));
+  return fmt::format("[{}]", fmt::join(texts, ", "));
+}
+
+/// Collects a line for each key of a section.
+class Lines : public KeyVisitor {
+ public:
+  explicit Lines(InputSection& section) { section.declare_keys(*this); }
+  auto begin() const { return lines_.begin(); }
+  auto end() const { return lines_.end(); }
+
+  void key(const Key& key, bool& value) override {
+    line(key, value ? "true" : "false", "true or false");
+  }
+  void key(const Key& key, std::int64_t& value, const Range& range) override {
+    line(key, fmt::format("{}", value), "whole number " + describe(range));
+  }
+  void key(const Key& key, std::optional<std::int64_t>& value, const Range& range) override {
+    line(key, value ? std::to_string(*value) : "", "whole number " + describe(range));
+  }
+  void key(const Key& key, double& value, const Range& range) override {
+    line(key, to_toml(value), describe(range));
+  }
+  void key(const Key& key, NumberOrWord& value, const Range& range, const Choices& words) override {
+    const auto* number = std::get_if<double>(&value);
+    line(key, number ? to_toml(*number) : fmt::format("\"{}\"", std::get<std::string>(value)),
+         fmt::format("{}, or {}", describe(range), quoted_list(words)));
+  }
+  void key(const Key& key, std::optional<double>& value, const Range& range) override {
+    line(key, value ? to_toml(*value) : "", describe(range));
+  }
+  void key(const Key& key, std::string& value, const Choices& choices) override {
+    line(key, value.empty() ? "" : fmt::format("\"{}\"", value), quoted_list(choices));
+  }
+  void key(const Key& key, std::optional<std::string>& value) override {
+    line(key, value ? fmt::format("\"{}\"", *value) : "", "text");
+  }
+  void key(const Key& key, std::optional<std::vector<double>>& value, const Range& range) override {
+    line(key, value ? show(*value) : "", "number or list of numbers, " + describe(range));
+  }
+  void key(const Key& key, std::optional<Matrix>& value) override {
+    std::vector<std::string> rows;
+    if (value)
+      for (Eigen::Index i = 0; i < value->rows(); ++i) {
+        const Vector row = value->row(i);
+        rows.push_back(show(std::vector<double>(row.begin(), row.end())));
+      }
+    line(key, value ? fmt::format("[{}]", fmt::join(rows, ", ")) : "", "list of rows");
+  }
+
+ private:
+  void line(const Key& key, std::string value, std::string allowed) {
+    lines_.push_back({key, std::move(value), std::move(allowed)});
+  }
+
+  std::vector<Line> lines_;
+};
+
+}  // namespace
+
+std::string to_toml(InputSections sections) {
+  std::string text;
+  for (InputSection* section : sections) {
+    if (!section->given) continue;
+    text += fmt::format("[{}]\n", section->name());
+    for (const auto& [key, value, allowed] : Lines(*section))
+      if (!value.empty()) text += fmt::format("{} = {}\n", key.name, value);
+  }
+  return text;
+}
+
+std::string describe_keys(InputSections sections) {
+  std::string text;
+  for (InputSection* section : sections) {
+    text += fmt::format("[{}]  {}\n", section->name(), section->help());
+    for (const auto& [key, value, allowed] : Lines(*section)) {
+      const std::string more = key.required    ? "; required"
+                               : value.empty() ? ""
+                                               : "; default " + value;
+      text += fmt::format("  {:<19} {} ({}{})\n", key.name, key.help, allowed, more);
+    }
+  }
+  return text;
+}
+
+std::map<std::string, DeclaredKey> key_table(InputSections sections) {
+  std::map<std::string, DeclaredKey> table;
+  for (InputSection* section : sections)
+    for (const auto& [key, value, allowed] : Lines(*section))
+      table[fmt::format("{}.{}", section->name(), key.name)] = {key, value, section->given};
+  return table;
+}
+
+}  // namespace headflow

@@ -1,0 +1,25 @@
+#pragma once
+#include <map>
+#include <string>
+
+#include "input/input_section.hpp"
+
+namespace headflow {
+
+/// All keys that have a value, as TOML, of the sections that are given.
+std::string to_toml(InputSections sections);
+
+/// The reference of all keys: type, default, range, help.
+std::string describe_keys(InputSections sections);
+
+/// A key as its section declares it.
+struct DeclaredKey {
+  Key key;
+  std::string value;   ///< as TOML; empty when it has none
+  bool given = false;  ///< whether its section is
+};
+
+/// Every key, by "section.key".
+std::map<std::string, DeclaredKey> key_table(InputSections sections);
+
+}  // namespace headflow

@@ -1,0 +1,226 @@
+#include "input/reader.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <map>
+#include <numeric>
+
+#include "headflow/core/error.hpp"
+#include "input/toml_text.hpp"
+
+namespace headflow {
+namespace {
+
+/// Fewest single-character edits between two words.
+std::size_t edit_distance(const std::string& a, const std::string& b) {
+  std::vector<std::size_t> row(b.size() + 1);
+  std::iota(row.begin(), row.end(), std::size_t{0});
+  for (std::size_t i = 1; i <= a.size(); ++i) {
+    std::size_t corner = row[0]++;
+    for (std::size_t j = 1; j <= b.size(); ++j) {
+      const std::size_t replaced = corner + (a[i - 1] == b[j - 1] ? 0 : 1);
+      corner = row[j];
+      row[j] = std::min({replaced, row[j] + 1, row[j - 1] + 1});
+    }
+  }
+  return row.back();
+}
+
+std::string nearest(const std::string& word, const std::vector<std::string>& known) {
+  return *std::min_element(known.begin(), known.end(), [&](const auto& a, const auto& b) {
+    return edit_distance(word, a) < edit_distance(word, b);
+  });
+}
+
+bool inside(const Range& range, double x) {
+  return std::isfinite(x) && (range.open_below ? x > range.least : x >= range.least) &&
+         x <= range.most;
+}
+
+/// Fills the keys from a parsed table and remembers what it has met, to find what it has not.
+class Reader : public KeyVisitor {
+ public:
+  Reader(const toml::table& table, std::string name) : table_(table), name_(std::move(name)) {}
+
+  void read(InputSection& section) {
+    section_ = section.name();
+    known_sections_.push_back(section_);
+    const toml::node* node = table_.get(section_);
+    if (node != nullptr && !node->is_table())
+      fail(*node, fmt::format("{0} must be a section: write [{0}] on a line of its own", section_));
+    current_ = node == nullptr ? nullptr : node->as_table();
+    section.given = !section.optional() || node != nullptr;
+    absent_ = !section.given;
+    section.declare_keys(*this);
+  }
+
+  void key(const Key& key, bool& value) override {
+    if (const auto* node = find(key)) {
+      if (!node->is_boolean()) wrong(key, *node, "true or false");
+      value = node->as_boolean()->get();
+    }
+  }
+  void key(const Key& key, std::int64_t& value, const Range& range) override {
+    if (const auto* node = find(key)) value = whole_number(key, *node, range);
+  }
+  void key(const Key& key, std::optional<std::int64_t>& value, const Range& range) override {
+    if (const auto* node = find(key)) value = whole_number(key, *node, range);
+  }
+  void key(const Key& key, NumberOrWord& value, const Range& range, const Choices& words) override {
+    const auto* node = find(key);
+    if (node == nullptr) return;
+    const auto word = node->value_or(std::string());
+    if (node->is_number() && inside(range, *node->value<double>()))
+      value = *node->value<double>();
+    else if (std::find(words.begin(), words.end(), word) != words.end())
+      value = word;
+    else
+      wrong(key, *node, fmt::format("a number, {}, or {}", describe(range), quoted_list(words)));
+  }
+  void key(const Key& key, double& value, const Range& range) override {
+    if (const auto* node = find(key)) value = number(key, *node, range);
+  }
+  void key(const Key& key, std::optional<double>& value, const Range& range) override {
+    if (const auto* node = find(key)) value = number(key, *node, range);
+  }
+  void key(const Key& key, std::string& value, const Choices& choices) override {
+    if (const auto* node = find(key)) {
+      // A name like 4 or 2 (time steppers) may stand without quotes.
+      const std::string word = node->is_integer() ? to_toml(*node) : node->value_or(std::string());
+      if (!node->is_string() && !node->is_integer())
+        wrong(key, *node, "one of " + quoted_list(choices));
+      if (std::find(choices.begin(), choices.end(), word) == choices.end())
+        wrong(key, *node,
+              fmt::format("one of {} (did you mean \"{}\"?)", quoted_list(choices),
+                          nearest(word, choices)));
+      value = word;
+    }
+  }
+  void key(const Key& key, std::optional<std::string>& value) override {
+    if (const auto* node = find(key)) {
+      if (!node->is_string()) wrong(key, *node, "a text in quotes");
+      value = node->value<std::string>();
+    }
+  }
+  void key(const Key& key, std::optional<std::vector<double>>& value, const Range& range) override {
+    if (const auto* node = find(key)) value = numbers(key, *node, range);
+  }
+  void key(const Key& key, std::optional<Matrix>& value) override {
+    const auto* node = find(key);
+    if (node == nullptr) return;
+    const auto* rows = node->as_array();
+    if (rows == nullptr || rows->empty())
+      wrong(key, *node, "a list of rows, each a list of numbers");
+    std::vector<std::vector<double>> matrix;
+    for (const auto& row : *rows) {
+      if (!row.is_array()) wrong(key, *node, "a list of rows, each a list of numbers");
+      matrix.push_back(numbers(key, row, {}));
+      if (matrix.back().size() != matrix.front().size() || matrix.back().empty())
+        wrong(key, *node, "rows of equal length");
+    }
+    value = Matrix(matrix.size(), matrix.front().size());
+    for (std::size_t i = 0; i < matrix.size(); ++i)
+      for (std::size_t j = 0; j < matrix[i].size(); ++j)
+        (*value)(static_cast<Eigen::Index>(i), static_cast<Eigen::Index>(j)) = matrix[i][j];
+  }
+
+  /// Throws when the file has a section or a key that no visit has asked for, or lacks one that is
+  /// required (in this order: a misspelt word is the likeliest cause of a missing one).
+  void require_complete() const {
+    for (const auto& [section, node] : table_) {
+      const std::string name(section.str());
+      const auto keys = known_keys_.find(name);
+      if (std::find(known_sections_.begin(), known_sections_.end(), name) == known_sections_.end())
+        fail(node, fmt::format("unknown section [{}]; did you mean [{}]? Known: {}", name,
+                               nearest(name, known_sections_), quoted_list(known_sections_)));
+      for (const auto& [key, value] : *node.as_table()) {
+        const std::string word(key.str());
+        if (keys == known_keys_.end())
+          fail(value, fmt::format("unknown key {}.{}; the section has no keys", name, word));
+        if (std::find(keys->second.begin(), keys->second.end(), word) == keys->second.end())
+          fail(value, fmt::format("unknown key {}.{}; did you mean {}.{}? Known: {}", name, word,
+                                  name, nearest(word, keys->second), quoted_list(keys->second)));
+      }
+    }
+    if (!missing_.empty()) throw InputError(fmt::format("{}: {}", name_, missing_));
+  }
+
+ private:
+  const toml::node* find(const Key& key) {
+    known_keys_[section_].push_back(key.name);
+    const toml::node* node = current_ == nullptr ? nullptr : current_->get(key.name);
+    if (node == nullptr && key.required && !absent_ && missing_.empty())
+      missing_ = fmt::format("{}.{} is missing ({})", section_, key.name, key.help);
+    return node;
+  }
+
+  [[noreturn]] void fail(const toml::node& node, const std::string& message) const {
+    const auto line = node.source().begin.line;
+    throw InputError(line == 0 ? message : fmt::format("{}:{}: {}", name_, line, message));
+  }
+
+  [[noreturn]] void wrong(const Key& key, const toml::node& node,
+                          const std::string& allowed) const {
+    fail(node, fmt::format("{}.{} = {} is not allowed; it must be {}", section_, key.name,
+                           to_toml(node), allowed));
+  }
+
+  /// A whole number, also one written like 1e6.
+  static std::optional<std::int64_t> whole(const toml::node& node) {
+    if (node.is_integer()) return node.as_integer()->get();
+    if (!node.is_floating_point()) return std::nullopt;
+    const double x = node.as_floating_point()->get();
+    if (x != std::floor(x) || std::abs(x) > 9e15) return std::nullopt;
+    return static_cast<std::int64_t>(x);
+  }
+
+  std::int64_t whole_number(const Key& key, const toml::node& node, const Range& range) const {
+    const auto number = whole(node);
+    if (!number || !inside(range, static_cast<double>(*number)))
+      wrong(key, node, "a whole number " + describe(range));
+    return *number;
+  }
+
+  double number(const Key& key, const toml::node& node, const Range& range) const {
+    if (!node.is_number()) wrong(key, node, "a number, " + describe(range));
+    const double x = *node.value<double>();
+    if (!inside(range, x)) wrong(key, node, "a number, " + describe(range));
+    return x;
+  }
+
+  std::vector<double> numbers(const Key& key, const toml::node& node, const Range& range) const {
+    if (node.is_number()) return {number(key, node, range)};
+    if (!node.is_array()) wrong(key, node, "a list of numbers, each " + describe(range));
+    std::vector<double> values;
+    for (const auto& element : *node.as_array()) values.push_back(number(key, element, range));
+    return values;
+  }
+
+  const toml::table& table_;
+  std::string name_;
+  std::string section_;
+  std::string missing_;
+  const toml::table* current_ = nullptr;
+  bool absent_ = false;  // a section that may be left out, and is
+  std::vector<std::string> known_sections_;
+  std::map<std::string, std::vector<std::string>> known_keys_;
+};
+
+}  // namespace
+
+std::string describe(const Range& range) {
+  if (std::isinf(range.least) && std::isinf(range.most)) return "any finite number";
+  std::string text = fmt::format("{} {}", range.open_below ? ">" : ">=", range.least);
+  if (!std::isinf(range.most)) text += fmt::format(" and <= {}", range.most);
+  return text;
+}
+
+void read_sections(const toml::table& table, const std::string& name, InputSections sections) {
+  Reader reader(table, name);
+  for (InputSection* section : sections) reader.read(*section);
+  reader.require_complete();
+}
+
+}  // namespace headflow

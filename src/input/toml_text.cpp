@@ -1,0 +1,109 @@
+#include "input/toml_text.hpp"
+
+#include <fmt/format.h>
+
+#include <cstdlib>
+#include <sstream>
+
+#include "headflow/core/error.hpp"
+
+namespace headflow {
+namespace {
+
+toml::table parse(const std::string& text, const std::string& name) {
+  try {
+    return toml::parse(text, name);
+  } catch (const toml::parse_error& error) {
+    throw InputError(fmt::format("{}:{}: not valid TOML: {}", name, error.source().begin.line,
+                                 error.description()));
+  }
+}
+
+/// The value of `parsed` into element i, from 1, of the list named "key[i]".
+void set_element(toml::table& section, const std::string& setting, const std::string& key,
+                 std::size_t bracket, const toml::table& parsed) {
+  const std::string name = key.substr(0, bracket);
+  char* end = nullptr;
+  const long index = std::strtol(key.c_str() + bracket + 1, &end, 10);
+  auto* list = section[name].as_array();
+  if (std::string_view(end) != "]" || index < 1 || list == nullptr ||
+      static_cast<std::size_t>(index) > list->size())
+    throw InputError(
+        fmt::format("{}: {} must be a list in the file, with an element of that number (from 1)",
+                    setting, name));
+  parsed.for_each(
+      [&](const toml::key&, auto&& node) { list->replace(list->cbegin() + index - 1, node); });
+}
+
+/// "section.key=value" or "section.list[i]=value" into the table; a value that is no TOML counts as
+/// a number (.5, 1.) or a text.
+void override_key(toml::table& table, const std::string& setting) {
+  const std::size_t equals = setting.find('=');
+  const std::size_t dot = setting.find('.');
+  if (equals == std::string::npos || dot == std::string::npos || dot > equals)
+    throw InputError(fmt::format("--set {}: write --set section.key=value", setting));
+  const std::string section = setting.substr(0, dot);
+  std::string key = setting.substr(dot + 1, equals - dot - 1);
+  const std::string value = setting.substr(equals + 1);
+  toml::table parsed;
+  try {
+    parsed = toml::parse("value = " + value);
+  } catch (const toml::parse_error&) {
+    char* end = nullptr;
+    const double number = std::strtod(value.c_str(), &end);
+    if (!value.empty() && *end == '\0')
+      parsed.insert("value", number);
+    else
+      parsed.insert("value", value);
+  }
+  if (!table.contains(section)) table.insert(section, toml::table{});
+  auto* target = table[section].as_table();
+  if (target == nullptr)
+    throw InputError(fmt::format("--set {}: {} is no section", setting, section));
+  if (section == "sweep") {  // whose keys are "section.key", with or without the quotes
+    std::erase(key, '"');
+    const std::size_t inner = key.find('.');
+    auto* table_of_keys =
+        inner == std::string::npos ? nullptr : (*target)[key.substr(0, inner)].as_table();
+    if (table_of_keys != nullptr) table_of_keys->erase(key.substr(inner + 1));
+  }
+  const std::size_t bracket = key.find('[');
+  if (bracket != std::string::npos && section != "sweep")
+    return set_element(*target, setting, key, bracket, parsed);
+  parsed.for_each([&](const toml::key&, auto&& node) { target->insert_or_assign(key, node); });
+}
+
+}  // namespace
+
+toml::table parse_input(const std::string& text, const std::string& name,
+                        const std::vector<std::string>& overrides) {
+  toml::table table = parse(text, name);
+  for (const auto& setting : overrides) override_key(table, setting);
+  return table;
+}
+
+std::string to_toml(const toml::node& node) {
+  std::ostringstream text;
+  node.visit([&](const auto& value) { text << value; });
+  return text.str();
+}
+
+std::string to_toml(double x) {
+  std::string text = fmt::format("{}", x);
+  return text.find_first_of(".en") == std::string::npos ? text + ".0" : text;
+}
+
+std::string quoted_list(const std::vector<std::string>& words) {
+  return fmt::format("\"{}\"", fmt::join(words, "\", \""));
+}
+
+std::map<std::string, std::string> values_of(const std::string& resolved) {
+  std::map<std::string, std::string> values;
+  for (const auto& [section, keys] : parse(resolved, "the resolved input"))
+    if (keys.is_table())
+      for (const auto& [key, value] : *keys.as_table())
+        values[std::string(section.str()) + "." + std::string(key.str())] = to_toml(value);
+  return values;
+}
+
+}  // namespace headflow

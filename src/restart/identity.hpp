@@ -1,0 +1,31 @@
+#pragma once
+#include <functional>
+#include <map>
+#include <string>
+
+#include "core/data_file.hpp"
+#include "headflow/core/keys.hpp"
+
+namespace headflow {
+
+/// What is declared of a key of the input, by "section.key".
+using KeyOf = std::function<Key(const std::string&)>;
+
+/// A line for each key of two resolved inputs that differs and whose Change is not among those that
+/// are `ignored`; empty if none does.
+std::string differences(const std::string& before, const std::string& now, const KeyOf& key_of,
+                        const std::function<bool(Change)>& ignored);
+
+/// What decides about the numbers of a run: its resolved input, and texts besides it.
+struct Identity {
+  std::string input;
+  std::map<std::string, std::string> texts;  ///< as in the provenance of files, by name
+  KeyOf key_of;
+
+  /// What stands between going on from `file` and this run, a line for each; empty if nothing.
+  std::string obstacles(const DataReader& file) const;
+  /// Whether `file` is of a finished run of this very input.
+  bool is_finished(const DataReader& file) const;
+};
+
+}  // namespace headflow

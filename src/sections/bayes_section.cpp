@@ -1,0 +1,44 @@
+#include "sections/bayes_section.hpp"
+
+#include <fmt/format.h>
+
+#include "headflow/core/error.hpp"
+#include "output/columns.hpp"
+#include "sections/population_section.hpp"
+#include "sections/run.hpp"
+
+namespace headflow {
+namespace {
+
+const std::vector<Column<BayesRisk>>& columns() {
+  static const std::vector<Column<BayesRisk>> columns = {
+      {"risk", {}, "Bayes risk", [](const BayesRisk& found) { return Values{found.risk}; }},
+      {"risk_stderr",
+       {},
+       "standard error of the risk, from replicates of the samples",
+       [](const BayesRisk& found) { return Values{found.error}; }},
+      {"samples", {}, "samples", [](const BayesRisk& found) {
+         return Values{static_cast<double>(found.samples)};
+       }}};
+  return columns;
+}
+
+}  // namespace
+
+void BayesSection::prepare(Configuration& input) {
+  if (given && input.prepared<PopulationSection>().sampling.replicates < 2)
+    throw InputError("[bayes] needs population.replicates >= 2 for its standard error, found 1");
+}
+
+void BayesSection::run(Run& run) {
+  const BayesRisk found =
+      bayes_risk(run.comm(), run.model(), run.section<PopulationSection>().test_sampling, options_,
+                 run.without_state());
+  add_variables(run.add_group(name()), columns(), found);
+  if (run.talks())
+    fmt::print("Bayes risk: {:.7f} +- {:.1g}, {} samples{}\n", found.risk, found.error,
+               found.samples,
+               found.error > options_.standard_error ? " (more would be over bayes.samples)" : "");
+}
+
+}  // namespace headflow

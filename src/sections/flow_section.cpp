@@ -1,0 +1,173 @@
+#include "sections/flow_section.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "core/progress.hpp"
+#include "core/stopwatch.hpp"
+#include "headflow/core/error.hpp"
+#include "sections/cost.hpp"
+#include "sections/population_section.hpp"
+#include "sections/resumed_series.hpp"
+#include "sections/run.hpp"
+#include "sections/sgd_section.hpp"
+#include "sections/start_section.hpp"
+
+namespace headflow {
+namespace {
+
+std::string time_or_never(double t) {
+  return std::isnan(t) ? "not reached" : fmt::format("t = {:.4g}", t);
+}
+
+/// How many right-hand sides a flow needs.
+struct FlowPilot {
+  double right_hand_sides = 0;
+  bool extrapolated = false;  ///< the pilot was cut short
+};
+
+/// Cuts a pilot short.
+class Patience : public Control {
+ public:
+  Request between_steps() override { return watch_.seconds() > 3 ? Request::stop : Request::none; }
+
+ private:
+  Stopwatch watch_;
+};
+
+/// The flow with one block of samples: its steps are close to those of the full flow, its
+/// right-hand sides cheap.
+FlowPilot pilot_flow(PopulationLoss& loss, const Parameters& start, FlowOptions options) {
+  options.kappa = 0;  // which changes the cost little
+  options.output_times.clear();
+  Patience patience;
+  const FlowResult result =
+      run_flow(loss, start, options, {.record = [](const FlowRecord&, const Stages&) {}}, patience);
+  if (result.end != FlowEnd::requested)
+    return {static_cast<double>(result.right_hand_sides), false};
+  const double stages = options.stepper.method == "euler" ? 1 : 6;
+  return {stages * static_cast<double>(result.steps) * options.end_time / result.time, true};
+}
+
+}  // namespace
+
+void FlowSection::declare_keys(KeyVisitor& visitor) {
+  visitor.key({.name = "end_time",
+               .help = "t at which the flow ends; default that of [sgd], else 200",
+               .change = Change::allowed},
+              end_time, positive);
+  options.stepper.declare_keys(visitor);
+  times_.declare_keys(visitor);
+  visitor.key({"learning_rate_noise",
+               "kappa = learning rate * D / batch of SGD, whose noise drives r; 0: the limit of "
+               "many samples; \"from-sgd\": that of [sgd]"},
+              learning_rate_noise_, at_least_zero, {"from-sgd"});
+  options.declare_keys(visitor);
+}
+
+void FlowSection::prepare(Configuration& input) {
+  const auto& sgd = input.prepared<SgdSection>();  // which completes the end time
+  options.end_time = end_time.value_or(options.end_time);
+  end_time = options.end_time;
+  if (!given) return;
+  auto& population = input.section<PopulationSection>();
+  options.resample = population.resample;
+  const std::string& method = options.stepper.method;
+  if (options.resample > 0 && method != "euler")
+    throw InputError(
+        fmt::format("population.resample = {} needs flow.method = \"euler\", found \"{}\" (an "
+                    "adaptive step cannot tell fresh samples from an error)",
+                    options.resample, method));
+  options.kappa = kappa(input);
+  population.step_moments = options.kappa > 0;
+  auto& times = options.output_times = times_.until("flow.output_times", options.end_time);
+  // Also where SGD has its outputs, so that the two can be compared; times that differ by rounding
+  // alone are one.
+  for (const double t : sgd.output_times()) {
+    if (t > options.end_time) break;
+    std::erase_if(times, [&](double own) { return std::abs(own - t) <= 1e-12 * (t + own); });
+    times.push_back(t);
+  }
+  std::sort(times.begin(), times.end());
+}
+
+double FlowSection::kappa(Configuration& input) const {
+  if (const auto* number = std::get_if<double>(&learning_rate_noise_)) return *number;
+  const auto& sgd = input.section<SgdSection>();
+  if (!sgd.given) throw InputError("flow.learning_rate_noise = \"from-sgd\" needs a section [sgd]");
+  return sgd.problem().kappa();
+}
+
+void FlowSection::print_cost(CostReport& report) const {
+  const Configuration& input = report.input();
+  const PopulationCost cost = PopulationLoss::cost(
+      input.model(), input.section<PopulationSection>().sampling, report.ranks());
+  PopulationLoss loss = report.one_block();
+  const FlowPilot flow = pilot_flow(loss, input.section<StartSection>().parameters(), options);
+  const auto& [per_sample, to_draw] = report.pilot();
+  const auto samples = static_cast<double>(cost.samples_per_rank);
+  const double generate = samples * to_draw;
+  const double rhs =
+      samples * static_cast<double>(cost.images) * per_sample + (cost.kept ? 0 : generate);
+  const std::size_t outputs = options.output_times.size();
+  fmt::print("# ranks                      {}\n", report.ranks());
+  fmt::print("# samples per rank           {}{}\n", cost.samples_per_rank,
+             cost.images > 1 ? fmt::format(", each with {} images", cost.images) : "");
+  fmt::print(
+      "# memory per rank            {:.3g} GiB of samples {}, and about 0.1 GiB for the program\n",
+      cost.kept ? cost.sample_gib : 0.0, cost.kept ? "kept" : "(regenerated block by block)");
+  fmt::print("# one right-hand side        {:.3g} s ({:.1f} ns a sample)\n", rhs, 1e9 * per_sample);
+  fmt::print("# right-hand sides           about {:.0f}{}, and {} outputs\n", flow.right_hand_sides,
+             flow.extrapolated ? " (extrapolated)" : "", outputs);
+  fmt::print("# the whole flow             about {} (h:mm:ss)\n",
+             clock_text((flow.right_hand_sides + static_cast<double>(outputs)) * rhs + generate));
+}
+
+void FlowSection::resume(Run& run) {
+  const Snapshot from = run.saved_state(name());
+  if (from.empty()) return;
+  require_later(name(), options.end_time, from.number("t"));
+  DataGroup& group = run.add_group(name());
+  series_.emplace(group, run.model(), options.split_threshold);
+  resume_series(run, group, options.output_times, from.number("t"));
+}
+
+void FlowSection::run(Run& run) {
+  if (!series_) series_.emplace(run.add_group(name()), run.model(), options.split_threshold);
+  const Snapshot from = run.saved_state(name());
+  ProgressPrinter progress(run.talks(), options.end_time);
+  const Stopwatch watch;
+  FlowRecord last;
+  result_ = run_flow(
+      run.loss(), run.section<StartSection>().parameters(), options,
+      {.record =
+           [&](const FlowRecord& record, const Stages& stages) {
+             series_->append(record, stages);
+             run.host().updated();
+             last = record;
+           },
+       .progress = [&](const FlowProgress& p) { progress.update(p.time, p.loss, p.steps); },
+       .save = [&](const Snapshot& state) { run.save(state_group("flow_state", state)); }},
+      run, from);
+  const bool went_on = from.empty() || result_->time > from.number("t");
+  if (run.talks() && went_on) print(last, watch.seconds());
+  if (result_->end == FlowEnd::requested) throw Interrupt{};
+}
+
+void FlowSection::print(const FlowRecord& last, double seconds) const {
+  const char* ends[] = {"end time", "gradient norm under its tolerance", "asked to stop"};
+  fmt::print("flow: t = {:g} ({}), {} steps, {} rejected, {} right-hand sides, {:.4g} s\n",
+             result_->time, ends[static_cast<int>(result_->end)], result_->steps,
+             result_->rejected_steps, result_->right_hand_sides, seconds);
+  if (last.parameters.K.size() == 0) return;  // nothing was recorded since the restart
+  fmt::print("loss {:.6f} +- {:.1g}, gradient norm {:.3g}\n", last.loss.mean.loss,
+             last.loss.loss_stderr, last.loss.gradient_norm);
+  const Stages& stages = result_->stages;
+  fmt::print("heads align at half their plateau: {}\n", time_or_never(stages.alignment_time));
+  for (std::size_t f = 0; f < stages.split_time.size(); ++f)
+    fmt::print("heads split along feature {}: {}\n", f + 1, time_or_never(stages.split_time[f]));
+}
+
+}  // namespace headflow

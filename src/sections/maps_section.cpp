@@ -1,0 +1,48 @@
+#include "sections/maps_section.hpp"
+
+#include "output/columns.hpp"
+#include "sections/run.hpp"
+#include "sections/train_section.hpp"
+
+namespace headflow {
+namespace {
+
+const std::vector<Column<AttentionMaps>>& columns() {
+  using Maps = const AttentionMaps&;
+  static const std::vector<Column<AttentionMaps>> columns = {
+      {"sigma",
+       {"sequence", "head", "token"},
+       "attention sigma_hl of the head",
+       [](Maps maps) { return maps.sigma; }},
+      {"A",
+       {"sequence", "token"},
+       "attention A_l, the mean over heads",
+       [](Maps maps) { return maps.A; }},
+      {"theta", {"sequence", "feature"}, "feature weights", [](Maps maps) { return maps.theta; }},
+      {"relevant", {"sequence"}, "place eps of the relevant token", [](Maps maps) {
+         return maps.place;
+       }}};
+  return columns;
+}
+
+}  // namespace
+
+void MapsSection::prepare(Configuration& input) {
+  if (given) require_heads(input, name());
+}
+
+void MapsSection::run(Run& run) {
+  const auto& train = run.section<TrainSection>();
+  const auto heads = heads_of(run);
+  const AttentionMaps found = attention_maps(
+      run.model(), heads[train.result().empty() ? 0 : train.best()], options_, run.without_state());
+  const Shape& shape = run.model().shape;
+  DataGroup& group = run.add_group(name());
+  group.dimensions = {counted("sequence", options_.sequences, "sequence of the prior"),
+                      counted("head", shape.heads, "head h"),
+                      counted("token", shape.tokens, "token l"),
+                      counted("feature", shape.features, "feature f")};
+  add_variables(group, columns(), found);
+}
+
+}  // namespace headflow

@@ -1,0 +1,35 @@
+#include "sections/output_section.hpp"
+
+#include <filesystem>
+
+#include "sections/configuration.hpp"
+
+namespace headflow {
+
+void OutputSection::declare_keys(KeyVisitor& visitor) {
+  constexpr auto irrelevant = Change::irrelevant;
+  visitor.key({.name = "file",
+               .help = "its name; default: the input's name with .h5, in the working folder",
+               .change = irrelevant},
+              file_);
+  visitor.key({.name = "every",
+               .help = "seconds of wall time between updates of the file",
+               .change = irrelevant},
+              every, at_least_zero);
+  visitor.key({.name = "checkpoint_every",
+               .help = "seconds of wall time between checkpoints",
+               .change = irrelevant},
+              checkpoint_every, at_least_zero);
+  visitor.whole({.name = "checkpoints_kept",
+                 .help = "how many FILE.checkpoint-N.h5 there are, written in turn",
+                 .change = irrelevant},
+                checkpoints_kept, {.least = 1, .most = 100});
+}
+
+void OutputSection::prepare(Configuration& input) {
+  const InputRequest& request = input.request();
+  if (!request.output.empty()) file_ = request.output;
+  if (!file_) file_ = std::filesystem::path(request.input).stem().string() + ".h5";
+}
+
+}  // namespace headflow

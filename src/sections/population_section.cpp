@@ -1,0 +1,57 @@
+#include "sections/population_section.hpp"
+
+#include <fmt/format.h>
+
+#include "headflow/core/error.hpp"
+#include "headflow/population/population_loss.hpp"
+#include "sections/configuration.hpp"
+
+namespace headflow {
+namespace {
+
+void require_multiple(const char* key, const Sampling& sampling) {
+  if (sampling.samples % sampling.replicates != 0)
+    throw InputError(
+        fmt::format("population.{} = {} must be a multiple of population.replicates "
+                    "= {}",
+                    key, sampling.samples, sampling.replicates));
+}
+
+/// A block of samples must fit in the budget, or nothing can be computed.
+void require_memory(const Shape& shape, const Sampling& sampling) {
+  const double block = static_cast<double>(block_size) * shape.tokens * shape.coordinates() *
+                       (sampling.precision == Precision::single ? 4 : 8) / 0x1p30;
+  if (sampling.memory_gib < block)
+    throw InputError(fmt::format(
+        "population.memory = {} GiB is too little: one block of {} samples needs {:.3g} GiB",
+        sampling.memory_gib, block_size, block));
+}
+
+}  // namespace
+
+void PopulationSection::declare_keys(KeyVisitor& visitor) {
+  sampling.declare_keys(visitor);
+  visitor.key({"test_samples",
+               "fresh samples for trained losses, Bayes risk and pruning; default 4 times samples"},
+              test_samples_, {.least = 1, .most = 4e9});
+  visitor.key(
+      {"resample",
+       "fresh samples every so many steps; 0: always the same; only with method = \"euler\""},
+      resample, at_least_zero);
+}
+
+void PopulationSection::prepare(Configuration& input) {
+  if (!test_samples_) test_samples_ = 4 * sampling.samples;
+  require_multiple("samples", sampling);
+  test_sampling = sampling;
+  test_sampling.samples = *test_samples_;
+  test_sampling.symmetric = false;
+  test_sampling.seed = ~sampling.seed;
+  require_multiple("test_samples", test_sampling);
+  const Model& model = input.model();
+  require_memory(model.shape, sampling);
+  PopulationLoss::cost(model, sampling, input.comm().size());
+  PopulationLoss::require_drawable(model, sampling);
+}
+
+}  // namespace headflow

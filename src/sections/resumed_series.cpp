@@ -1,0 +1,31 @@
+#include "sections/resumed_series.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "headflow/core/error.hpp"
+
+namespace headflow {
+
+void require_later(const char* section, double end, double reached) {
+  if (end < reached)
+    throw InputError(
+        fmt::format("{}.end_time = {} is before the checkpoint, at t = {}", section, end, reached));
+}
+
+void resume_series(Run& run, DataGroup& group, const std::vector<double>& output_times,
+                   double reached) {
+  run.from()->read_series(group, reached);
+  const auto& known = group.dimensions[0].values;
+  const auto missing = std::count_if(output_times.begin(), output_times.end(), [&](double t) {
+    return t <= reached && !std::binary_search(known.begin(), known.end(), t);
+  });
+  if (missing > 0 && run.talks())
+    fmt::print(stderr,
+               "headflow: warning: {} output times of [{}] up to t = {:g} are past and left out\n",
+               missing, group.name, reached);
+  run.host().write();
+}
+
+}  // namespace headflow

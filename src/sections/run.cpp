@@ -1,0 +1,85 @@
+#include "sections/run.hpp"
+
+#include <utility>
+
+#include "sections/population_section.hpp"
+
+namespace headflow {
+namespace {
+
+std::string state_name(const std::string& section) { return section + "_state"; }
+
+}  // namespace
+
+Run::Run(const Communicator& comm, Configuration& input, DataFile& content, RunHost& host,
+         const std::optional<Checkpoint>& from)
+    : comm_(comm), input_(input), content_(content), host_(host), from_(from) {}
+
+bool Run::execute() {
+  try {
+    for (const auto& section : input_.sections()) {
+      if (!section->given) continue;
+      if (const Snapshot saved = saved_state(section->name()); !saved.empty())
+        save(state_group(state_name(section->name()), saved));
+      section->resume(*this);
+    }
+    for (const auto& section : input_.sections())
+      if (section->given) section->run(*this);
+    return true;
+  } catch (const Interrupt&) {
+    answer();
+    return false;
+  }
+}
+
+std::vector<DataGroup> Run::states() const {
+  std::vector<DataGroup> states;
+  for (const auto& section : input_.sections())
+    if (const auto found = states_.find(state_name(section->name())); found != states_.end())
+      states.push_back(found->second);
+  return states;
+}
+
+Request Run::between_steps() { return pending_ = host_.between_steps(); }
+
+void Run::within_step() {
+  try {
+    host_.within_step();
+  } catch (const Interrupt&) {
+    pending_ = Request::stop;
+    throw;
+  }
+}
+
+Request Run::WithoutState::between_steps() {
+  const Request request = run_.between_steps();
+  run_.answer();
+  return request;
+}
+
+void Run::WithoutState::within_step() {
+  if (between_steps() == Request::stop) throw Interrupt{};
+}
+
+void Run::save(DataGroup state) {
+  const std::string name = state.name;
+  states_[name] = std::move(state);
+  answer();
+}
+
+void Run::answer() {
+  if (std::exchange(pending_, Request::none) != Request::none) host_.checkpoint(states());
+}
+
+PopulationLoss& Run::loss() {
+  const auto& population = section<PopulationSection>();
+  if (!loss_) loss_.emplace(comm_, model(), population.sampling, population.step_moments, *this);
+  loss_->resample(0);
+  return *loss_;
+}
+
+Snapshot Run::saved_state(const std::string& section) const {
+  return from_ ? from_->snapshot(state_name(section)) : Snapshot();
+}
+
+}  // namespace headflow

@@ -1,0 +1,71 @@
+#pragma once
+#include <toml++/toml.h>
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "input/input_section.hpp"
+
+namespace headflow {
+
+class Configuration;
+class CostReport;
+class Run;
+
+/// One section of the input, from its keys to its group of the output: a new computation is a new
+/// Section, its pair of files and its line in registry.cpp. Its name is also that of its group, of
+/// its state in a checkpoint (NAME_state) and of its PETSc options (-NAME_...).
+class Section : public InputSection {
+ public:
+  void declare_keys(KeyVisitor&) override {}
+
+  /// Completes its keys from those of other sections, checks them and makes its options. Called
+  /// once for every section of an input, given or not. Collective. Throws InputError.
+  virtual void prepare(Configuration& /*input*/) {}
+
+  /// Whether it computes something without any other section that does. The first one that does is
+  /// run where the input has none of them.
+  virtual bool stands_alone() const { return false; }
+  /// Whether PETSc options with its name as prefix belong to it.
+  virtual bool takes_petsc_options() const { return false; }
+  /// How many random starts it uses, with consecutive seeds.
+  virtual std::int64_t starts() const { return 1; }
+  /// Files that it writes besides the output of that name.
+  virtual std::vector<std::string> files(const std::string& /*output*/) const { return {}; }
+  /// Throws InputError when it cannot be a member of a sweep, which has one file for all.
+  virtual void require_sweepable() const {}
+  /// Prints what it will cost, for `headflow check`.
+  virtual void print_cost(CostReport& /*report*/) const {}
+
+  /// Puts back what a checkpoint has of it, before any section runs. Collective.
+  virtual void resume(Run& /*run*/) {}
+  /// Computes, adds its group to the output, prints its summary. Collective. Throws Interrupt when
+  /// it was asked to stop, its state saved; NumericalError.
+  virtual void run(Run& /*run*/) {}
+};
+
+/// Every section that an input may have, in the order in which they run, with its keys.
+class Sections {
+ public:
+  /// With all defaults.
+  Sections();
+  /// Fills the keys from a parsed input, whose file has that name. Throws InputError.
+  void read(const toml::table& table, const std::string& name);
+
+  auto begin() const { return sections_.begin(); }
+  auto end() const { return sections_.end(); }
+  InputSections views() const { return views_; }
+
+ private:
+  std::vector<std::unique_ptr<Section>> sections_;
+  std::vector<InputSection*> views_;
+};
+
+/// "-flow_", "-saddle_", ..: how PETSc options begin that belong to a section.
+std::vector<std::string> petsc_prefixes();
+/// Whether a word of the command line begins so.
+bool is_petsc_option(const std::string& word);
+
+}  // namespace headflow

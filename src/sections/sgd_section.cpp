@@ -1,0 +1,270 @@
+#include "sections/sgd_section.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <filesystem>
+
+#include "core/progress.hpp"
+#include "core/stopwatch.hpp"
+#include "headflow/core/error.hpp"
+#include "sections/attention_section.hpp"
+#include "sections/cost.hpp"
+#include "sections/flow_section.hpp"
+#include "sections/output_section.hpp"
+#include "sections/population_section.hpp"
+#include "sections/resumed_series.hpp"
+#include "sections/run.hpp"
+#include "sections/start_section.hpp"
+
+namespace headflow {
+namespace {
+
+/// Whole steps nearest to the times, each once.
+std::vector<std::int64_t> steps_of(const std::vector<double>& times, double learning_rate,
+                                   std::int64_t most) {
+  std::vector<std::int64_t> steps;
+  for (const double t : times) {
+    const auto step = std::min<std::int64_t>(most, std::llround(t / learning_rate));
+    if (steps.empty() || step > steps.back()) steps.push_back(step);
+  }
+  return steps;
+}
+
+/// OUTPUT.weights-STEP.h5.
+std::string weights_file(const std::string& output, std::int64_t step) {
+  const std::filesystem::path path(output);
+  return (path.parent_path() / path.stem()).string() + fmt::format(".weights-{}.h5", step);
+}
+
+}  // namespace
+
+void SgdSection::declare_keys(KeyVisitor& visitor) {
+  problem_.declare_keys(visitor);
+  visitor.key({.name = "end_time",
+               .help = "t at which SGD ends; or steps; default that of [flow]",
+               .change = Change::allowed},
+              end_time_, positive);
+  visitor.key(
+      {.name = "steps", .help = "number of steps, instead of end_time", .change = Change::allowed},
+      steps_, {.least = 1, .most = 9e15});
+  options_.declare_keys(visitor);
+  visitor.choice<bool>(
+      {"starts",
+       "shared by all replicas, or each its own: replica i that of start.seed + i - 1 (not "
+       "where finite-D spikes differ too: spikes = \"orthonormal\", or noise)"},
+      own_starts_, {{"shared", false}, {"own", true}});
+  times_.declare_keys(visitor);
+  visitor.key({.name = "save_weights",
+               .help = "write all weights and the spikes at the end, to FILE.weights-STEP.h5",
+               .change = Change::allowed},
+              save_weights_);
+  visitor.key({.name = "weights_times",
+               .help = "times at which to write them as well",
+               .change = Change::allowed},
+              weights_times_, at_least_zero);
+}
+
+void SgdSection::prepare(Configuration& input) {
+  if (!given) return;
+  const auto& flow = input.section<FlowSection>();
+  const auto& start = input.section<StartSection>();
+  resolve_engine(input.prepared<AttentionSection>().shape);
+  const std::int64_t steps = resolve_end_times(input.section<FlowSection>().end_time);
+  problem_.model = input.model();
+  options_.start_seed = static_cast<std::uint64_t>(start.seed);
+  resolve_outputs(steps);
+  if (own_starts_)
+    options_.first = start.random_starts(input, options_.replicas, "sgd.starts = \"own\"");
+  split_threshold_ = flow.options.split_threshold;
+}
+
+/// Chooses the engine. Throws when what is asked for does not go with it.
+void SgdSection::resolve_engine(const Shape& shape) {
+  const bool weights = save_weights_ || weights_times_;
+  const bool fast = problem_.reduction == Reduction::fast;
+  const std::int64_t D = problem_.dimension;
+  const int least = shape.coordinates() + shape.tokens;
+  const int least_of_overlaps = least + shape.heads;
+  if (problem_.engine == Engine::automatic)
+    problem_.engine = weights || fast || D < least_of_overlaps ? Engine::direct : Engine::overlaps;
+  const bool direct = problem_.engine == Engine::direct;
+  if (!direct && weights)
+    throw InputError(
+        "sgd.engine = \"overlaps\" has no weights to write; save_weights and weights_times need "
+        "engine = \"direct\"");
+  if (!direct && fast) throw InputError("sgd.reduction = \"fast\" needs engine = \"direct\"");
+  if (direct && D > 1000000000)
+    throw InputError(
+        fmt::format("sgd.dimension must be at most 1e9 for engine = \"direct\", found {}", D));
+  if (!direct && D < least_of_overlaps)
+    throw InputError(
+        fmt::format("sgd.dimension must be at least features + 2 heads + tokens = {} for engine = "
+                    "\"overlaps\", found {} (engine = \"direct\" needs {})",
+                    least_of_overlaps, D, least));
+  if (D < least)
+    throw InputError(fmt::format(
+        "sgd.dimension must be at least features + heads + tokens = {}, found {}", least, D));
+}
+
+/// Completes the end times: that of SGD from [flow] where it has none of its own, that of the flow
+/// from SGD. Returns the number of SGD's steps. The resolved input then says the same.
+std::int64_t SgdSection::resolve_end_times(std::optional<double>& end_of_flow) {
+  if (end_time_ && steps_)
+    throw InputError(fmt::format("[sgd] must have one of end_time and steps, found {} and {}",
+                                 *end_time_, *steps_));
+  if (!end_time_ && !steps_) end_time_ = end_of_flow;
+  if (!end_time_ && !steps_)
+    throw InputError("sgd.end_time is missing (t at which SGD ends; or sgd.steps)");
+  const double rate = problem_.learning_rate;
+  const double exact = steps_ ? static_cast<double>(*steps_) : *end_time_ / rate;
+  const double steps = std::round(exact);
+  const double end = rate * steps;
+  if (!(steps >= 1 && steps <= 9e15 && std::isfinite(end)))
+    throw InputError(fmt::format(
+        "{} is {:.3g} steps of sgd.learning_rate = {}; there must be 1 to 9e15, to a finite time",
+        steps_ ? fmt::format("sgd.steps = {}", *steps_)
+               : fmt::format("sgd.end_time = {}", *end_time_),
+        exact, rate));
+  // The flow ends no sooner than SGD does when only whole steps separate them.
+  if (!end_of_flow || std::abs(*end_of_flow - end) <= 0.5 * rate)
+    end_of_flow = std::max(end, end_of_flow.value_or(end));
+  return static_cast<std::int64_t>(steps);
+}
+
+void SgdSection::resolve_outputs(std::int64_t steps) {
+  const double end = std::max(end_time_.value_or(0), problem_.time(steps));
+  const double rate = problem_.learning_rate;
+  auto& outputs = options_.output_steps =
+      steps_of(times_.until("sgd.output_times", end), rate, steps);
+  const std::vector<double> weights_times = weights_times_.value_or(std::vector<double>{});
+  require_times("sgd.weights_times", weights_times, end);
+  options_.weight_steps = steps_of(weights_times, rate, steps);
+  if (save_weights_) options_.weight_steps.push_back(steps);
+  outputs.push_back(steps);
+  outputs.insert(outputs.end(), options_.weight_steps.begin(), options_.weight_steps.end());
+  for (auto* list : {&outputs, &options_.weight_steps}) {
+    std::sort(list->begin(), list->end());
+    list->erase(std::unique(list->begin(), list->end()), list->end());
+  }
+}
+
+std::vector<double> SgdSection::output_times() const {
+  std::vector<double> times;
+  for (const std::int64_t step : options_.output_steps) times.push_back(problem_.time(step));
+  return times;
+}
+
+std::vector<std::string> SgdSection::files(const std::string& output) const {
+  std::vector<std::string> files;
+  for (const std::int64_t step : options_.weight_steps) files.push_back(weights_file(output, step));
+  return files;
+}
+
+void SgdSection::require_sweepable() const {
+  if (save_weights_ || weights_times_)
+    throw InputError("a sweep writes no weights: leave out save_weights and weights_times");
+}
+
+void SgdSection::print_cost(CostReport& report) const {
+  const int groups =
+      replica_groups(report.ranks(), options_.replicas, problem_.batch, problem_.engine);
+  const std::int64_t replicas = local_range(0, options_.replicas, groups).size();
+  const std::int64_t sequences =
+      local_range(0, problem_.batch, std::max(1, report.ranks() / groups)).size();
+  const auto& input = report.input();
+  const double each = seconds_per_sequence(problem_, input.section<StartSection>().parameters(),
+                                           options_.start_seed, replicas);
+  const auto steps = static_cast<double>(options_.output_steps.back());
+  fmt::print("# sgd                        {} steps, t = {:g}, kappa = {:.3g}\n", steps,
+             problem_.time(options_.output_steps.back()), problem_.kappa());
+  fmt::print("# ranks                      {} in {} group{}; a group has up to {} replica{}\n",
+             report.ranks(), groups, groups > 1 ? "s" : "", replicas, replicas > 1 ? "s" : "");
+  fmt::print("# memory per rank            {:.3g} GiB of {}, and about 0.1 GiB for the program\n",
+             sgd_memory_gib(problem_, replicas),
+             problem_.engine == Engine::direct ? "vectors" : "overlaps");
+  fmt::print("# one sequence               {:.2f} us\n", 1e6 * each);
+  const double outputs =
+      report.seconds_per_evaluation(input.section<PopulationSection>().sampling) *
+      static_cast<double>(options_.replicas) * static_cast<double>(options_.output_steps.size());
+  fmt::print("# {} outputs of SGD         about {} (h:mm:ss): population losses of {} replica{}\n",
+             options_.output_steps.size(), clock_text(outputs), options_.replicas,
+             options_.replicas > 1 ? "s" : "");
+  fmt::print("# the whole SGD              about {} (h:mm:ss)\n",
+             clock_text(outputs + each * steps * static_cast<double>(sequences * replicas)));
+}
+
+void SgdSection::resume(Run& run) {
+  const Snapshot numbers = run.saved_state(name());
+  if (numbers.empty()) return;
+  DataGroup& group = run.add_group(name());
+  series_.emplace(group, run.model(), split_threshold_, options_.replicas);
+  const auto step = static_cast<std::int64_t>(numbers.number("step"));
+  require_later(name(), problem_.time(options_.output_steps.back()), problem_.time(step));
+  resume_series(run, group, output_times(), problem_.time(step));
+  series_->resume();
+  const auto& file = *run.from()->file;
+  source_ = {numbers, [this, &file](IndexRange replicas, IndexRange coordinates) {
+               return read_weights(file, problem_.model.shape, replicas, coordinates);
+             }};
+  SgdSaved saved{.numbers = numbers, .weights = {}};
+  if (problem_.engine == Engine::direct) {
+    saved.weights.replicas = {0, options_.replicas};
+    saved.weights.coordinates =
+        local_range(run.comm().rank(), problem_.dimension, run.comm().size());
+    saved.weights.k = source_->weights(saved.weights.replicas, saved.weights.coordinates);
+  }
+  run.save(sgd_state_group(problem_, options_.replicas, saved));
+}
+
+void SgdSection::run(Run& run) {
+  if (!series_)
+    series_.emplace(run.add_group(name()), run.model(), split_threshold_, options_.replicas);
+  ProgressPrinter progress(run.talks(), problem_.time(options_.output_steps.back()));
+  const Stopwatch watch;
+  SgdRecord last;
+  const bool finished =
+      run_sgd(run.comm(), problem_, run.section<StartSection>().parameters(), options_, run.loss(),
+              {.record =
+                   [&](const SgdRecord& record) {
+                     series_->append(record);
+                     run.host().updated();
+                     last = record;
+                   },
+               .weights = [&](const SgdRecord& record,
+                              const SgdWeights& weights) { write_weights(run, record, weights); },
+               .progress = [&](const SgdProgress& p) { progress.update(p.time, p.loss, p.steps); },
+               .save =
+                   [&](const SgdSaved& saved) {
+                     run.save(sgd_state_group(problem_, options_.replicas, saved));
+                   }},
+              run, source_ ? &*source_ : nullptr);
+  if (run.talks()) print(last, watch.seconds());
+  if (!finished) throw Interrupt{};
+  const auto& flow = run.section<FlowSection>();
+  if (run.talks() && flow.given && options_.first.empty())
+    fmt::print("{}", compare(flow.trajectory(), series_->trajectory(), options_.replicas));
+}
+
+void SgdSection::write_weights(Run& run, const SgdRecord& record, const SgdWeights& weights) const {
+  DataFile file{.attributes = run.content().attributes,
+                .provenance = run.content().provenance,
+                .groups = {weights_group(problem_, record, weights)}};
+  const std::string& output = run.section<OutputSection>().path();
+  write_data_file(run.comm(), weights_file(output, record.steps), file);
+}
+
+void SgdSection::print(const SgdRecord& last, double seconds) const {
+  if (last.replicas.empty()) return;  // nothing was recorded since the restart
+  const auto replicas = static_cast<double>(options_.replicas);
+  double loss = 0;
+  for (const SgdState& state : last.replicas) loss += state.loss.mean.loss / replicas;
+  fmt::print("sgd: t = {:g}, {} steps of {} sequences in D = {}, kappa = {:.3g}, {} replica{}\n",
+             last.time, last.steps, problem_.batch, problem_.dimension, problem_.kappa(),
+             last.replicas.size(), replicas > 1 ? "s" : "");
+  fmt::print("loss {:.6f}, {:.4g} sequences of {:.3g} us, {:.4g} s with outputs\n", loss,
+             replicas * last.sequences, last.microseconds, seconds);
+}
+
+}  // namespace headflow

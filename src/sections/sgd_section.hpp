@@ -1,0 +1,55 @@
+#pragma once
+#include <optional>
+
+#include "headflow/flow/output_times.hpp"
+#include "headflow/sgd/run_sgd.hpp"
+#include "sections/section.hpp"
+#include "sections/sgd_series.hpp"
+
+namespace headflow {
+
+/// [sgd]: stochastic gradient descent at finite D.
+class SgdSection : public Section {
+ public:
+  const char* name() const override { return "sgd"; }
+  const char* help() const override {
+    return "stochastic gradient descent on fresh sequences in D dimensions";
+  }
+  bool optional() const override { return true; }
+  void declare_keys(KeyVisitor& visitor) override;
+  /// Also completes the end time of [flow].
+  void prepare(Configuration& input) override;
+  bool stands_alone() const override { return true; }
+  std::int64_t starts() const override { return own_starts_ ? options_.replicas : 1; }
+  std::vector<std::string> files(const std::string& output) const override;
+  void require_sweepable() const override;
+  void print_cost(CostReport& report) const override;
+  void resume(Run& run) override;
+  void run(Run& run) override;
+
+  const SgdProblem& problem() const { return problem_; }
+  std::int64_t dimension() const { return problem_.dimension; }
+  /// Times of the outputs; empty where the section is not given.
+  std::vector<double> output_times() const;
+
+ private:
+  void resolve_engine(const Shape& shape);
+  std::int64_t resolve_end_times(std::optional<double>& end_of_flow);
+  void resolve_outputs(std::int64_t steps);
+  void write_weights(Run& run, const SgdRecord& record, const SgdWeights& weights) const;
+  void print(const SgdRecord& last, double seconds) const;
+
+  SgdProblem problem_{.engine = Engine::automatic};
+  SgdOptions options_;
+  OutputTimes times_{.outputs = 100};
+  std::optional<double> end_time_;
+  std::optional<std::int64_t> steps_;
+  bool own_starts_ = false;
+  bool save_weights_ = false;
+  std::optional<std::vector<double>> weights_times_;
+  double split_threshold_ = 0;
+  std::optional<SgdSeries> series_;
+  std::optional<SgdSource> source_;
+};
+
+}  // namespace headflow

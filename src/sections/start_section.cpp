@@ -1,0 +1,170 @@
+#include "sections/start_section.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <span>
+
+#include "core/data_file.hpp"
+#include "headflow/core/error.hpp"
+#include "headflow/train/bayes_risk.hpp"
+#include "sections/attention_section.hpp"
+#include "sections/configuration.hpp"
+#include "sections/model_section.hpp"
+#include "sections/sgd_section.hpp"
+
+namespace headflow {
+namespace {
+
+constexpr double default_noise = 0.01;
+
+Vector to_vector(const std::vector<double>& values) {
+  return Eigen::Map<const Vector>(values.data(), static_cast<Eigen::Index>(values.size()));
+}
+
+std::span<double> numbers_of(auto& matrix) {
+  return {matrix.data(), static_cast<std::size_t>(matrix.size())};
+}
+
+/// Throws unless `matrix` has the shape that the model needs.
+void require_shape(const char* key, Eigen::Index rows, Eigen::Index columns, const Matrix& matrix) {
+  if (matrix.rows() != rows || matrix.cols() != columns)
+    throw InputError(fmt::format("{} must be {} x {}, found {} x {}", key, rows, columns,
+                                 matrix.rows(), matrix.cols()));
+}
+
+}  // namespace
+
+void StartSection::declare_keys(KeyVisitor& visitor) {
+  visitor.key({"dimension", "D: overlaps of random k_h, k*_f in R^D, drawn from their exact law"},
+              dimension_, {.least = 2, .most = 1e15});
+  visitor.choice<bool>(
+      {"spikes", "with dimension: finite-D Gram matrix of the spikes, or idealised"}, orthonormal_,
+      {{"finite", false}, {"orthonormal", true}});
+  visitor.key({"noise", "size of the noise on m and u, r = u u' near eta^2"}, noise_,
+              at_least_zero);
+  visitor.key({"eta", "norm of the heads at the start (dimension, noise)"}, eta, at_least_zero);
+  visitor.key({"m", "explicit: H x F overlaps with the spikes"}, m_);
+  visitor.key({"r", "explicit: H x H, positive semi-definite; default 0"}, r_);
+  visitor.key({"b", "explicit: H biases; default 0"}, b_, any_number);
+  visitor.key({"v", "explicit: scale; default 1"}, v_, any_number);
+  visitor.key({"file", "last state of another output file"}, file_);
+  visitor.key(
+      {"bayes",
+       "the Bayes estimator of a discrete prior, in the heads of Bayes-softmax (Prop. IV.2)"},
+      bayes_);
+  visitor.key({.name = "seed", .help = "of the random start", .seed = Seed::starts}, seed, seeds);
+}
+
+void StartSection::prepare(Configuration& input) {
+  complete(input);
+  start_ = make(input, seed);
+}
+
+/// The default start is that of [sgd], or a little noise.
+void StartSection::complete(Configuration& input) {
+  const auto& sgd = input.section<SgdSection>();
+  if (!dimension_ && !m_ && !file_ && !noise_ && !bayes_) {
+    if (sgd.given)
+      dimension_ = static_cast<double>(sgd.dimension());
+    else
+      noise_ = default_noise;
+  }
+  if (sgd.given && dimension_ && *dimension_ != static_cast<double>(sgd.dimension()))
+    throw InputError(fmt::format("start.dimension = {} but sgd.dimension = {}; leave out the first",
+                                 *dimension_, sgd.dimension()));
+  std::vector<std::string> kinds;
+  for (const auto& [kind, chosen] :
+       {std::pair{"dimension", dimension_.has_value()}, std::pair{"noise", noise_.has_value()},
+        std::pair{"m", m_.has_value()}, std::pair{"file", file_.has_value()},
+        std::pair{"bayes", bayes_}})
+    if (chosen) kinds.emplace_back(kind);
+  if (kinds.size() > 1)
+    throw InputError(
+        fmt::format("[start] must have one of dimension, noise, m, file, bayes; found {}",
+                    fmt::join(kinds, " and ")));
+  if (!m_ && (r_ || b_ || v_)) throw InputError("start.r, start.b and start.v go with start.m");
+}
+
+Start StartSection::make(Configuration& input, std::int64_t with_seed) {
+  const Shape& shape = input.prepared<AttentionSection>().shape;
+  const auto number = static_cast<std::uint64_t>(with_seed);
+  if (dimension_) {
+    if (*dimension_ != std::floor(*dimension_))
+      throw InputError(
+          fmt::format("start.dimension must be a whole number, found {}", *dimension_));
+    return random_start(shape, *dimension_, eta, orthonormal_, number);
+  }
+  if (m_) return explicit_start(shape);
+  if (file_) return start_from_file(input.comm(), shape);
+  if (bayes_)
+    return {bayes_parameters(shape, input.prepared<ModelSection>().prior()),
+            Matrix::Identity(shape.features, shape.features)};
+  return noisy_start(shape, *noise_, eta, number);
+}
+
+Start StartSection::explicit_start(const Shape& shape) const {
+  const int H = shape.heads;
+  require_shape("start.m", H, shape.features, *m_);
+  const Matrix r = r_.value_or(Matrix::Zero(H, H));
+  require_shape("start.r", H, H, r);
+  if ((r - r.transpose()).cwiseAbs().maxCoeff() > 1e-12 * (1 + r.cwiseAbs().maxCoeff()))
+    throw InputError("start.r must be symmetric");
+  const Vector b = b_ ? to_vector(*b_) : Vector::Zero(H);
+  if (b.size() != H)
+    throw InputError(fmt::format("start.b must have {} numbers, found {}", H, b.size()));
+  return headflow::explicit_start(*m_, r, b, v_.value_or(1));
+}
+
+Start StartSection::start_from_file(const Communicator& comm, const Shape& shape) {
+  const int H = shape.heads, F = shape.features;
+  Matrix m(H, F), u(H, H), gram(F, F);
+  Vector b_v(H + 1);
+  comm.on_root([&] {
+    try {
+      const DataReader file(*file_);
+      const Numbers all = file.numbers("flow/m");
+      if (all.shape.size() != 3 || all.shape[0] < 1 ||
+          all.shape[1] != static_cast<std::size_t>(H) ||
+          all.shape[2] != static_cast<std::size_t>(F))
+        throw InputError(
+            fmt::format("its flow/m has the shape {0} (time x heads x features), but heads x "
+                        "features is {1} x {2}: heads = {1}, features = {2}",
+                        fmt::join(all.shape, " x "), H, F));
+      const auto last = [&](const char* name, std::span<double> out) {
+        const Numbers numbers = file.numbers(std::string("flow/") + name);
+        if (numbers.data.size() < out.size())
+          throw InputError(fmt::format("its flow/{} is too short", name));
+        std::copy(numbers.data.end() - static_cast<std::ptrdiff_t>(out.size()), numbers.data.end(),
+                  out.begin());
+      };
+      last("m", numbers_of(m));
+      last("u", numbers_of(u));
+      last("b", numbers_of(b_v).first(static_cast<std::size_t>(H)));
+      last("v", numbers_of(b_v).last(1));
+      last("spike_gram", numbers_of(gram));
+      restarted_from = file.text("provenance/run_id");
+    } catch (const Error& error) {
+      throw InputError(fmt::format("start.file {}: {}", *file_, error.what()));
+    }
+  });
+  for (Matrix* part : {&m, &u, &gram}) comm.broadcast(numbers_of(*part));
+  comm.broadcast(numbers_of(b_v));
+  restarted_from = comm.broadcast(restarted_from);
+  return start_from_state(m, u, gram, b_v.head(H), b_v[H]);
+}
+
+std::vector<Parameters> StartSection::random_starts(Configuration& input, std::int64_t count,
+                                                    const char* who) const {
+  if (m_ || file_ || bayes_)
+    throw InputError(fmt::format("{} needs a random start: start.dimension or start.noise", who));
+  if (dimension_ && !orthonormal_)
+    throw InputError(fmt::format("{} needs start.spikes = \"orthonormal\"", who));
+  StartSection copy = *this;
+  std::vector<Parameters> starts;
+  for (std::int64_t i = 0; i < count; ++i) starts.push_back(copy.make(input, seed + i).parameters);
+  return starts;
+}
+
+}  // namespace headflow

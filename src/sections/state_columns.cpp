@@ -1,0 +1,141 @@
+#include "sections/state_columns.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+
+namespace headflow {
+
+const std::vector<StateColumn>& state_columns() {
+  static const std::vector<StateColumn> columns = {
+      {{"m",
+        {"head", "feature"},
+        "overlap of head and spike, m = k . k*",
+        [](const State& s) { return flat(s.order.m); }},
+       true,
+       true},
+      {{"r",
+        {"head", "head_b"},
+        "overlap of heads beyond the spikes, r = q - m m'",
+        [](const State& s) { return flat(s.order.r); }}},
+      {{"u",
+        {"head", "head_b"},
+        "components of the heads outside the span of the spikes",
+        [](const State& s) {
+          return flat(Matrix(s.parameters.K.rightCols(s.parameters.K.rows())));
+        }},
+       false},
+      {{"q",
+        {"head", "head_b"},
+        "overlap of heads, q = k . k'",
+        [](const State& s) { return flat(s.order.q); }},
+       true,
+       true},
+      {{"b", {"head"}, "bias of the head", [](const State& s) { return flat(s.parameters.b); }}},
+      {{"v", {}, "scale of the attention", [](const State& s) { return Values{s.parameters.v}; }}},
+      {{"loss",
+        {},
+        "population loss E(m, r, b, v)",
+        [](const State& s) { return Values{s.loss.mean.loss}; }},
+       true,
+       true},
+      {{"loss_stderr",
+        {},
+        "standard error of the loss, from replicates of the samples",
+        [](const State& s) { return Values{s.loss.loss_stderr}; }},
+       false},
+      {{"gradient_norm",
+        {},
+        "Euclidean norm of dE/d(K, b, v)",
+        [](const State& s) { return Values{s.loss.gradient_norm}; }}},
+      {{"gradient_norm_stderr",
+        {},
+        "standard error of the gradient norm, from replicates of the samples",
+        [](const State& s) { return Values{s.loss.gradient_norm_stderr}; }},
+       false},
+      {{"cosine",
+        {"head", "head_b"},
+        "cosine similarity of heads, q_hh' / sqrt(q_hh q_h'h')",
+        [](const State& s) { return flat(cosine_similarity(s.order.q)); }}}};
+  return columns;
+}
+
+void add_heads_and_features(DataGroup& group, const Shape& shape) {
+  group.dimensions.push_back(counted("head", shape.heads, "head h"));
+  group.dimensions.push_back(counted("head_b", shape.heads, "second head h'"));
+  group.dimensions.push_back(counted("feature", shape.features, "feature f"));
+  group.dimensions.push_back(counted("feature_b", shape.features, "second feature f'"));
+}
+
+Dimension time_axis() {
+  return {.name = "time",
+          .values = {},
+          .unlimited = true,
+          .long_name = "time t = learning rate * steps"};
+}
+
+Variable spike_gram(const Model& model) {
+  return {.name = "spike_gram",
+          .axes = {"feature", "feature_b"},
+          .data = flat(model.spike_gram()),
+          .long_name = "Gram matrix of the spikes, k* . k*'"};
+}
+
+void fill_states(DataGroup& group, const Shape& shape, const std::string& axis,
+                 const std::vector<State>& states) {
+  group.dimensions = {counted(axis, static_cast<std::int64_t>(states.size()), axis)};
+  group.variables.clear();
+  add_heads_and_features(group, shape);
+  for (const StateColumn& column : state_columns()) {
+    Variable& variable = group.variables.emplace_back(variable_of(column, {axis}));
+    for (const State& state : states) append(variable.data, column.values(state));
+  }
+}
+
+namespace {
+
+/// Pairs of indices of the same time, t = 0 left out.
+std::vector<std::pair<std::size_t, std::size_t>> common_times(const std::vector<double>& flow,
+                                                              const std::vector<double>& sgd) {
+  std::vector<std::pair<std::size_t, std::size_t>> common;
+  for (std::size_t i = 0; i < sgd.size(); ++i) {
+    const auto found = std::lower_bound(flow.begin(), flow.end(), sgd[i]);
+    if (sgd[i] > 0 && found != flow.end() && *found == sgd[i])
+      common.emplace_back(found - flow.begin(), i);
+  }
+  return common;
+}
+
+}  // namespace
+
+std::string compare(const Trajectory& flow, const Trajectory& sgd, std::int64_t replicas) {
+  const auto common = common_times(flow.times, sgd.times);
+  if (common.empty()) return "";
+  std::string text =
+      fmt::format("largest deviation of SGD from the flow at {} common times\n", common.size());
+  for (std::size_t line = 0; line < flow.lines.size(); ++line) {
+    const auto& [name, mean, deviation] = sgd.lines[line];
+    const std::size_t entries = mean.size() / sgd.times.size();
+    double largest = 0, when = 0, variance = 0;
+    for (const auto& [i, j] : common)
+      for (std::size_t k = 0; k < entries; ++k) {
+        const double size =
+            std::abs(mean[j * entries + k] - flow.lines[line].mean[i * entries + k]);
+        variance += deviation[j * entries + k] * deviation[j * entries + k];
+        if (size < largest) continue;
+        largest = size;
+        when = sgd.times[j];
+      }
+    text += fmt::format("  {:<5} {:.4f} at t = {:.4g}", name, largest, when);
+    if (replicas > 1) {
+      const double spread = std::sqrt(variance / static_cast<double>(common.size() * entries));
+      text += fmt::format(", {:.1f} times the spread {:.2g} of {} replicas", largest / spread,
+                          spread, replicas);
+    }
+    text += "\n";
+  }
+  return text;
+}
+
+}  // namespace headflow

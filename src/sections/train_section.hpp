@@ -1,0 +1,61 @@
+#pragma once
+#include <optional>
+
+#include "core/data_file.hpp"
+#include "headflow/core/snapshot.hpp"
+#include "headflow/population/population_loss.hpp"
+#include "headflow/train/minimise.hpp"
+#include "sections/section.hpp"
+
+namespace headflow {
+
+/// A search that has ended: where, and the loss there on samples that it was not trained on.
+struct FinishedSearch {
+  Minimum minimum;
+  LossStatistics fresh;
+};
+
+/// [train]: minimisation of the population loss.
+class TrainSection : public Section {
+ public:
+  const char* name() const override { return "train"; }
+  const char* help() const override {
+    return "minimisation of the population loss on its fixed samples (PETSc Tao)";
+  }
+  bool optional() const override { return true; }
+  void declare_keys(KeyVisitor& visitor) override;
+  void prepare(Configuration& input) override;
+  bool stands_alone() const override { return true; }
+  bool takes_petsc_options() const override { return true; }
+  std::int64_t starts() const override { return starts_; }
+  void print_cost(CostReport& report) const override;
+  void run(Run& run) override;
+
+  /// The searches that have ended, in the order of their starts.
+  const std::vector<FinishedSearch>& result() const { return result_; }
+  /// The one with the least loss on fresh samples.
+  std::size_t best() const;
+
+ private:
+  Snapshot state() const;
+  void resume_searches(Run& run, PopulationLoss& fresh);
+  void search(Run& run, PopulationLoss& fresh);
+  void fill_group(Run& run);
+  void print() const;
+
+  MinimiseOptions options_;
+  bool from_flow_ = false;
+  std::int64_t starts_ = 5;
+  std::vector<Parameters> first_;  // of each search
+  std::vector<FinishedSearch> result_;
+  SearchLog log_;  // of the search that is running
+  DataGroup* group_ = nullptr;
+};
+
+/// The heads that [prune] and [maps] look at: those of [train], or those at the end of [flow].
+std::vector<Parameters> heads_of(const Run& run);
+
+/// Throws InputError when there will be none, for the section of that name.
+void require_heads(Configuration& input, const char* section);
+
+}  // namespace headflow
