@@ -8,9 +8,10 @@ output, checkpoint and weights file that it wrote the hashes of all datasets, at
 texts of `provenance` are left out. Both commands also check what headflow promises: the same bits on 1 and 3 ranks, of
 runs that went on, and of sweeps in parts.
 
-The bits depend on the processor, the compiler and the libraries, so HASHES.json is of one machine and is not part of the
-repository: record with the program before the change, compare with the one after it. The program is $HEADFLOW, else
-build/release/headflow; needed is an interpreter with h5py, such as Debian's /usr/bin/python3.
+The bits depend on the processor, the compiler and the libraries, so HASHES.json is of one machine and is not part of
+the repository: record with the program before the change, compare with the one after it, both with the same inputs and
+tests. It takes two to three minutes on two idle cores. The program is $HEADFLOW, else build/release/headflow; needed is
+an interpreter with h5py, such as Debian's /usr/bin/python3.
 """
 import argparse
 import difflib
@@ -134,8 +135,8 @@ GALLERY = {
                         "bayes-softmax": "population.samples=256 flow.outputs=100 attention.activation=bayes-softmax"},
     "stages/restoring": {"": 'sweep."model.mean[1]"=[0.75,3.0]'},
 }
-GALLERY_ON_MANY = {"learning_rate_noise", "fluctuations", "paper/fig01", "paper/fig05-left", "paper/fig06", "paper/fig08",
-                   "stages/plateaus"}
+GALLERY_ON_MANY = {"learning_rate_noise", "fluctuations", "paper/fig01", "paper/fig05-left", "paper/fig06",
+                   "paper/fig08", "stages/plateaus"}
 
 
 def gallery():
