@@ -108,9 +108,8 @@ void OverlapKernel::draw_signal() {
   }
 }
 
-void OverlapKernel::sequence(const Address& address, const Real* replica, Real* term) {
-  // What is drawn: theta, the tokens' coordinates p (n x L) in the frame, the lower triangle T of
-  // their remainders (below its diagonal), and normals and uniforms for the diagonal.
+OverlapKernel::Tokens OverlapKernel::draw_tokens(const Address& address) {
+  // What is drawn: theta, p, T, and normals and uniforms for the diagonal.
   const int below = L_ * (L_ - 1) / 2;
   const int theta_draws = problem_.model.signal.draw_dimension();
   const int gaussian = n_ * L_ + below + L_;
@@ -119,80 +118,90 @@ void OverlapKernel::sequence(const Address& address, const Real* replica, Real* 
                    static_cast<std::size_t>(gaussian * lanes)});
   draw_signal();
   const Real* p = reinterpret_cast<const Real*>(numbers_.data()) + theta_draws;
-  const Real* T = p + n_ * L_;  // row l begins at l (l - 1) / 2
+  const Real* T = p + n_ * L_;
   const Real* normals = T + below;
   for (int l = 0; l < L_; ++l)
     chi_[static_cast<std::size_t>(l)] =
         chi(outside_ - l, normals[l], normals[L_ + l], address, Purpose::overlap_retries,
             static_cast<std::uint64_t>(l));
-  const Real* diagonal = chi_.data();
+  return {p, T, chi_.data()};
+}
 
-  const Real* K = replica;
-  const Offsets<Real> offsets{replica + H_ * n_, replica[H_ * n_ + H_]};
-  Real* s = fields_.data();
-  Real* A = s + H_ * L_;
-  Real* a = A + L_;
-  Real* tail = a + L_;
-  Real* y = tail + L_;
+void OverlapKernel::fields(const Real* K, const Real* p, Real* chi) const {
   for (int h = 0; h < H_; ++h)
     for (int l = 0; l < L_; ++l) {
       Real field{};
       for (int i = 0; i < n_; ++i) field += K[h * n_ + i] * p[i * L_ + l];
-      s[h * L_ + l] = field;
+      chi[h * L_ + l] = field;
     }
-  Real* e = term;
-  Real* v = term + 1;
-  Real* b = term + 2;
-  Real* parallel = b + H_;
-  Real* C = parallel + H_ * n_;
-  *v = Real{};
-  std::fill(b, b + H_, Real{});
-  std::visit(
-      [&]<class Formulas>(Formulas) {
-        Formulas::forward(s, A, L_, H_, offsets);
-        // X c with c_l = delta_{l,1} - A_l, and a = -2 X' (X c) / D.
-        for (int l = 0; l < L_; ++l) a[l] = -A[l];
-        a[0] += 1.0;
-        *e = Real{};
-        for (int i = 0; i < n_; ++i) {
-          y[i] = Real{};
-          for (int l = 0; l < L_; ++l) y[i] += p[i * L_ + l] * a[l];
-          *e += y[i] * y[i];
-        }
-        for (int j = 0; j < L_; ++j) tail[j] = diagonal[j] * a[j];
-        for (int l = 1; l < L_; ++l)
-          for (int j = 0; j < l; ++j) tail[j] += T[l * (l - 1) / 2 + j] * a[l];
-        for (int j = 0; j < L_; ++j) *e += tail[j] * tail[j];
-        const double over_D = 1 / static_cast<double>(problem_.dimension);
-        *e *= over_D;
-        for (int l = 0; l < L_; ++l) {
-          Real sum = diagonal[l] * tail[l];
-          for (int i = 0; i < n_; ++i) sum += p[i * L_ + l] * y[i];
-          for (int j = 0; j < l; ++j) sum += T[l * (l - 1) / 2 + j] * tail[j];
-          a[l] = -2 * over_D * sum;
-        }
-        Formulas::backward(s, A, a, L_, H_, offsets, OffsetGradient<Real>{b, v});
-      },
-      problem_.model.activation);
+}
+
+Real OverlapKernel::error(const Tokens& tokens, const Real* A, Real* a) {
+  const auto& [p, T, diagonal] = tokens;
+  Real* tail = a + L_;
+  Real* y = tail + L_;
+  for (int l = 0; l < L_; ++l) a[l] = -A[l];
+  a[0] += 1.0;
+  Real e{};
+  for (int i = 0; i < n_; ++i) {
+    y[i] = Real{};
+    for (int l = 0; l < L_; ++l) y[i] += p[i * L_ + l] * a[l];
+    e += y[i] * y[i];
+  }
+  for (int j = 0; j < L_; ++j) tail[j] = diagonal[j] * a[j];
+  for (int l = 1; l < L_; ++l)
+    for (int j = 0; j < l; ++j) tail[j] += T[l * (l - 1) / 2 + j] * a[l];
+  for (int j = 0; j < L_; ++j) e += tail[j] * tail[j];
+  const double over_D = 1 / static_cast<double>(problem_.dimension);
+  e *= over_D;
+  for (int l = 0; l < L_; ++l) {
+    Real sum = diagonal[l] * tail[l];
+    for (int i = 0; i < n_; ++i) sum += p[i * L_ + l] * y[i];
+    for (int j = 0; j < l; ++j) sum += T[l * (l - 1) / 2 + j] * tail[j];
+    a[l] = -2 * over_D * sum;
+  }
+  return e;
+}
+
+void OverlapKernel::project(const Tokens& tokens, const Real* g, const Term<Real>& term) {
+  const auto& [p, T, diagonal] = tokens;
   Real* Z = work_.data();
-  for (int h = 0; h < H_; ++h) {
-    const Real* g = s + h * L_;
+  for (int h = 0; h < H_; ++h, g += L_) {
     for (int i = 0; i < n_; ++i) {
       Real sum{};
       for (int l = 0; l < L_; ++l) sum += g[l] * p[i * L_ + l];
-      parallel[h * n_ + i] = sum;
+      term.parallel[h * n_ + i] = sum;
     }
     for (int j = 0; j < L_; ++j) Z[h * L_ + j] = g[j] * diagonal[j];
     for (int l = 1; l < L_; ++l)
       for (int j = 0; j < l; ++j) Z[h * L_ + j] += g[l] * T[l * (l - 1) / 2 + j];
   }
-  factor_rows(Z, H_, L_, C);
+  factor_rows(Z, H_, L_, term.C);
 }
 
-void OverlapKernel::merge(const Address& address, const Real* first, const Real* second,
-                          Real* term) {
-  // The second frame's H directions in terms of the first frame's and H others, [N | T] before they
-  // are made orthonormal: N normal, T the triangle of what is left in outside_ - H dimensions.
+void OverlapKernel::sequence(const Address& address, const Real* replica, Real* term) {
+  const Tokens tokens = draw_tokens(address);
+  const Term<Real> result = parts(term);
+  const Offsets<Real> offsets{replica + H_ * n_, replica[H_ * n_ + H_]};
+  Real* s = fields_.data();  // chi, then the scores, then g = de/dchi
+  Real* A = s + H_ * L_;
+  Real* a = A + L_;
+  fields(replica, tokens.p, s);
+  *result.v = Real{};
+  std::fill(result.b, result.b + H_, Real{});
+  std::visit(
+      [&]<class Formulas>(Formulas) {
+        Formulas::forward(s, A, L_, H_, offsets);
+        *result.e = error(tokens, A, a);
+        Formulas::backward(s, A, a, L_, H_, offsets, OffsetGradient<Real>{result.b, result.v});
+      },
+      problem_.model.activation);
+  project(tokens, s, result);
+}
+
+void OverlapKernel::draw_directions(const Address& address, Real* directions) {
+  // [N | T] before they are made orthonormal: N normal, T the triangle of what is left in outside_
+  // - H dimensions.
   const int below = H_ * (H_ - 1) / 2;
   const int gaussian = H_ * H_ + below + H_;
   draw(address, Purpose::merges, gaussian + H_);
@@ -201,7 +210,6 @@ void OverlapKernel::merge(const Address& address, const Real* first, const Real*
   const Real* T = N + H_ * H_;
   const Real* normals = T + below;
   const int wide = 2 * H_;
-  Real* directions = work_.data();
   for (int i = 0; i < H_; ++i) {
     Real* row = directions + i * wide;
     for (int j = 0; j < wide; ++j) row[j] = j < H_ ? N[i * H_ + j] : Real{};
@@ -214,26 +222,29 @@ void OverlapKernel::merge(const Address& address, const Real* first, const Real*
     }
   }
   factor_rows(directions, H_, wide, triangle_.data());
+}
 
-  const int sums = 2 + H_ + H_ * n_;
-  for (int i = 0; i < sums; ++i) term[i] = first[i] + second[i];
-  const Real* C1 = first + sums;
-  const Real* C2 = second + sums;
+void OverlapKernel::merge(const Address& address, const Real* first, const Real* second,
+                          Real* term) {
+  const int wide = 2 * H_;
+  Real* directions = work_.data();
   Real* rows = directions + H_ * wide;
+  draw_directions(address, directions);
+  const Real* C1 = parts(first).C;
+  const Real* C2 = parts(second).C;
+  const auto sums = static_cast<int>(C1 - first);
+  for (int i = 0; i < sums; ++i) term[i] = first[i] + second[i];
   for (int i = 0; i < H_; ++i)
     for (int k = 0; k < wide; ++k) {
       Real sum = k <= i ? C1[index(i, k)] : Real{};
       for (int j = 0; j <= i; ++j) sum += C2[index(i, j)] * directions[j * wide + k];
       rows[i * wide + k] = sum;
     }
-  factor_rows(rows, H_, wide, term + sums);
+  factor_rows(rows, H_, wide, parts(term).C);
 }
 
 void OverlapKernel::update(Real scale, const Real* term, Real* replica) {
-  const Real* v = term + 1;
-  const Real* b = term + 2;
-  const Real* parallel = b + H_;
-  const Real* C = parallel + H_ * n_;
+  const auto [e, v, b, parallel, C] = parts(term);
   const int wide = 2 * H_;
   Real* rows = work_.data();  // [u | scale C]
   for (int h = 0; h < H_; ++h) {

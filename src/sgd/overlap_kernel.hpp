@@ -53,11 +53,35 @@ class OverlapKernel {
   double bytes() const;
 
  private:
+  /// The parts of a term by their names.
+  template <class R>
+  struct Term {
+    R *e, *v, *b, *parallel, *C;
+  };
+  template <class R>
+  Term<R> parts(R* term) const {
+    return {term, term + 1, term + 2, term + 2 + H_, term + 2 + H_ + H_ * n_};
+  }
+  /// The tokens of a sequence: their coordinates p (n x L) in the frame, and the lower triangle of
+  /// their remainders, T below its diagonal (row l begins at l (l - 1) / 2).
+  struct Tokens {
+    const Real *p, *T, *diagonal;
+  };
+
   void draw(const Address& address, Purpose purpose, std::int64_t count);
   /// sqrt(chi^2 with `degrees` degrees of freedom) from normals and uniforms that were drawn.
   Real chi(double degrees, Real normals, Real uniforms, const Address& address, Purpose retries,
            std::uint64_t which) const;
+  Tokens draw_tokens(const Address& address);
   void draw_signal();
+  /// chi = K p.
+  void fields(const Real* K, const Real* p, Real* chi) const;
+  /// e = |X c|^2 / D with c_l = delta_{l,1} - A_l, and a = de/dA = -2 X' (X c) / D.
+  Real error(const Tokens& tokens, const Real* A, Real* a);
+  /// The parts of g X in the frame and outside it.
+  void project(const Tokens& tokens, const Real* g, const Term<Real>& term);
+  /// The second frame's H directions (H x 2H) in terms of the first frame's and H others.
+  void draw_directions(const Address& address, Real* directions);
 
   SgdProblem problem_;
   int L_, H_, F_, n_;

@@ -6,8 +6,8 @@
 #include <cstdlib>
 #include <limits>
 
-#include "sgd/sgd_engine.hpp"
 #include "ranks.hpp"
+#include "sgd/sgd_engine.hpp"
 
 int main(int argc, char** argv) {
   using namespace headflow;
@@ -17,16 +17,17 @@ int main(int argc, char** argv) {
     return 2;
   }
   const Communicator comm = Communicator::world();
-  SgdProblem problem{.shape = {std::atoi(argv[2]), std::atoi(argv[3]), 2},
-                     .activation = Softmax{},
-                     .prior = flipping_spike(2, 2),
-                     .dimension = std::atoll(argv[1]),
-                     .batch = std::atoll(argv[4])};
+  SgdProblem problem{
+      .model = {{std::atoi(argv[2]), std::atoi(argv[3]), 2}, Softmax{}, flipping_spike(2, 2)},
+      .dimension = std::atoll(argv[1]),
+      .batch = std::atoll(argv[4])};
+  problem.learning_rate = 1;
   problem.learning_rate *= 0.1 / problem.kappa();  // kappa = 0.1: stable at every D
   const std::int64_t replicas = std::atoll(argv[5]);
   const auto dimension = static_cast<double>(problem.dimension);
-  const Start start = random_start(problem.shape, dimension, 1.0, false, 1);
-  const auto sgd = make_sgd_engine(comm, problem, start, 1, {start.parameters}, {0, replicas});
+  const auto [start, spike_factor] = random_start(problem.model.shape, dimension, 1.0, false, 1);
+  problem.model = Model(problem.model.shape, Softmax{}, problem.model.prior, spike_factor);
+  const auto sgd = make_sgd_engine(comm, problem, 1, {start}, {0, replicas});
 
   const std::int64_t sequences = problem.batch * replicas;
   const std::int64_t steps = std::max<std::int64_t>(1, 20000 / sequences);

@@ -25,8 +25,8 @@ int main(int argc, char** argv) {
   const Parameters parameters = noisy_start(shape, 0.5, 1.0, 1).parameters;
   std::unique_ptr<PopulationLoss> loss;
   const double drawing = seconds_of(comm, [&] {
-    loss = std::make_unique<PopulationLoss>(comm, shape, Softmax{},
-                                            canonical_spikes(shape.features, 2.0), sampling);
+    loss = std::make_unique<PopulationLoss>(
+        comm, Model{shape, Softmax{}, canonical_spikes(shape.features, 2.0)}, sampling);
   });
 
   constexpr int batches = 10;

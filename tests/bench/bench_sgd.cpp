@@ -11,8 +11,8 @@
 
 #include "core/float_normals.hpp"
 #include "headflow/core/local_range.hpp"
-#include "sgd/direct_sgd.hpp"
 #include "ranks.hpp"
+#include "sgd/direct_sgd.hpp"
 
 namespace {
 
@@ -23,7 +23,7 @@ using namespace headflow;
 class TokenNumbers {
  public:
   TokenNumbers(const Communicator& comm, const SgdProblem& problem)
-      : layout_{problem.dimension, problem.shape.tokens},
+      : layout_{problem.dimension, problem.model.shape.tokens},
         sequences_(local_range(comm.rank(), problem.batch, comm.size())),
         normals_(RandomStream(problem.seed, Purpose::tokens)),
         piece_(static_cast<std::size_t>(layout_.rows * TileLayout::stride)) {}
@@ -57,15 +57,16 @@ int main(int argc, char** argv) {
   }
   const Communicator comm = Communicator::world();
   const double gib_at_start = peak_gib(comm);
-  SgdProblem problem{.shape = {std::atoi(argv[2]), std::atoi(argv[3]), 2},
-                     .activation = Softmax{},
-                     .prior = flipping_spike(2, 2),
-                     .dimension = std::atoll(argv[1]),
-                     .batch = std::atoll(argv[4]),
-                     .reduction = reduction == "exact" ? Reduction::exact : Reduction::fast};
-  problem.learning_rate *= 0.1 / problem.kappa();  // kappa = 0.1: stable at every D
+  SgdProblem problem{
+      .model = {{std::atoi(argv[2]), std::atoi(argv[3]), 2}, Softmax{}, flipping_spike(2, 2)},
+      .dimension = std::atoll(argv[1]),
+      .batch = std::atoll(argv[4]),
+      .reduction = reduction == "exact" ? Reduction::exact : Reduction::fast};
   const auto dimension = static_cast<double>(problem.dimension);
-  DirectSgd sgd(comm, problem, random_start(problem.shape, dimension, 1.0, false, 1), 1);
+  problem.learning_rate = 0.1 * static_cast<double>(problem.batch) / dimension;  // kappa = 0.1
+  const auto [start, spike_factor] = random_start(problem.model.shape, dimension, 1.0, false, 1);
+  problem.model = Model(problem.model.shape, Softmax{}, problem.model.prior, spike_factor);
+  DirectSgd sgd(comm, problem, start, 1);
   SgdReplica replica = sgd.replica(0);
   TokenNumbers numbers(comm, problem);
 

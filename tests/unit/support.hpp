@@ -7,7 +7,11 @@
 #include <cmath>
 #include <vector>
 
+#include "core/lanes.hpp"
+#include "headflow/model/start.hpp"
 #include "headflow/population/population_loss.hpp"
+#include "headflow/sgd/sgd_problem.hpp"
+#include "population/samples.hpp"
 
 namespace headflow::testing_support {
 
@@ -21,6 +25,35 @@ inline const Communicator& world() {
 inline const std::vector<Activation> all_activations = []<class... A>(std::variant<A...>*) {
   return std::vector<Activation>{A{}...};
 }(static_cast<Activation*>(nullptr));
+
+/// A control that stops a computation inside its steps, when it is asked for the `last`-th time, or
+/// between them.
+class StopAt : public Control {
+ public:
+  enum class Place { within, between };
+  StopAt(int last, Place place) : last_(last), place_(place) {}
+
+  Request between_steps() override {
+    return place_ == Place::between && ++asked_ == last_ ? Request::stop : Request::none;
+  }
+  void within_step() override {
+    if (place_ == Place::within && ++asked_ == last_) throw Interrupt{};
+  }
+  int asked() const { return asked_; }
+
+ private:
+  int last_;
+  Place place_;
+  int asked_ = 0;
+};
+inline StopAt never_stop(StopAt::Place place = StopAt::Place::within) { return StopAt(-1, place); }
+
+/// The same SGD on the spikes of a start.
+inline SgdProblem with_spikes(SgdProblem problem, const Start& start) {
+  const Model& model = problem.model;
+  problem.model = Model(model.shape, model.activation, model.prior, start.spike_factor);
+  return problem;
+}
 
 /// Deterministic parameters without symmetry.
 inline Parameters generic_parameters(const Shape& shape, double scale = 0.6) {
@@ -104,14 +137,14 @@ inline double two_sample_distance(std::vector<double> a, std::vector<double> b) 
 /// Mean and its standard error.
 struct Estimate {
   double mean = 0;
-  double stderr_ = 0;
+  double error = 0;
 };
 inline Estimate estimate(const std::vector<double>& values) {
   const auto n = static_cast<double>(values.size());
   Estimate e;
   for (const double x : values) e.mean += x / n;
-  for (const double x : values) e.stderr_ += (x - e.mean) * (x - e.mean);
-  e.stderr_ = std::sqrt(e.stderr_ / (n * (n - 1)));
+  for (const double x : values) e.error += (x - e.mean) * (x - e.mean);
+  e.error = std::sqrt(e.error / (n * (n - 1)));
   return e;
 }
 

@@ -8,6 +8,11 @@ inline Sampling sobol(std::int64_t samples, int replicates = 8, std::uint64_t se
   return {.samples = samples, .replicates = replicates, .seed = seed};
 }
 
+/// L tokens of a prior; the heads do not matter.
+inline Model sequences(int tokens, const Prior& prior) {
+  return {{tokens, 1, prior.features()}, Softmax{}, prior};
+}
+
 /// theta = sqrt(nu) or -sqrt(nu), F = 1.
 inline Prior opposite_directions(double nu) {
   return discrete_prior(Matrix{{std::sqrt(nu)}, {-std::sqrt(nu)}}, Vector{{0.5, 0.5}});

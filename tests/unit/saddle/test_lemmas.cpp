@@ -1,8 +1,8 @@
 // The paper's lemmas on the unspecialized manifold and its saddle.
 #include <gtest/gtest.h>
 
-#include "headflow/saddle/saddle.hpp"
 #include "headflow/flow/time_stepper.hpp"
+#include "headflow/saddle/saddle.hpp"
 #include "support.hpp"
 
 namespace headflow {
@@ -34,9 +34,9 @@ TEST(Lemmas, ratesAtZeroFieldsAreTheClosedForm) {
       for (const Activation& activation : all_activations) {
         const Shape shape{L, H, 3};
         const Prior prior = anisotropic_gaussian(3, 5, 1);
-        PopulationLoss loss(world(), shape, activation, prior,
+        PopulationLoss loss(world(), {shape, activation, prior},
                             {.samples = 16 * 512, .replicates = 16, .seed = 3});
-        const UnspecializedManifold manifold(shape, activation, prior);
+        const UnspecializedManifold manifold({shape, activation, prior});
         const Saddle saddle = find_saddle(loss, manifold, zero_fields(shape, activation));
         const double p = p_of(saddle.parameters, activation, L);
         const double factor = name_of(activation) == "bayes-softmax" ? 1 : 1 - 2 * p;
@@ -54,14 +54,14 @@ TEST(Lemmas, ratesAtZeroFieldsAreTheClosedForm) {
         for (int f = 0; f < 3; ++f) {
           const GrowthMode& mode = *modes[static_cast<std::size_t>(f)];
           const double expected = 2 * (5 - 2 * f) * (1 - 1.0 / L) * factor / (L * H);
-          EXPECT_NEAR(mode.rate.value, expected, 5.5 * mode.rate.stderr_ + 1e-12) << said() << f;
-          EXPECT_LT(mode.rate.stderr_, 0.01 * 2 * (5 - 2 * f) * (1 - 1.0 / L) / (L * H)) << said();
+          EXPECT_NEAR(mode.rate.value, expected, 5.5 * mode.rate.error + 1e-12) << said() << f;
+          EXPECT_LT(mode.rate.error, 0.01 * 2 * (5 - 2 * f) * (1 - 1.0 / L) / (L * H)) << said();
           if (factor > 1e-12) {
             EXPECT_GT(std::abs(mode.feature[f]), 1 - 1e-12) << said() << f;
           }
         }
         // Nothing pushes u away from zero; on split patterns nothing restores it.
-        EXPECT_NEAR(saddle.u_split.value, 0, 5.5 * saddle.u_split.stderr_ + 1e-12) << said();
+        EXPECT_NEAR(saddle.u_split.value, 0, 5.5 * saddle.u_split.error + 1e-12) << said();
         EXPECT_LT(saddle.u_common.value, 0) << said();
       }
 }
@@ -75,7 +75,7 @@ TEST(Lemmas, manifoldIsInvariantOnAClosedSet) {
   for (const int H : {2, 3, 5})
     for (const Activation& activation : all_activations) {
       const Shape shape{4, H, 2};
-      const UnspecializedManifold manifold(shape, activation, prior);
+      const UnspecializedManifold manifold({shape, activation, prior});
       Parameters point = generic_parameters(shape);
       point.K.col(0).array() += 0.7;
       point = manifold.projection(point);
@@ -83,7 +83,7 @@ TEST(Lemmas, manifoldIsInvariantOnAClosedSet) {
       EXPECT_GT(point.K(0, 0), 0.3);
       EXPECT_NEAR((manifold.projection(point).K - point.K).norm(), 0, 1e-14);
       const auto off = [&](bool symmetric) {
-        PopulationLoss loss(world(), shape, activation, prior,
+        PopulationLoss loss(world(), {shape, activation, prior},
                             {.samples = 4096, .replicates = 1, .symmetric = symmetric});
         const Parameters gradient = loss.evaluate(point).gradient;
         const Parameters on = manifold.projection(gradient);
@@ -114,7 +114,7 @@ TEST(Lemmas, allHeadsMoveTowardsTheMeanFirst) {
       Parameters point = Parameters::zero(shape);
       point.v = 1;
       point.K.rightCols(3).setIdentity();
-      PopulationLoss loss(world(), shape, activation, prior,
+      PopulationLoss loss(world(), {shape, activation, prior},
                           {.samples = 16 * 4096, .replicates = 16, .seed = 8});
       const auto replicates = loss.curvatures({&point, 1});
       const Vector direction = prior.mean().normalized();
@@ -127,15 +127,15 @@ TEST(Lemmas, allHeadsMoveTowardsTheMeanFirst) {
           return estimate(values);
         };
         const Estimate along = component(direction);
-        EXPECT_LT(along.mean, -20 * along.stderr_) << name_of(activation);
+        EXPECT_LT(along.mean, -20 * along.error) << name_of(activation);
         least = std::min(least, -along.mean);
         most = std::max(most, -along.mean);
-        EXPECT_LT(most - least, 8 * along.stderr_) << name_of(activation);
+        EXPECT_LT(most - least, 8 * along.error) << name_of(activation);
         for (int f = 0; f < 3; ++f) {
           Vector across = Vector::Unit(3, f);
           across -= across.dot(direction) * direction;
           const Estimate off = component(across);
-          EXPECT_NEAR(off.mean, 0, 5.5 * off.stderr_) << name_of(activation) << f;
+          EXPECT_NEAR(off.mean, 0, 5.5 * off.error) << name_of(activation) << f;
         }
       }
     }
@@ -146,7 +146,7 @@ TEST(Lemmas, allHeadsMoveTowardsTheMeanFirst) {
 TEST(Lemmas, attentionOfSoftmaxOneScalesToOne) {
   const Shape shape{5, 2, 1};
   const Prior prior = anisotropic_gaussian(1, 2, 2);
-  PopulationLoss loss(world(), shape, SoftmaxOne{}, prior, {.samples = 1024});
+  PopulationLoss loss(world(), {shape, SoftmaxOne{}, prior}, {.samples = 1024});
   for (const double b : {-2.0, 0.0, 1.5})
     for (const double v : {0.3, 1.0, 4.0}) {
       const auto at = [&](std::span<const double> y) {
@@ -171,7 +171,7 @@ TEST(Lemmas, attentionOfSoftmaxOneScalesToOne) {
                        (std::exp(end.b[0]) / (1 + 5 * std::exp(end.b[0])) +
                         std::exp(end.b[1]) / (1 + 5 * std::exp(end.b[1])));
       EXPECT_NEAR(A, 0.2, 1e-5) << b << " " << v;
-      const UnspecializedManifold manifold(shape, SoftmaxOne{}, prior);
+      const UnspecializedManifold manifold({shape, SoftmaxOne{}, prior});
       const Saddle saddle = find_saddle(loss, manifold, end);
       std::vector<double> rates;
       for (const GrowthMode& mode : saddle.common)
@@ -203,7 +203,7 @@ TEST(Lemmas, nextFeatureGrowsOrthogonallyToTheFirst) {
   const Prior prior = anisotropic_gaussian(2, 10, 5);
   const Vector learnt = Vector{{0.5, 0.5, -0.5, -0.5}}, other = Vector{{0.5, -0.5, 0.5, -0.5}};
   for (const Activation& activation : all_activations) {
-    PopulationLoss loss(world(), shape, activation, prior,
+    PopulationLoss loss(world(), {shape, activation, prior},
                         {.samples = 16 * 8192, .replicates = 16, .seed = 2});
     Parameters point = zero_fields(shape, activation);
     point.K.col(0) = 1.0 * learnt;
@@ -221,7 +221,7 @@ TEST(Lemmas, nextFeatureGrowsOrthogonallyToTheFirst) {
         const auto before = rates_at_angle(replicates, shape, learnt, other, degrees - 15);
         for (std::size_t r = 0; r < differences.size(); ++r) differences[r] -= before[r];
         const Estimate growth = estimate(differences);
-        EXPECT_GT(growth.mean, 5 * growth.stderr_) << name_of(activation) << " at " << degrees;
+        EXPECT_GT(growth.mean, 5 * growth.error) << name_of(activation) << " at " << degrees;
       }
     }
   }

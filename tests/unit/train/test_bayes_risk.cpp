@@ -6,9 +6,11 @@
 
 #include "headflow/core/error.hpp"
 #include "headflow/flow/flow.hpp"
+#include "headflow/train/attention_maps.hpp"
 #include "headflow/train/bayes_risk.hpp"
-#include "headflow/train/heads.hpp"
 #include "headflow/train/minimise.hpp"
+#include "headflow/train/prune.hpp"
+#include "model/law_formulas.hpp"
 #include "trained_support.hpp"
 
 namespace headflow {
@@ -122,9 +124,9 @@ TEST(Posterior, evidenceOfAGaussianIsItsIntegral) {
 // freedom, but far smaller) 4 sigma: false alarm 6e-5 for each of the 6.
 TEST(BayesRisk, hasTheReferenceValues) {
   const auto check = [](int L, const Prior& prior, double risk, double error) {
-    const BayesRisk found = bayes_risk(world(), L, prior, sobol(65536), 1e-4, 1 << 20);
-    EXPECT_LE(found.stderr_, 1e-4);
-    EXPECT_NEAR(found.risk, risk, 4 * std::hypot(error, found.stderr_)) << L;
+    const BayesRisk found = bayes_risk(world(), sequences(L, prior), sobol(65536), {1e-4, 1 << 20});
+    EXPECT_LE(found.error, 1e-4);
+    EXPECT_NEAR(found.risk, risk, 4 * std::hypot(error, found.error)) << L;
   };
   check(4, flipping_spike(2, 2), .34267, .0003);
   check(5, flipping_spike(2, 2), .39711, .0003);
@@ -137,9 +139,10 @@ TEST(BayesRisk, hasTheReferenceValues) {
 TEST(BayesRisk, isThatOfAGuessWithoutASignal) {
   for (const int L : {2, 5, 17})
     for (const Prior& prior : {canonical_spikes(3, 0), anisotropic_gaussian(2, 0, 0)}) {
-      const BayesRisk found = bayes_risk(world(), L, prior, sobol(1000), 1e-9, 1 << 20);
+      const BayesRisk found =
+          bayes_risk(world(), sequences(L, prior), sobol(1000), {1e-9, 1 << 20});
       EXPECT_NEAR(found.risk, 1 - 1.0 / L, 1e-14);
-      EXPECT_LT(found.stderr_, 1e-14);
+      EXPECT_LT(found.error, 1e-14);
       EXPECT_EQ(found.samples, 1000);
     }
 }
@@ -160,9 +163,10 @@ double risk_of_two_tokens(double s) {
 TEST(BayesRisk, ofTwoTokensHasItsClosedForm) {
   for (const double s : {0.5, 1.5, 3.0}) {
     const Prior known = discrete_prior(Matrix{{s}}, Vector{{1}});
-    const BayesRisk found = bayes_risk(world(), 2, known, sobol(65536, 32), 2e-5, 1 << 18);
-    EXPECT_NEAR(found.risk, risk_of_two_tokens(s), 6 * found.stderr_);
-    EXPECT_LE(found.stderr_, 2e-5);
+    const BayesRisk found =
+        bayes_risk(world(), sequences(2, known), sobol(65536, 32), {2e-5, 1 << 18});
+    EXPECT_NEAR(found.risk, risk_of_two_tokens(s), 6 * found.error);
+    EXPECT_LE(found.error, 2e-5);
   }
 }
 
@@ -174,8 +178,8 @@ TEST(BayesRisk, standardErrorsAreHonest) {
   for (std::uint64_t seed = 1; seed <= 64; ++seed) {
     Sampling sampling = sobol(4096, 8, seed);
     sampling.method = SamplingMethod::monte_carlo;
-    const BayesRisk found = bayes_risk(world(), 2, known, sampling, 1, 4096);
-    mean_square += std::pow((found.risk - risk_of_two_tokens(1.5)) / found.stderr_, 2) / 64;
+    const BayesRisk found = bayes_risk(world(), sequences(2, known), sampling, {1, 4096});
+    mean_square += std::pow((found.risk - risk_of_two_tokens(1.5)) / found.error, 2) / 64;
   }
   EXPECT_GT(mean_square, 0.7);
   EXPECT_LT(mean_square, 2.6);
@@ -186,14 +190,14 @@ TEST(BayesRisk, doublesItsSamplesUntilTheErrorIsSmall) {
   const auto risk = [&](double error, std::int64_t most) {
     Sampling sampling = sobol(1000);
     sampling.method = SamplingMethod::monte_carlo;
-    return bayes_risk(world(), 4, prior, sampling, error, most);
+    return bayes_risk(world(), sequences(4, prior), sampling, {error, most});
   };
   const BayesRisk found = risk(1e-3, 1 << 22);
-  EXPECT_LE(found.stderr_, 1e-3);
+  EXPECT_LE(found.error, 1e-3);
   EXPECT_GE(found.samples, 8000);
   const BayesRisk before = risk(1e-3, found.samples - 1);
   EXPECT_EQ(2 * before.samples, found.samples);
-  EXPECT_GT(before.stderr_, 1e-3);
+  EXPECT_GT(before.error, 1e-3);
   EXPECT_EQ(risk(1e-3, found.samples).risk, found.risk);
   EXPECT_EQ(risk(1, 1 << 22).samples, 1000);
 }
@@ -202,10 +206,10 @@ TEST(DistributedBayesRisk, hasTheBitsOfOneProcess) {
   const Communicator self = Communicator::self();
   for (const Prior& prior :
        {flipping_spike(2, 2), unequal_atoms(), anisotropic_gaussian(2, 3, 1)}) {
-    const auto alone = bayes_risk(self, 3, prior, sobol(8 * 1500), 1e-3, 1 << 17);
-    const auto shared = bayes_risk(world(), 3, prior, sobol(8 * 1500), 1e-3, 1 << 17);
+    const auto alone = bayes_risk(self, sequences(3, prior), sobol(8 * 1500), {1e-3, 1 << 17});
+    const auto shared = bayes_risk(world(), sequences(3, prior), sobol(8 * 1500), {1e-3, 1 << 17});
     EXPECT_EQ(alone.risk, shared.risk);
-    EXPECT_EQ(alone.stderr_, shared.stderr_);
+    EXPECT_EQ(alone.error, shared.error);
     EXPECT_EQ(alone.samples, shared.samples);
   }
 }
@@ -247,13 +251,13 @@ double largest_force(const Shape& shape, const Prior& prior, const Parameters& p
   std::vector<std::vector<double>> entries(parameters.trained_size(BayesSoftmax{}));
   std::vector<double> packed(entries.size());
   for (std::uint64_t seed = 1; seed <= 64; ++seed) {
-    PopulationLoss loss(world(), shape, BayesSoftmax{}, prior, sobol(1024, 1, seed));
+    PopulationLoss loss(world(), {shape, BayesSoftmax{}, prior}, sobol(1024, 1, seed));
     loss.evaluate(parameters).gradient.pack(BayesSoftmax{}, packed);
     for (std::size_t i = 0; i < packed.size(); ++i) entries[i].push_back(packed[i]);
   }
   double largest = 0;
   for (const auto& entry : entries)
-    largest = std::max(largest, std::abs(estimate(entry).mean) / (estimate(entry).stderr_ + 1e-14));
+    largest = std::max(largest, std::abs(estimate(entry).mean) / (estimate(entry).error + 1e-14));
   return largest;
 }
 
@@ -266,10 +270,11 @@ TEST(BayesParameters, reachTheBayesRiskWithoutAForce) {
     for (const int H : {atoms_of(prior), atoms_of(prior) + 1, 2 * atoms_of(prior)}) {
       const Shape shape{5, H, prior.features()};
       const Parameters parameters = bayes_parameters(shape, prior);
-      PopulationLoss loss(world(), shape, BayesSoftmax{}, prior, sobol(32768, 32));
+      PopulationLoss loss(world(), {shape, BayesSoftmax{}, prior}, sobol(32768, 32));
       const LossStatistics value = loss.statistics(parameters);
-      const BayesRisk risk = bayes_risk(world(), 5, prior, sobol(65536, 32, 2), 1e-4, 1 << 18);
-      EXPECT_NEAR(value.mean.loss, risk.risk, 5 * std::hypot(value.loss_stderr, risk.stderr_));
+      const BayesRisk risk =
+          bayes_risk(world(), sequences(5, prior), sobol(65536, 32, 2), {1e-4, 1 << 18});
+      EXPECT_NEAR(value.mean.loss, risk.risk, 5 * std::hypot(value.loss_stderr, risk.error));
       EXPECT_LT(value.loss_stderr, 2e-3);
       EXPECT_LT(largest_force(shape, prior, parameters), 4.5);
     }
@@ -285,8 +290,6 @@ TEST(BayesParameters, needAHeadForEachAtom) {
   EXPECT_THROW(bayes_parameters({4, 2, 2}, unequal_atoms()), InputError);
   EXPECT_NO_THROW(bayes_parameters({4, 3, 2}, unequal_atoms()));  // one atom has no weight
 }
-
-// The minimiser.
 
 }  // namespace
 }  // namespace headflow

@@ -11,9 +11,7 @@ using namespace testing_support;
 
 SgdProblem problem_for(const Activation& activation, const Shape& shape = {4, 3, 2},
                        std::int64_t dimension = 40) {
-  return {.shape = shape,
-          .activation = activation,
-          .prior = anisotropic_gaussian(shape.features, 3, 1),
+  return {.model = {shape, activation, anisotropic_gaussian(shape.features, 3, 1)},
           .dimension = dimension,
           .batch = 3,
           .learning_rate = 1,
@@ -55,7 +53,8 @@ std::vector<Matrix> batch_of(DirectSgd& sgd, std::uint32_t replica, std::int64_t
 TEST(DirectSgd, gradientAgreesWithCentralDifferences) {
   for (const Activation& activation : all_activations) {
     const SgdProblem problem = problem_for(activation);
-    DirectSgd sgd(world(), problem, start_for(problem.shape, 40), 5);
+    const Start start = start_for(problem.model.shape, 40);
+    DirectSgd sgd(world(), with_spikes(problem, start), start.parameters, 5);
     const SgdReplica before = sgd.replica(2);
     SgdReplica after = before;
     sgd.step(after);
@@ -112,7 +111,8 @@ TEST(DirectSgd, oneStepAgreesWithEigen) {
   for (const Shape& shape : {Shape{2, 1, 1}, Shape{5, 2, 2}, Shape{10, 3, 1}, Shape{11, 5, 3}})
     for (const std::int64_t dimension : {22, 64, 512, 1000, 1099}) {
       SgdProblem problem = problem_for(Softmax{}, shape, dimension);
-      DirectSgd sgd(world(), problem, start_for(shape, static_cast<double>(dimension)), 5);
+      const Start start = start_for(shape, static_cast<double>(dimension));
+      DirectSgd sgd(world(), with_spikes(problem, start), start.parameters, 5);
       const SgdReplica before = sgd.replica(0);
       SgdReplica after = before;
       sgd.step(after);
@@ -129,7 +129,8 @@ TEST(DirectSgd, startsWithTheOverlapsOfTheFlow) {
   for (const int D : {9, 30, 700}) {
     const Shape shape{4, 3, 2};
     const Start start = start_for(shape, D);
-    const DirectSgd sgd(world(), problem_for(Softmax{}, shape, D), start, 5);
+    const DirectSgd sgd(world(), with_spikes(problem_for(Softmax{}, shape, D), start),
+                        start.parameters, 5);
     const SgdReplica replica = sgd.replica(0);
     const auto order = order_parameters(start.parameters.K, start.spike_factor);
     const auto reduced = order_parameters(sgd.parameters(replica).K, start.spike_factor);
@@ -150,14 +151,15 @@ TEST(DirectSgd, aVanishingRestOfTheHeadsKeepsItsDigits) {
   m << 1, 0.5, -0.5, 1;
   r << 2e-20, 1e-20, 1e-20, 1e-20;
   const Start start = explicit_start(m, r, Vector::Zero(2), 1);
-  const DirectSgd sgd(world(), problem_for(Softmax{}, {4, 2, 2}, 300), start, 5);
+  const DirectSgd sgd(world(), problem_for(Softmax{}, {4, 2, 2}, 300), start.parameters, 5);
   const Matrix u = sgd.parameters(sgd.replica(0)).K.rightCols(2);
   EXPECT_LT((u * u.transpose() - r).cwiseAbs().maxCoeff(), 1e-24);
 }
 
 /// Steps of a run with three sequences in a batch, on `comm`.
 SgdReplica after_steps(const Communicator& comm, const SgdProblem& problem, int steps) {
-  DirectSgd sgd(comm, problem, start_for(problem.shape, static_cast<double>(problem.dimension)), 5);
+  const Start start = start_for(problem.model.shape, static_cast<double>(problem.dimension));
+  DirectSgd sgd(comm, with_spikes(problem, start), start.parameters, 5);
   SgdReplica replica = sgd.replica(1);
   for (int i = 0; i < steps; ++i) sgd.step(replica);
   return replica;
@@ -183,7 +185,8 @@ TEST(DistributedDirectSgd, hasTheSameBitsOnAnyNumberOfRanks) {
 }
 
 TEST(DirectSgd, addressesItsSequences) {
-  DirectSgd sgd(world(), problem_for(Softmax{}), start_for({4, 3, 2}, 40), 5);
+  const Start start = start_for({4, 3, 2}, 40);
+  DirectSgd sgd(world(), with_spikes(problem_for(Softmax{}), start), start.parameters, 5);
   const Matrix base = sgd.tokens(1, 2, 0);
   EXPECT_TRUE(base == sgd.tokens(1, 2, 0));
   EXPECT_FALSE(base == sgd.tokens(0, 2, 0));
@@ -196,10 +199,11 @@ TEST(DirectSgd, addressesItsSequences) {
 TEST(DirectSgd, losesNoSmallUpdate) {
   SgdProblem problem = problem_for(Softmax{}, {2, 1, 1}, 16);
   problem.batch = 1;
-  const Start start = start_for(problem.shape, 16);
-  DirectSgd twin(world(), problem, start, 5);
+  const Start start = start_for(problem.model.shape, 16);
+  problem = with_spikes(problem, start);
+  DirectSgd twin(world(), problem, start.parameters, 5);
   problem.learning_rate = 1e-9;
-  DirectSgd sgd(world(), problem, start, 5);
+  DirectSgd sgd(world(), problem, start.parameters, 5);
   SgdReplica replica = sgd.replica(0);
   const Matrix first = replica.k;
   Matrix sum = Matrix::Zero(1, 16);
@@ -216,7 +220,7 @@ TEST(DirectSgd, losesNoSmallUpdate) {
 // Large batches of large gradients: exact sums in units of 2^-40 would pass 2^63.
 TEST(DirectSgd, sumsDoNotOverflow) {
   SgdProblem problem = problem_for(Softmax{}, {2, 1, 1}, 4);
-  problem.prior = canonical_spikes(1, 100);
+  problem.model = {{2, 1, 1}, Softmax{}, canonical_spikes(1, 100)};
   problem.batch = 1'000'000;
   problem.learning_rate = 1e-3;
   const SgdReplica exact = after_steps(world(), problem, 1);
@@ -229,7 +233,8 @@ TEST(DirectSgd, sumsDoNotOverflow) {
 }
 
 TEST(DirectSgd, stopsWhenTheGradientIsNotFinite) {
-  DirectSgd sgd(world(), problem_for(SoftmaxOne{}), start_for({4, 3, 2}, 40), 5);
+  const Start start = start_for({4, 3, 2}, 40);
+  DirectSgd sgd(world(), with_spikes(problem_for(SoftmaxOne{}), start), start.parameters, 5);
   SgdReplica replica = sgd.replica(0);
   replica.v = 1e8;
   const Matrix k = replica.k;
@@ -243,16 +248,19 @@ TEST(DirectSgd, stopsWhenTheGradientIsNotFinite) {
 TEST(DirectSgd, stopsWhenTheWeightsExplode) {
   SgdProblem problem = problem_for(Softmax{});
   problem.learning_rate = 1e6;
-  DirectSgd sgd(world(), problem, start_for({4, 3, 2}, 40), 5);
+  const Start start = start_for({4, 3, 2}, 40);
+  DirectSgd sgd(world(), with_spikes(problem, start), start.parameters, 5);
   SgdReplica replica = sgd.replica(0);
   EXPECT_THROW(for (int i = 0; i < 10; ++i) sgd.step(replica), NumericalError);
 }
 
 TEST(DirectSgd, needsRoom) {
-  EXPECT_THROW(DirectSgd(world(), problem_for(Softmax{}, {4, 3, 2}, 8), start_for({4, 3, 2}, 8), 1),
-               InputError);
-  EXPECT_NO_THROW(
-      DirectSgd(world(), problem_for(Softmax{}, {4, 3, 2}, 9), start_for({4, 3, 2}, 9), 1));
+  const auto make = [](int D) {
+    const Start start = start_for({4, 3, 2}, D);
+    DirectSgd(world(), problem_for(Softmax{}, {4, 3, 2}, D), start.parameters, 1);
+  };
+  EXPECT_THROW(make(8), InputError);
+  EXPECT_NO_THROW(make(9));
 }
 
 // The overlaps of the mean gradient of 20000 sequences with spikes and heads against the population
@@ -263,14 +271,12 @@ TEST(DirectSgd, batchGradientIsUnbiased) {
   const Shape shape{4, 2, 2};
   constexpr int batches = 100;
   for (const Activation& activation : all_activations) {
-    SgdProblem problem = problem_for(activation, shape, 20000);
+    const Start start = start_for(shape, 20000);
+    SgdProblem problem = with_spikes(problem_for(activation, shape, 20000), start);
     problem.batch = 40;
     problem.learning_rate = 1e-3;
-    const Start start = start_for(shape, 20000);
-    DirectSgd sgd(world(), problem, start, 5);
-    PopulationLoss loss(world(), shape, activation,
-                        problem.prior.transformed(start.spike_factor.transpose()),
-                        {.samples = 1 << 18});
+    DirectSgd sgd(world(), problem, start.parameters, 5);
+    PopulationLoss loss(world(), problem.model, {.samples = 1 << 18});
     const LossGradient population = loss.evaluate(start.parameters);
     const Matrix spikes = population.gradient.K.leftCols(2) * start.spike_factor.transpose();
     const Matrix heads = population.gradient.K * start.parameters.K.transpose();
@@ -294,7 +300,7 @@ TEST(DirectSgd, batchGradientIsUnbiased) {
       found[9].push_back((before.b[0] - after.b[0]) / problem.learning_rate);
     }
     for (std::size_t i = 0; i < found.size(); ++i)
-      EXPECT_NEAR(estimate(found[i]).mean, expected[i], 4.5 * estimate(found[i]).stderr_ + 1e-15)
+      EXPECT_NEAR(estimate(found[i]).mean, expected[i], 4.5 * estimate(found[i]).error + 1e-15)
           << name_of(activation) << " component " << i;
   }
 }

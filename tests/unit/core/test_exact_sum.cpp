@@ -5,8 +5,8 @@
 #include <random>
 #include <vector>
 
-#include "headflow/core/error.hpp"
 #include "core/exact_sum.hpp"
+#include "headflow/core/error.hpp"
 #include "headflow/core/local_range.hpp"
 
 namespace headflow {

@@ -5,9 +5,10 @@
 
 #include "headflow/core/error.hpp"
 #include "headflow/flow/flow.hpp"
+#include "headflow/train/attention_maps.hpp"
 #include "headflow/train/bayes_risk.hpp"
-#include "headflow/train/heads.hpp"
 #include "headflow/train/minimise.hpp"
+#include "headflow/train/prune.hpp"
 #include "trained_support.hpp"
 
 namespace headflow {
@@ -24,14 +25,15 @@ double norm_of(const LossGradient& value, const Activation& activation) {
 TEST(Minimise, endsWhereTheGradientVanishes) {
   const Shape shape{4, 2, 2};
   for (const Activation& activation : all_activations) {
-    PopulationLoss loss(world(), shape, activation, flipping_spike(2, 2), sobol(4096));
+    PopulationLoss loss(world(), {shape, activation, flipping_spike(2, 2)}, sobol(4096));
     const Parameters start = noisy_start(shape, 0.1, 1, 1).parameters;
+    StopAt control = never_stop(StopAt::Place::between);
+    SearchLog log;
+    const Minimum found = minimise(loss, start, {.gradient_tolerance = 1e-7}, control, &log);
     std::vector<double> seen;
-    const Minimum found = minimise(loss, start, {.gradient_tolerance = 1e-7},
-                                   [&](std::int64_t evaluations, double value) {
-                                     seen.push_back(value);
-                                     EXPECT_EQ(evaluations, std::ssize(seen));
-                                   });
+    const std::size_t size = 1 + start.trained_size(activation);
+    for (std::size_t i = 0; i < log.size(); i += size) seen.push_back(log[i]);
+    EXPECT_EQ(control.asked(), std::ssize(seen));
     EXPECT_TRUE(found.converged) << name_of(activation) << ' ' << found.reason;
     EXPECT_LE(found.gradient_norm, 1e-7);
     EXPECT_EQ(found.evaluations, std::ssize(seen));
@@ -47,7 +49,7 @@ TEST(Minimise, endsWhereTheGradientVanishes) {
 
 TEST(Minimise, stopsAtItsMostEvaluations) {
   const Shape shape{4, 2, 2};
-  PopulationLoss loss(world(), shape, Softmax{}, flipping_spike(2, 2), sobol(1024));
+  PopulationLoss loss(world(), {shape, Softmax{}, flipping_spike(2, 2)}, sobol(1024));
   const Parameters start = noisy_start(shape, 0.1, 1, 1).parameters;
   const Minimum found = minimise(loss, start, {.most_evaluations = 10});
   EXPECT_FALSE(found.converged);
@@ -63,10 +65,10 @@ TEST(Minimise, stopsAtItsMostEvaluations) {
 TEST(Minimise, meetsTheFlow) {
   const Shape shape{4, 2, 2};
   for (const Activation& activation : {Activation{BayesSoftmax{}}, Activation{Softmax{}}}) {
-    PopulationLoss loss(world(), shape, activation, flipping_spike(2, 2), sobol(2048));
+    PopulationLoss loss(world(), {shape, activation, flipping_spike(2, 2)}, sobol(2048));
     const Start start = noisy_start(shape, 0.1, 1, 3);
-    const FlowSummary flow =
-        run_flow(loss, start, flipping_spike(2, 2), {.end_time = 20000, .stop_gradient_norm = 1e-5},
+    const FlowResult flow =
+        run_flow(loss, start.parameters, {.end_time = 20000, .stop_gradient_norm = 1e-5},
                  {.record = [](const FlowRecord&, const Stages&) {}});
     EXPECT_EQ(flow.end, FlowEnd::small_gradient);
     const Minimum found = minimise(loss, start.parameters, {.gradient_tolerance = 1e-7});
@@ -76,19 +78,20 @@ TEST(Minimise, meetsTheFlow) {
 
 TEST(Minimise, letsAnExceptionOut) {
   const Shape shape{4, 2, 2};
-  PopulationLoss loss(world(), shape, BayesSoftmax{}, flipping_spike(2, 2), sobol(1024));
+  PopulationLoss loss(world(), {shape, BayesSoftmax{}, flipping_spike(2, 2)}, sobol(1024));
   const Parameters start = noisy_start(shape, 0.1, 1, 1).parameters;
   const Minimum expected = minimise(loss, start, {});
-  for (const std::int64_t at : {1, 2, 7}) {
-    std::int64_t last = 0;
-    EXPECT_THROW(minimise(loss, start, {},
-                          [&](std::int64_t evaluations, double) {
-                            last = evaluations;
-                            if (evaluations == at) throw Interrupt{};
-                          }),
-                 Interrupt);
-    EXPECT_EQ(last, at);
-    EXPECT_EQ(minimise(loss, start, {}).parameters.K, expected.parameters.K);
+  for (const int at : {1, 2, 7}) {
+    StopAt control(at, StopAt::Place::between);
+    SearchLog log;
+    int saved = 0;
+    EXPECT_THROW(minimise(loss, start, {}, control, &log, [&] { ++saved; }), Interrupt);
+    EXPECT_EQ(control.asked(), at);
+    EXPECT_EQ(saved, 1);
+    EXPECT_EQ(std::ssize(log) % at, 0);
+    const Minimum found = minimise(loss, start, {}, Control::none(), &log);
+    EXPECT_EQ(found.parameters.K, expected.parameters.K);
+    EXPECT_EQ(found.evaluations, expected.evaluations);
   }
   Parameters nowhere = start;
   nowhere.K(0, 0) = std::nan("");
@@ -100,7 +103,7 @@ TEST(DistributedMinimise, hasTheBitsOfOneProcess) {
   const Shape shape{3, 2, 2};
   for (const Activation& activation : all_activations) {
     const auto found = [&](const Communicator& comm) {
-      PopulationLoss loss(comm, shape, activation, flipping_spike(2, 2), sobol(8 * 300));
+      PopulationLoss loss(comm, {shape, activation, flipping_spike(2, 2)}, sobol(8 * 300));
       return minimise(loss, noisy_start(shape, 0.1, 1, 1).parameters, {.most_evaluations = 60});
     };
     const Minimum alone = found(self);
@@ -119,8 +122,8 @@ TEST(DistributedMinimise, hasTheBitsOfOneProcess) {
 /// search mostly ends in a minimum far above the best (canonical spikes, H = 4: .336 and .251).
 Estimate trained_loss(const Activation& activation, const Shape& shape, const Prior& prior,
                       int starts, std::int64_t samples, Parameters* best = nullptr) {
-  PopulationLoss loss(world(), shape, activation, prior, sobol(samples));
-  PopulationLoss fresh(world(), shape, activation, prior, sobol(4 * samples, 32, 2));
+  PopulationLoss loss(world(), {shape, activation, prior}, sobol(samples));
+  PopulationLoss fresh(world(), {shape, activation, prior}, sobol(4 * samples, 32, 2));
   Estimate least{.mean = 2};
   for (int seed = 1; seed <= starts; ++seed) {
     Parameters start = noisy_start(shape, 0.3, 1, static_cast<std::uint64_t>(seed)).parameters;
@@ -161,8 +164,8 @@ void check_row(const Row& row, int starts, std::int64_t samples, double slack) {
   const Shape shape{5, row.heads, row.prior.features()};
   for (std::size_t i = 0; i < all_activations.size(); ++i) {
     const Estimate found = trained_loss(all_activations[i], shape, row.prior, starts, samples);
-    EXPECT_LT(found.mean, table[i] + slack + 4 * found.stderr_) << name_of(all_activations[i]);
-    EXPECT_GT(found.mean, row.risk - 4.5 * std::hypot(found.stderr_, row.risk_error));
+    EXPECT_LT(found.mean, table[i] + slack + 4 * found.error) << name_of(all_activations[i]);
+    EXPECT_GT(found.mean, row.risk - 4.5 * std::hypot(found.error, row.risk_error));
   }
 }
 
@@ -183,12 +186,12 @@ TEST(Minimise, softmaxOneAloneFollowsOppositeDirections) {
   double before = 1;
   for (const double nu : {4.0, 16.0, 64.0}) {
     const Prior prior = opposite_directions(nu);
-    const BayesRisk risk = bayes_risk(world(), 4, prior, sobol(16384), 3e-4, 1 << 20);
+    const BayesRisk risk = bayes_risk(world(), sequences(4, prior), sobol(16384), {3e-4, 1 << 20});
     EXPECT_GT(trained_loss(Softmax{}, shape, prior, 3, 4096).mean, 1.0 / 3) << nu;
     EXPECT_GT(trained_loss(Softmax{}, {4, 4, 1}, prior, 3, 4096).mean, 1.0 / 3) << nu;
     Parameters best;
     const Estimate found = trained_loss(SoftmaxOne{}, shape, prior, 3, 4096, &best);
-    EXPECT_GT(found.mean, risk.risk - 4.5 * std::hypot(found.stderr_, risk.stderr_)) << nu;
+    EXPECT_GT(found.mean, risk.risk - 4.5 * std::hypot(found.error, risk.error)) << nu;
     EXPECT_LT(found.mean, (nu < 10 ? 0.6 : 0.25) * before) << nu;
     EXPECT_NEAR(best.v, 2, 0.05) << nu;
     EXPECT_LT(best.K(0, 0) * best.K(1, 0), -0.9 * nu) << nu;
@@ -197,8 +200,6 @@ TEST(Minimise, softmaxOneAloneFollowsOppositeDirections) {
   }
   EXPECT_LT(before, 1e-3);
 }
-
-// Pruning and attention maps.
 
 }  // namespace
 }  // namespace headflow

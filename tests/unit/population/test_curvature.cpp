@@ -23,7 +23,7 @@ TEST(DistributedCurvature, isTheDerivativeOfTheGradient) {
   for (const Shape shape : {Shape{4, 2, 2}, Shape{5, 3, 2}, Shape{3, 1, 3}, Shape{10, 4, 1}})
     for (const Activation& activation : all_activations) {
       const Prior prior = anisotropic_gaussian(shape.features, 3, 1);
-      PopulationLoss loss(world(), shape, activation, prior, {.samples = 1500, .replicates = 3});
+      PopulationLoss loss(world(), {shape, activation, prior}, {.samples = 1500, .replicates = 3});
       const Parameters point = generic_parameters(shape, 0.8);
       const auto curvatures = loss.curvatures({&point, 1});
       ASSERT_EQ(curvatures.size(), 3u);
@@ -56,7 +56,7 @@ TEST(DistributedCurvature, productsAndOwnPointsAgreeWithIt) {
   const Prior prior = flipping_spike(2, 3);
   for (const Activation& activation : all_activations) {
     const Sampling sampling{.samples = 600, .replicates = 2, .symmetric = true};
-    PopulationLoss loss(world(), shape, activation, prior, sampling);
+    PopulationLoss loss(world(), {shape, activation, prior}, sampling);
     const std::vector<Parameters> points = {generic_parameters(shape, 0.8),
                                             generic_parameters(shape, 0.3)};
     const auto own = loss.curvatures(points);
@@ -79,9 +79,9 @@ TEST(Curvature, inSinglePrecisionIsThatOfDoubleToRounding) {
   const Shape shape{5, 3, 2};
   const Parameters point = generic_parameters(shape);
   Sampling sampling{.samples = 1024, .replicates = 1};
-  PopulationLoss exact(world(), shape, SoftmaxOne{}, flipping_spike(2, 2), sampling);
+  PopulationLoss exact(world(), {shape, SoftmaxOne{}, flipping_spike(2, 2)}, sampling);
   sampling.precision = Precision::single;
-  PopulationLoss rounded(world(), shape, SoftmaxOne{}, flipping_spike(2, 2), sampling);
+  PopulationLoss rounded(world(), {shape, SoftmaxOne{}, flipping_spike(2, 2)}, sampling);
   const Matrix difference =
       exact.curvatures({&point, 1})[0].hessian - rounded.curvatures({&point, 1})[0].hessian;
   EXPECT_LT(difference.cwiseAbs().maxCoeff(), 1e-5);
@@ -118,7 +118,7 @@ TEST(Curvature, atZeroFieldsHasItsClosedForm) {
           p = std::exp(-0.4) / (1 + L * std::exp(-0.4));
           point.v = 1 / (L * p);
         }
-        PopulationLoss loss(world(), shape, activation, prior,
+        PopulationLoss loss(world(), {shape, activation, prior},
                             {.samples = 16 * 512, .replicates = 16, .seed = 5});
         const auto curvatures = loss.curvatures({&point, 1});
         const ClosedForm form = closed_form(activation, L, H, p);
@@ -133,10 +133,10 @@ TEST(Curvature, atZeroFieldsHasItsClosedForm) {
               expected += Gamma(f, g) * (form.feature_split * same + form.feature_together);
             const auto found = over_replicates(
                 curvatures, [&](const Curvature& one) { return one.hessian(i, j); });
-            EXPECT_NEAR(found.mean, expected, 5.5 * found.stderr_ + 1e-12)
+            EXPECT_NEAR(found.mean, expected, 5.5 * found.error + 1e-12)
                 << name_of(activation) << " L = " << L << " H = " << H << " entry " << i << " "
                 << j;
-            EXPECT_LT(found.stderr_, 0.04 * std::abs(form.feature_split * Gamma(0, 0)) + 4e-3);
+            EXPECT_LT(found.error, 0.04 * std::abs(form.feature_split * Gamma(0, 0)) + 4e-3);
           }
       }
 }

@@ -29,6 +29,26 @@ TEST(StageFinder, findsAlignmentAndSplitInsideSteps) {
   EXPECT_NEAR(stages.split_time[1], 2 * std::log(30.0), 1e-9);
 }
 
+// A copy keeps what it has seen while the other goes on, and may go on itself from there.
+TEST(StageFinder, aCopyStaysWhereItWasMade) {
+  StageFinder whole(flipping_spike(1, 1), 0.3);
+  whole.start(0, two_phases(0));
+  std::vector<StageFinder> copies;
+  for (double t = 0; t < 9; t += 0.5) {
+    copies.push_back(whole);
+    whole.step(t, t + 0.5, two_phases);
+  }
+  StageFinder again = copies[3];
+  for (double t = 1.5; t < 9; t += 0.5) again.step(t, t + 0.5, two_phases);
+  EXPECT_EQ(again.stages().alignment_time, whole.stages().alignment_time);
+  EXPECT_EQ(again.stages().split_time[1], whole.stages().split_time[1]);
+  Snapshot early, late;
+  copies[3].save(early);
+  again.save(late);
+  EXPECT_EQ(early.list("stage_pieces")[0], 3);
+  EXPECT_GT(late.list("stage_pieces")[0], 10);
+}
+
 TEST(StageFinder, reportsNothingWhereNothingHappens) {
   StageFinder finder(flipping_spike(1, 1), 0.3);
   const auto still = [](double) { return Matrix(Matrix::Constant(2, 2, 0.1)); };

@@ -7,8 +7,8 @@
 #include <filesystem>
 #include <fstream>
 
-#include "headflow/core/error.hpp"
 #include "core/checksum.hpp"
+#include "headflow/core/error.hpp"
 #include "headflow/flow/flow.hpp"
 #include "headflow/sgd/run_sgd.hpp"
 #include "support.hpp"
@@ -58,31 +58,25 @@ struct Records {
   std::vector<FlowRecord> records;
   Stages stages;
   Snapshot saved;
-  FlowSummary summary;
+  FlowResult summary;
 };
 
 /// A flow that stops at its poll number `polls` (never: -1), from `from`.
 Records flow_until(const Communicator& comm, const FlowOptions& options, int polls,
                    const Snapshot& from = {}, bool interrupt = false) {
   const Start start = noisy_start(shape, 0.2, 1, 2);
-  PopulationLoss loss(comm, shape, SoftmaxOne{}, flipping_spike(2, 2),
+  PopulationLoss loss(comm, {shape, SoftmaxOne{}, flipping_spike(2, 2)},
                       {.samples = interrupt ? 1 << 20 : 4096}, options.kappa > 0);
   Records result;
-  int count = 0;
-  result.summary = run_flow(
-      loss, start, flipping_spike(2, 2), options,
-      {.record =
-           [&](const FlowRecord& record, const Stages& stages) {
-             result.records.push_back(record);
-             result.stages = stages;
-           },
-       .poll = [&] { return !interrupt && count++ == polls ? Request::stop : Request::none; },
-       .save = [&](const Snapshot& snapshot) { result.saved = snapshot; },
-       .interrupt =
-           [&] {
-             if (interrupt && count++ == polls) throw Interrupt{};
-           }},
-      from);
+  StopAt control(polls + 1, interrupt ? StopAt::Place::within : StopAt::Place::between);
+  result.summary = run_flow(loss, start.parameters, options,
+                            {.record =
+                                 [&](const FlowRecord& record, const Stages& stages) {
+                                   result.records.push_back(record);
+                                   result.stages = stages;
+                                 },
+                             .save = [&](const Snapshot& snapshot) { result.saved = snapshot; }},
+                            control, from);
   return result;
 }
 
@@ -151,15 +145,12 @@ TEST(DistributedRestart, ofAnInterruptedRightHandSideHasTheSameBits) {
 }
 
 TEST(DistributedRestart, ofSgdHasTheSameBits) {
-  const SgdProblem problem{.shape = shape,
-                           .activation = SoftmaxOne{},
-                           .prior = flipping_spike(2, 2),
+  const Start start = random_start(shape, 700, 1, false, 3);
+  const SgdProblem problem{.model = {shape, SoftmaxOne{}, flipping_spike(2, 2), start.spike_factor},
                            .dimension = 700,
                            .batch = 3,
                            .learning_rate = 0.02};
-  const Start start = random_start(shape, 700, 1, false, 3);
-  PopulationLoss loss(world(), shape, SoftmaxOne{},
-                      problem.prior.transformed(start.spike_factor.transpose()), {.samples = 1024});
+  PopulationLoss loss(world(), problem.model, {.samples = 1024});
   const SgdOptions options{.replicas = 3, .output_steps = {0, 20, 33, 70}};
   // The weights on every rank, from all ranks' parts.
   const auto gather = [&](const SgdWeights& weights) {
@@ -181,7 +172,7 @@ TEST(DistributedRestart, ofSgdHasTheSameBits) {
   };
   const auto run = [&](int polls, const Result* from) {
     Result result;
-    int count = 0;
+    StopAt control(polls + 1, StopAt::Place::between);
     SgdSource source;
     if (from != nullptr)
       source = {from->numbers, [&](IndexRange replicas, IndexRange coordinates) {
@@ -193,15 +184,14 @@ TEST(DistributedRestart, ofSgdHasTheSameBits) {
                   return k;
                 }};
     result.finished =
-        run_sgd(world(), problem, start, options, loss,
+        run_sgd(world(), problem, start.parameters, options, loss,
                 {.record = [&](const SgdRecord& record) { result.records.push_back(record); },
-                 .poll = [&] { return count++ == polls ? Request::stop : Request::none; },
                  .save =
                      [&](const SgdSaved& saved) {
                        result.numbers = saved.numbers;
                        result.k = gather(saved.weights);
                      }},
-                from == nullptr ? nullptr : &source);
+                control, from == nullptr ? nullptr : &source);
     return result;
   };
   const Result whole = run(-1, nullptr);

@@ -5,9 +5,10 @@
 
 #include "headflow/core/error.hpp"
 #include "headflow/flow/flow.hpp"
+#include "headflow/train/attention_maps.hpp"
 #include "headflow/train/bayes_risk.hpp"
-#include "headflow/train/heads.hpp"
 #include "headflow/train/minimise.hpp"
+#include "headflow/train/prune.hpp"
 #include "trained_support.hpp"
 
 namespace headflow {
@@ -101,7 +102,7 @@ TEST(Prune, followsTheSmallestLossOfAllSubsets) {
         const Sampling sampling = sobol(5 * 103, 5);  // no whole number of lanes
         const Parameters parameters = generic_parameters(shape, scale);
         const PlainPruning plain(shape, activation, parameters, prior, sampling);
-        const Pruning found = prune(world(), shape, activation, parameters, prior, sampling);
+        const Pruning found = prune(world(), {shape, activation, prior}, parameters, sampling);
         ASSERT_EQ(found.order.size(), 2);
         ASSERT_EQ(found.loss.size(), 3);
         ASSERT_EQ(found.loss_stderr.size(), 3);
@@ -125,9 +126,9 @@ TEST(Prune, beginsWithThePopulationLoss) {
       for (const Prior& prior : {flipping_spike(3, 2), anisotropic_gaussian(2, 4, 1)}) {
         const Sampling sampling = sobol(8 * 1500);
         const Parameters parameters = generic_parameters(shape);
-        PopulationLoss loss(world(), shape, activation, prior, sampling);
+        PopulationLoss loss(world(), {shape, activation, prior}, sampling);
         const LossStatistics expected = loss.statistics(parameters);
-        const Pruning found = prune(world(), shape, activation, parameters, prior, sampling);
+        const Pruning found = prune(world(), {shape, activation, prior}, parameters, sampling);
         EXPECT_NEAR(found.loss[0], expected.mean.loss, 1e-12);
         EXPECT_NEAR(found.loss_stderr[0], expected.loss_stderr, 1e-12);
         const auto H = static_cast<std::size_t>(shape.heads);
@@ -171,7 +172,7 @@ TEST(Prune, takesCopiesForNothing) {
     const Sampling sampling = sobol(4096, 4);
     const Parameters parameters = repeated(specialised(), 2);
     const Pruning found =
-        prune(world(), {4, 4, 2}, activation, parameters, flipping_spike(2, 2), sampling);
+        prune(world(), {{4, 4, 2}, activation, flipping_spike(2, 2)}, parameters, sampling);
     EXPECT_NE(found.order[0] % 2, found.order[1] % 2) << name_of(activation);
     EXPECT_NEAR(found.loss[2], found.loss[0], 1e-12) << name_of(activation);
     EXPECT_GT(found.loss[3], found.loss[2] + 1e-3) << name_of(activation);
@@ -180,8 +181,8 @@ TEST(Prune, takesCopiesForNothing) {
     one.K << 1.6, 0.3, 0.2;
     one.b[0] = -0.5;
     one.v = 1.3;
-    const Pruning none = prune(world(), {4, 5, 2}, activation, repeated(one, 5),
-                               anisotropic_gaussian(2, 2, 1), sampling);
+    const Pruning none = prune(world(), {{4, 5, 2}, activation, anisotropic_gaussian(2, 2, 1)},
+                               repeated(one, 5), sampling);
     for (const double loss : none.loss) EXPECT_NEAR(loss, none.loss[0], 1e-12);
   }
 }
@@ -194,7 +195,7 @@ TEST(Prune, takesASilentHeadFirstAndForNothing) {
     parameters.b = Vector{{-0.5, -60, -0.5}};
     parameters.v = 1.5;
     const Pruning found =
-        prune(world(), {4, 3, 2}, activation, parameters, flipping_spike(2, 2), sobol(4096, 4));
+        prune(world(), {{4, 3, 2}, activation, flipping_spike(2, 2)}, parameters, sobol(4096, 4));
     EXPECT_EQ(found.order[0], 1) << name_of(activation);
     EXPECT_NEAR(found.loss[1], found.loss[0], 1e-12) << name_of(activation);
     EXPECT_GT(found.loss[2], found.loss[1] + 1e-3) << name_of(activation);
@@ -206,7 +207,7 @@ TEST(DistributedPrune, hasTheBitsOfOneProcess) {
   const Shape shape{3, 4, 2};
   for (const Activation& activation : all_activations) {
     const auto found = [&](const Communicator& comm) {
-      return prune(comm, shape, activation, generic_parameters(shape), flipping_spike(2, 2),
+      return prune(comm, {shape, activation, flipping_spike(2, 2)}, generic_parameters(shape),
                    sobol(4 * 2300, 4));
     };
     const Pruning alone = found(self);
@@ -244,9 +245,9 @@ TEST(AttentionMaps, areTheAttentionOfTheSameSequences) {
   for (const Prior& prior : {flipping_spike(3, 2), anisotropic_gaussian(2, 4, 1)}) {
     constexpr std::int64_t count = 200;
     const auto plain =
-        attention_maps(shape, SoftmaxOne{}, with_plain_offsets(parameters), prior, count, 7);
+        attention_maps({shape, SoftmaxOne{}, prior}, with_plain_offsets(parameters), {count, 7});
     for (const Activation& activation : all_activations) {
-      const AttentionMaps maps = attention_maps(shape, activation, parameters, prior, count, 7);
+      const AttentionMaps maps = attention_maps({shape, activation, prior}, parameters, {count, 7});
       EXPECT_EQ(maps.theta, plain.theta);
       EXPECT_EQ(maps.place, plain.place);
       ASSERT_EQ(maps.sigma.size(), count * 15);
@@ -287,7 +288,7 @@ TEST(AttentionMaps, areOfTheModelsSequences) {
   constexpr std::int64_t count = 4000;
   constexpr auto tokens = static_cast<double>(5 * count);
   for (const Prior& prior : {flipping_spike(3, 2), anisotropic_gaussian(2, 4, 1)}) {
-    const auto maps = attention_maps(shape, SoftmaxOne{}, parameters, prior, count, 11);
+    const auto maps = attention_maps({shape, SoftmaxOne{}, prior}, parameters, {count, 11});
     const Matrix theta = Eigen::Map<const Matrix>(maps.theta.data(), count, 2);
     std::vector<double> places(5);
     Matrix fluctuation(5 * count, 2);
@@ -329,8 +330,8 @@ TEST(AttentionMaps, areOfTheModelsSequences) {
 TEST(AttentionMaps, areAddressedBySeedAndNumber) {
   const Shape shape{4, 2, 2};
   const auto maps = [&](std::int64_t count, std::uint64_t seed) {
-    return attention_maps(shape, Softmax{}, generic_parameters(shape), flipping_spike(2, 2), count,
-                          seed);
+    return attention_maps({shape, Softmax{}, flipping_spike(2, 2)}, generic_parameters(shape),
+                          {count, seed});
   };
   const AttentionMaps few = maps(3, 5), many = maps(30, 5), others = maps(30, 6);
   EXPECT_TRUE(std::equal(few.sigma.begin(), few.sigma.end(), many.sigma.begin()));

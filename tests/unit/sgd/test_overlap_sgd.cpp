@@ -5,8 +5,8 @@
 #include <boost/math/distributions/chi_squared.hpp>
 #include <random>
 
-#include "headflow/core/error.hpp"
 #include "core/normal.hpp"
+#include "headflow/core/error.hpp"
 #include "sgd/sequence_gradient.hpp"
 #include "sgd/sgd_engine.hpp"
 #include "support.hpp"
@@ -41,10 +41,11 @@ Ensemble transposed(const std::vector<std::vector<double>>& replicas) {
 
 Ensemble ensemble_of(SgdProblem problem, Engine engine, const Start& start, std::int64_t replicas,
                      std::int64_t steps) {
+  problem = with_spikes(problem, start);
   problem.engine = engine;
   problem.seed = engine == Engine::direct ? 11 : 12;
   const Communicator self = Communicator::self();
-  const auto sgd = make_sgd_engine(self, problem, start, 3, {start.parameters}, {0, replicas});
+  const auto sgd = make_sgd_engine(self, problem, 3, {start.parameters}, {0, replicas});
   sgd->advance(steps, [](const SgdProgress&) {});
   std::vector<std::vector<double>> all;
   for (std::size_t i = 0; i < sgd->runs().size(); ++i) {
@@ -62,17 +63,19 @@ class SequentialFrames {
   enum class Broken { no, without_wishart, without_cross_terms };
 
   SequentialFrames(const SgdProblem& problem, const Start& start, Broken broken = Broken::no)
-      : problem_(problem), sequence_(problem.shape, problem.activation), broken_(broken) {
-    const int F = problem.shape.features;
-    first_ = Matrix::Zero(F + problem.shape.heads, F + problem.shape.heads);
+      : problem_(problem),
+        sequence_(problem.model.shape, problem.model.activation),
+        broken_(broken) {
+    const int F = problem.model.shape.features;
+    first_ = Matrix::Zero(F + problem.model.shape.heads, F + problem.model.shape.heads);
     first_.topLeftCorner(F, F) = start.spike_factor;
-    first_.bottomRows(problem.shape.heads) = start.parameters.K;
+    first_.bottomRows(problem.model.shape.heads) = start.parameters.K;
     // Rows in an orthonormal frame; to a lower triangle.
     first_ = lower_factor(first_ * first_.transpose());
   }
 
   std::vector<double> run(const Parameters& parameters, std::int64_t steps) {
-    const auto& [L, H, F] = problem_.shape;
+    const auto& [L, H, F] = problem_.model.shape;
     Matrix R = first_;
     Vector b = parameters.b;
     double v = parameters.v;
@@ -100,7 +103,7 @@ class SequentialFrames {
   }
 
   void advance(Matrix& R, Vector& b, double& v) {
-    const auto& [L, H, F] = problem_.shape;
+    const auto& [L, H, F] = problem_.model.shape;
     const int n = H + F;
     const auto D = static_cast<double>(problem_.dimension);
     Matrix parallel = Matrix::Zero(H, n), W = Matrix::Zero(H, H);
@@ -136,18 +139,18 @@ class SequentialFrames {
     Matrix gram = rows * rows.transpose();
     gram.bottomRightCorner(H, H) += scale * scale * W;
     R = lower_factor(gram);
-    const TrainedParts trained = trained_by(problem_.activation);
+    const TrainedParts trained = trained_by(problem_.model.activation);
     if (trained.b) b -= scale * b_sum;
     if (trained.v) v -= scale * v_sum;
   }
 
   Vector theta() {
-    std::vector<double> u(static_cast<std::size_t>(problem_.prior.draw_dimension()));
+    std::vector<double> u(static_cast<std::size_t>(problem_.model.prior.draw_dimension()));
     for (double& x : u) x = std::uniform_real_distribution<double>(1e-15, 1)(engine_);
     std::vector<double> z = u;
     normal_quantile(z);
-    Vector theta(problem_.shape.features);
-    problem_.prior.draw(u, z, {theta.data(), static_cast<std::size_t>(theta.size())});
+    Vector theta(problem_.model.shape.features);
+    problem_.model.prior.draw(u, z, {theta.data(), static_cast<std::size_t>(theta.size())});
     return theta;
   }
 
@@ -173,7 +176,7 @@ void expect_same_law(const Ensemble& one, const Ensemble& other, const std::stri
   const auto near = [&](const std::vector<double>& a, const std::vector<double>& b,
                         const std::string& name) {
     const Estimate x = estimate(a), y = estimate(b);
-    EXPECT_LE(std::abs(x.mean - y.mean), 5.5 * std::hypot(x.stderr_, y.stderr_) + 1e-12)
+    EXPECT_LE(std::abs(x.mean - y.mean), 5.5 * std::hypot(x.error, y.error) + 1e-12)
         << what << ": " << name;
   };
   const auto products = [](const Ensemble& e, std::size_t i, std::size_t j) {
@@ -199,7 +202,7 @@ void expect_same_law(const Ensemble& one, const Ensemble& other, const std::stri
 /// SGD at that kappa, but with a learning rate of 1 at most: beyond, softmax-1 explodes.
 SgdProblem problem_for(const Shape& shape, const Activation& activation, const Prior& prior,
                        std::int64_t dimension, std::int64_t batch, double kappa) {
-  SgdProblem problem{.shape = shape, .activation = activation, .prior = prior};
+  SgdProblem problem{.model = {shape, activation, prior}};
   problem.dimension = dimension;
   problem.batch = batch;
   problem.learning_rate =
@@ -281,7 +284,8 @@ TEST(OverlapSgd, mergedFramesHaveTheLawOfSequentialFrames) {
   for (const std::int64_t dimension : {13, 60})
     for (const std::int64_t batch : {2, 7, 70}) {
       const SgdProblem problem = small_problem(dimension, batch);
-      const Start start = random_start(problem.shape, static_cast<double>(dimension), 1, false, 4);
+      const Start start =
+          random_start(problem.model.shape, static_cast<double>(dimension), 1, false, 4);
       expect_same_law(sequential_ensemble(problem, start, 5),
                       ensemble_of(problem, Engine::overlaps, start, 4000, 5),
                       "D " + std::to_string(dimension) + ", batch " + std::to_string(batch));
@@ -337,7 +341,7 @@ TEST(OverlapSgd, keepsTheGramMatrixPositive) {
   const Ensemble kept = ensemble_of(still, Engine::overlaps, start, 1, 1);
   EXPECT_NEAR(kept[4][0], 1e-14, 1e-28);
   const Communicator self = Communicator::self();
-  const auto sgd = make_sgd_engine(self, still, start, 1, {start.parameters}, {0, 1});
+  const auto sgd = make_sgd_engine(self, with_spikes(still, start), 1, {start.parameters}, {0, 1});
   sgd->advance(1, [](const SgdProgress&) {});
   const Matrix u = sgd->parameters(0).K.rightCols(2);
   EXPECT_LT((u * u.transpose() - r).cwiseAbs().maxCoeff(), 1e-14 * 1e-14);
@@ -346,8 +350,10 @@ TEST(OverlapSgd, keepsTheGramMatrixPositive) {
 TEST(OverlapSgd, refusesTooFewDimensions) {
   const Communicator self = Communicator::self();
   SgdProblem problem = problem_for({4, 2, 2}, Softmax{}, flipping_spike(2, 2), 9, 1, 1);
-  const Start start = random_start(problem.shape, 9, 1, false, 1);
-  const auto make = [&] { make_sgd_engine(self, problem, start, 1, {start.parameters}, {0, 1}); };
+  const Start start = random_start(problem.model.shape, 9, 1, false, 1);
+  const auto make = [&] {
+    make_sgd_engine(self, with_spikes(problem, start), 1, {start.parameters}, {0, 1});
+  };
   EXPECT_THROW(make(), InputError);
   ++problem.dimension;
   EXPECT_NO_THROW(make());
@@ -357,11 +363,12 @@ TEST(OverlapSgd, refusesTooFewDimensions) {
 TEST(OverlapSgd, aFailedReplicaStaysAtItsLastGoodStep) {
   const Communicator self = Communicator::self();
   const SgdProblem problem = problem_for({4, 2, 2}, Softmax{}, flipping_spike(2, 2), 40, 2, 1);
-  const Start start = random_start(problem.shape, 40, 1, false, 1);
+  const Start start = random_start(problem.model.shape, 40, 1, false, 1);
   std::vector<Parameters> first(3, start.parameters);
   first[0].K(0, 0) = std::numeric_limits<double>::infinity();
-  const auto sgd = make_sgd_engine(self, problem, start, 1, first, {0, 3});
-  const auto good = make_sgd_engine(self, problem, start, 1, {start.parameters}, {0, 3});
+  const auto sgd = make_sgd_engine(self, with_spikes(problem, start), 1, first, {0, 3});
+  const auto good =
+      make_sgd_engine(self, with_spikes(problem, start), 1, {start.parameters}, {0, 3});
   for (const auto& engine : {sgd.get(), good.get()}) engine->advance(5, [](const SgdProgress&) {});
   EXPECT_NE(sgd->runs()[0].failure.find("replica 1, step 1"), std::string::npos);
   EXPECT_EQ(sgd->runs()[0].steps, 0);

@@ -5,7 +5,8 @@
 #include "headflow/saddle/linear_growth.hpp"
 #include "headflow/saddle/saddle.hpp"
 #include "headflow/train/bayes_risk.hpp"
-#include "support.hpp"
+#include "population/sample_means.hpp"
+#include "trained_support.hpp"
 
 namespace headflow {
 namespace {
@@ -18,13 +19,14 @@ TEST(DistributedSaddle, hasTheSameBitsOnAnyNumberOfRanks) {
   const Communicator self = Communicator::self();
   std::vector<double> rates[2];
   for (const int alone : {0, 1}) {
-    PopulationLoss loss(alone ? self : world(), shape, SoftmaxOne{}, prior,
+    PopulationLoss loss(alone ? self : world(), {shape, SoftmaxOne{}, prior},
                         {.samples = 8 * 1500, .replicates = 8});
-    const UnspecializedManifold manifold(shape, SoftmaxOne{}, prior);
-    const LinearGrowth growth(loss, manifold, noisy_start(shape, 0.01, 1, 2), {.end_time = 8});
+    const UnspecializedManifold manifold({shape, SoftmaxOne{}, prior});
+    const LinearGrowth growth =
+        follow_manifold(loss, manifold, noisy_start(shape, 0.01, 1, 2).parameters, {.end_time = 8});
     const Saddle saddle = find_saddle(loss, manifold, growth.end());
     for (const GrowthMode& mode : saddle.split)
-      rates[alone].insert(rates[alone].end(), {mode.rate.value, mode.rate.stderr_});
+      rates[alone].insert(rates[alone].end(), {mode.rate.value, mode.rate.error});
     for (const Measured& one : local_spectrum(loss, growth.end()).eigenvalues)
       rates[alone].push_back(one.value);
   }
@@ -41,24 +43,24 @@ TEST(Saddle, ofAPriorWithAMeanIsTheBayesEstimatorOfTheMean) {
   const Shape shape{4, 3, 2};
   const Prior prior = flipping_spike(2, 3);
   const BayesRisk bayes =
-      bayes_risk(world(), 4, discrete_prior(Matrix{{std::sqrt(2)}}, Vector::Ones(1)),
-                 {.samples = 1 << 18, .replicates = 16}, 0, 1 << 18);
+      bayes_risk(world(), sequences(4, discrete_prior(Matrix{{std::sqrt(2)}}, Vector::Ones(1))),
+                 {.samples = 1 << 18, .replicates = 16}, {0, 1 << 18});
   for (const Activation& activation : all_activations) {
-    PopulationLoss loss(world(), shape, activation, prior,
+    PopulationLoss loss(world(), {shape, activation, prior},
                         {.samples = 16 * 8192, .replicates = 16, .seed = 6});
-    const UnspecializedManifold manifold(shape, activation, prior);
+    const UnspecializedManifold manifold({shape, activation, prior});
     Parameters start = Parameters::zero(shape);
     start.K.col(0).setConstant(1);
     start.v = 1;
     if (name_of(activation) == "softmax-1") start.b.setConstant(6);
     const Saddle saddle = find_saddle(loss, manifold, start);
     EXPECT_NEAR(saddle.parameters.K(0, 0), std::sqrt(2), 2e-3) << name_of(activation);
-    EXPECT_NEAR(saddle.loss.value, bayes.risk, 5.5 * (saddle.loss.stderr_ + bayes.stderr_) + 1e-5)
+    EXPECT_NEAR(saddle.loss.value, bayes.risk, 5.5 * (saddle.loss.error + bayes.error) + 1e-5)
         << name_of(activation);
-    EXPECT_NEAR(saddle.u_split.value, 0, 5.5 * saddle.u_split.stderr_) << name_of(activation);
-    EXPECT_LT(saddle.u_split.stderr_, 3e-4);
+    EXPECT_NEAR(saddle.u_split.value, 0, 5.5 * saddle.u_split.error) << name_of(activation);
+    EXPECT_LT(saddle.u_split.error, 3e-4);
     EXPECT_LT(saddle.u_common.value, -0.02) << name_of(activation);
-    EXPECT_GT(saddle.split[0].rate.value, 20 * saddle.split[0].rate.stderr_);
+    EXPECT_GT(saddle.split[0].rate.value, 20 * saddle.split[0].rate.error);
     EXPECT_NEAR(std::abs(saddle.split[0].feature[1]), 1, 1e-12);
   }
 }
@@ -70,16 +72,18 @@ TEST(Saddle, linearGrowthIsThatOfTheFlow) {
   const Shape shape{4, 2, 2};
   const Prior prior = flipping_spike(2, 3);
   for (const Activation& activation : all_activations) {
-    PopulationLoss loss(world(), shape, activation, prior,
+    PopulationLoss loss(world(), {shape, activation, prior},
                         {.samples = 2048, .replicates = 2, .symmetric = true});
-    const UnspecializedManifold manifold(shape, activation, prior);
+    const UnspecializedManifold manifold({shape, activation, prior});
     const Start start = noisy_start(shape, 1e-7, 1, 4);
-    const LinearGrowth growth(loss, manifold, start, {.end_time = 40, .tolerance = 1e-9});
-    const Matrix own = manifold.own_numbers(start.parameters);
+    const LinearGrowth growth =
+        follow_manifold(loss, manifold, start.parameters, {.end_time = 40, .tolerance = 1e-9});
+    const Matrix own = manifold.head_coordinates(start.parameters);
     FlowOptions options{.end_time = 40};
     options.stepper.tolerance = 1e-10;
     options.output_times = {0, 1, 5, 12, 20, 30, 40};
-    run_flow(loss, start, prior, options, {.record = [&](const FlowRecord& record, const Stages&) {
+    run_flow(loss, start.parameters, options,
+             {.record = [&](const FlowRecord& record, const Stages&) {
                const double spread = spread_over_heads(record.order.m)[1];
                const double predicted = growth.log_spread(own, record.time)[1];
                EXPECT_NEAR(std::log(spread), predicted, 2e-3)
@@ -98,8 +102,8 @@ TEST(Saddle, isFoundFromFar) {
   for (const double nu : {2.0, 6.0, 10.0})
     for (const Activation& activation : all_activations) {
       const Prior prior = flipping_spike(nu, nu);
-      const UnspecializedManifold manifold(shape, activation, prior);
-      PopulationLoss loss(world(), shape, activation, prior, {.samples = 8 * 4096});
+      const UnspecializedManifold manifold({shape, activation, prior});
+      PopulationLoss loss(world(), {shape, activation, prior}, {.samples = 8 * 4096});
       for (const double m : {0.01, 0.3, 6.0}) {
         Parameters start = Parameters::zero(shape);
         start.K.col(0).setConstant(m);
@@ -118,10 +122,10 @@ TEST(Saddle, itsErrorsAreThoseOfTheSamples) {
   const Shape shape{4, 2, 2};
   const Prior prior = flipping_spike(2, 3);
   for (const Activation& activation : all_activations) {
-    const UnspecializedManifold manifold(shape, activation, prior);
+    const UnspecializedManifold manifold({shape, activation, prior});
     double loss_error[2], rate_error[2];
     for (const int many : {0, 1}) {
-      PopulationLoss loss(world(), shape, activation, prior,
+      PopulationLoss loss(world(), {shape, activation, prior},
                           {.samples = many ? 16 * 16384 : 16 * 256,
                            .method = SamplingMethod::monte_carlo,
                            .replicates = 16,
@@ -134,8 +138,8 @@ TEST(Saddle, itsErrorsAreThoseOfTheSamples) {
       EXPECT_LT(saddle.loss.value, before) << name_of(activation);
       EXPECT_NEAR(saddle.loss.value, 0.4377, 0.02) << name_of(activation);
       EXPECT_LT(saddle.gradient_norm, 1e-4) << name_of(activation);
-      loss_error[many] = saddle.loss.stderr_;
-      rate_error[many] = saddle.split[0].rate.stderr_;
+      loss_error[many] = saddle.loss.error;
+      rate_error[many] = saddle.split[0].rate.error;
     }
     // 64 times the samples: 8; each error has 15 degrees of freedom, so the ratio is within 3 of
     // that with probability 1 - 1e-4.
@@ -155,14 +159,14 @@ TEST(Saddle, curvatureOfUWithAMeanSignal) {
   const Prior prior = gaussian_prior(Vector{{1.5, 0}}, 3 * Matrix::Identity(2, 2));
   for (const Activation& activation : all_activations) {
     const Sampling sampling{.samples = 16 * 8192, .replicates = 16, .seed = 9};
-    PopulationLoss loss(world(), shape, activation, prior, sampling);
-    const UnspecializedManifold manifold(shape, activation, prior);
+    PopulationLoss loss(world(), {shape, activation, prior}, sampling);
+    const UnspecializedManifold manifold({shape, activation, prior});
     Parameters start = Parameters::zero(shape);
     start.v = 1;
     start.K.col(0).setConstant(0.5);
     const Saddle saddle = find_saddle(loss, manifold, start);
     if (name_of(activation) == "bayes-softmax") {
-      EXPECT_NEAR(saddle.u_split.value, 0, 5.5 * saddle.u_split.stderr_);
+      EXPECT_NEAR(saddle.u_split.value, 0, 5.5 * saddle.u_split.error);
       continue;
     }
     const double v = saddle.parameters.v;
@@ -183,20 +187,21 @@ TEST(Saddle, curvatureOfUWithAMeanSignal) {
               sums[0] += 2 / 2.0 * ((l == 0) - a) * a * (1 - S1 + 2 * S2 - 2 * a / v);
             }
           }
-        });
+        },
+        Control::none());
     const double error =
         formula.standard_error([](const std::vector<double>& mean) { return mean[0]; });
-    EXPECT_NEAR(saddle.u_split.value, formula.mean[0], 5.5 * (saddle.u_split.stderr_ + error))
+    EXPECT_NEAR(saddle.u_split.value, formula.mean[0], 5.5 * (saddle.u_split.error + error))
         << name_of(activation);
-    EXPECT_LT(saddle.u_split.value, -8 * saddle.u_split.stderr_) << name_of(activation);
-    EXPECT_LT(saddle.u_split.stderr_, 6e-4);
+    EXPECT_LT(saddle.u_split.value, -8 * saddle.u_split.error) << name_of(activation);
+    EXPECT_LT(saddle.u_split.error, 6e-4);
   }
 }
 
 // A Hessian whose fastest growth on split patterns is degenerate: the feature that is ahead counts,
 // not an arbitrary vector of that space.
 TEST(Saddle, timesToSplitFollowTheHeadsAsTheyAre) {
-  const Shape shape{5, 4, 2};
+  const Model model({5, 4, 2}, Softmax{}, flipping_spike(1, 1));
   const Matrix projector = Matrix::Identity(4, 4) - Matrix::Constant(4, 4, 0.25);
   Matrix hessian = Matrix::Zero(24, 24);
   for (int h = 0; h < 4; ++h)
@@ -208,14 +213,14 @@ TEST(Saddle, timesToSplitFollowTheHeadsAsTheyAre) {
   K.col(0) =
       1e-4 * Vector{{1, -1, 1, -1}} + Vector::Constant(4, 0.5);  // the common part does not grow
   K.col(1) = 1e-2 * Vector{{1, 1, -1, -1}};
-  auto times = times_to_split(hessian, K, shape, Matrix::Identity(2, 2), 0.3);
+  auto times = times_to_split(hessian, K, model, 0.3);
   EXPECT_NEAR(times[0], std::log(3000.0) / 0.4, 1e-6);
   EXPECT_NEAR(times[1], std::log(30.0) / 0.3, 1e-6);
   K.col(1) *= 100;  // has split: the other goes on alone
-  times = times_to_split(hessian, K, shape, Matrix::Identity(2, 2), 0.3);
+  times = times_to_split(hessian, K, model, 0.3);
   EXPECT_NEAR(times[0], std::log(3000.0) / 0.4, 1e-6);
   EXPECT_TRUE(std::isnan(times[1]));
-  EXPECT_TRUE(std::isnan(times_to_split(-hessian, K, shape, Matrix::Identity(2, 2), 0.3)[1]));
+  EXPECT_TRUE(std::isnan(times_to_split(-hessian, K, model, 0.3)[1]));
 }
 
 }  // namespace

@@ -96,9 +96,9 @@ TEST(RandomSequence, normalsHaveTheirMoments) {
     second.push_back(x * x);
     fourth.push_back(x * x * x * x);
   }
-  EXPECT_NEAR(estimate(first).mean, 0, 4.5 * estimate(first).stderr_);
-  EXPECT_NEAR(estimate(second).mean, 1, 4.5 * estimate(second).stderr_);
-  EXPECT_NEAR(estimate(fourth).mean, 3, 4.5 * estimate(fourth).stderr_);
+  EXPECT_NEAR(estimate(first).mean, 0, 4.5 * estimate(first).error);
+  EXPECT_NEAR(estimate(second).mean, 1, 4.5 * estimate(second).error);
+  EXPECT_NEAR(estimate(fourth).mean, 3, 4.5 * estimate(fourth).error);
 }
 
 template <class Real>

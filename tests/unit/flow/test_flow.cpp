@@ -4,6 +4,7 @@
 
 #include "headflow/core/error.hpp"
 #include "headflow/flow/flow.hpp"
+#include "headflow/flow/output_times.hpp"
 #include "support.hpp"
 
 namespace headflow {
@@ -16,7 +17,7 @@ constexpr Shape shape{4, 2, 2};
 struct Run {
   std::vector<FlowRecord> records;
   Stages stages;
-  FlowSummary summary;
+  FlowResult summary;
   const FlowRecord& at(double t) const {
     for (const auto& record : records)
       if (record.time >= t) return record;
@@ -32,9 +33,9 @@ FlowOptions options_to(double end, int outputs) {
 
 Run run(const Communicator& comm, const Activation& activation, const Start& start,
         const FlowOptions& options, Sampling sampling, const Prior& prior = flipping_spike(2, 2)) {
-  PopulationLoss loss(comm, shape, activation, prior, sampling);
+  PopulationLoss loss(comm, {shape, activation, prior, start.spike_factor}, sampling);
   Run result;
-  result.summary = run_flow(loss, start, prior, options,
+  result.summary = run_flow(loss, start.parameters, options,
                             {.record = [&](const FlowRecord& record, const Stages& stages) {
                               result.records.push_back(record);
                               result.stages = stages;
@@ -75,13 +76,13 @@ TEST(FlowWithLearningRateNoise, agreesWithTheEquationInU) {
   r << 1, 0.2, 0.2, 0.7;
   const Start start = explicit_start(m, r, Vector::Zero(2), 1);
   for (const Activation& activation : all_activations) {
-    PopulationLoss loss(world(), shape, activation, flipping_spike(2, 2), small(), true);
+    PopulationLoss loss(world(), {shape, activation, flipping_spike(2, 2)}, small(), true);
     FlowOptions options = options_to(3, 1);
     Matrix found, without;
-    run_flow(loss, start, flipping_spike(2, 2), options,
+    run_flow(loss, start.parameters, options,
              {.record = [&](const FlowRecord& record, const Stages&) { without = r_of(record); }});
     options.kappa = 1.5;
-    run_flow(loss, start, flipping_spike(2, 2), options,
+    run_flow(loss, start.parameters, options,
              {.record = [&](const FlowRecord& record, const Stages&) { found = r_of(record); }});
     const Matrix coarse = euler_in_u(loss, start.parameters, 1.5, 3, 100);
     const Matrix fine = euler_in_u(loss, start.parameters, 1.5, 3, 200);
@@ -95,12 +96,12 @@ TEST(FlowWithLearningRateNoise, growsOutOfASingularR) {
   Matrix m(2, 2);
   m << 0.5, 0.3, 0.2, -0.4;
   const Start start = explicit_start(m, Matrix::Zero(2, 2), Vector::Zero(2), 1);
-  PopulationLoss loss(world(), shape, Softmax{}, flipping_spike(2, 2), small(), true);
+  PopulationLoss loss(world(), {shape, Softmax{}, flipping_spike(2, 2)}, small(), true);
   const Matrix N = loss.evaluate(start.parameters).noise;
   FlowOptions options = options_to(1e-3, 1);
   options.kappa = 2;
   Matrix found;
-  run_flow(loss, start, flipping_spike(2, 2), options,
+  run_flow(loss, start.parameters, options,
            {.record = [&](const FlowRecord& record, const Stages&) { found = r_of(record); }});
   EXPECT_LT((found / 2e-3 - N).cwiseAbs().maxCoeff(), 2e-3 * N.cwiseAbs().maxCoeff());
 }
@@ -109,13 +110,13 @@ TEST(FlowWithLearningRateNoise, growsOutOfASingularR) {
 // closed sample set's error remains.
 TEST(FlowWithLearningRateNoise, vanishesWithKappa) {
   const Start start = noisy_start(shape, 0.3, 1, 2);
-  PopulationLoss loss(world(), shape, Softmax{}, flipping_spike(2, 2), small(), true);
+  PopulationLoss loss(world(), {shape, Softmax{}, flipping_spike(2, 2)}, small(), true);
   FlowOptions options = options_to(20, 4);
   options.stepper.tolerance = 1e-9;
   std::vector<FlowRecord> records[2];
   for (int form = 0; form < 2; ++form) {
     options.kappa = form == 0 ? 0 : 1e-12;
-    run_flow(loss, start, flipping_spike(2, 2), options,
+    run_flow(loss, start.parameters, options,
              {.record = [&](const FlowRecord& record, const Stages&) {
                records[form].push_back(record);
              }});
@@ -187,9 +188,7 @@ TEST(Flow, lossNeverRisesOnFixedSamples) {
 // theta, and m = K S'.
 TEST(Flow, overlapsAreThoseOfTheActualSpikes) {
   const Start start = random_start(shape, 20, 1, false, 4);
-  const Prior prior = flipping_spike(2, 2);
-  const auto result = run(world(), Softmax{}, start, options_to(5, 5), small(),
-                          prior.transformed(start.spike_factor.transpose()));
+  const auto result = run(world(), Softmax{}, start, options_to(5, 5), small());
   for (const auto& record : result.records) {
     const Matrix m = record.parameters.K.leftCols(2) * start.spike_factor.transpose();
     EXPECT_LT((record.order.m - m).cwiseAbs().maxCoeff(), 1e-14);
@@ -262,11 +261,10 @@ TEST(Flow, freshSamplesGiveTheSameBehaviour) {
 TEST(Flow, namesTheLastGoodStepWhenItFails) {
   Start start = noisy_start(shape, 0.1, 1, 1);
   start.parameters.K(0, 0) = 1e308;
-  PopulationLoss loss(world(), shape, Softmax{}, flipping_spike(2, 2), small(1024));
+  PopulationLoss loss(world(), {shape, Softmax{}, flipping_spike(2, 2)}, small(1024));
   FlowOptions options{.end_time = 1};
   try {
-    run_flow(loss, start, flipping_spike(2, 2), options,
-             {.record = [](const FlowRecord&, const Stages&) {}});
+    run_flow(loss, start.parameters, options, {.record = [](const FlowRecord&, const Stages&) {}});
     FAIL() << "no error";
   } catch (const NumericalError& error) {
     EXPECT_NE(std::string(error.what()).find("last good step"), std::string::npos) << error.what();

@@ -13,9 +13,7 @@ using namespace testing_support;
 constexpr Shape shape{4, 2, 2};
 
 SgdProblem problem_for(std::int64_t dimension, std::int64_t batch, double kappa) {
-  return {.shape = shape,
-          .activation = Softmax{},
-          .prior = flipping_spike(2, 2),
+  return {.model = {shape, Softmax{}, flipping_spike(2, 2)},
           .dimension = dimension,
           .batch = batch,
           .learning_rate = kappa * static_cast<double>(batch) / static_cast<double>(dimension)};
@@ -30,11 +28,10 @@ Start example_start() {
 
 SgdRecord last_record(const Communicator& comm, const SgdProblem& problem, const Start& start,
                       std::int64_t replicas, double end) {
-  PopulationLoss loss(comm, shape, problem.activation,
-                      problem.prior.transformed(start.spike_factor.transpose()),
-                      {.samples = 16384});
+  const SgdProblem here = with_spikes(problem, start);
+  PopulationLoss loss(comm, here.model, {.samples = 16384});
   SgdRecord last;
-  run_sgd(comm, problem, start,
+  run_sgd(comm, here, start.parameters,
           {.replicas = replicas, .output_steps = {0, std::llround(end / problem.learning_rate)}},
           loss, {.record = [&](const SgdRecord& record) { last = record; }});
   return last;
@@ -50,10 +47,10 @@ double q_11(const State& state) { return state.order.q(0, 0); }
 
 /// q_11 of the flow with learning-rate noise kappa at `end`.
 double q_11_of_flow(const Start& start, double kappa, double end) {
-  PopulationLoss loss(world(), shape, Softmax{}, flipping_spike(2, 2), {.samples = 1 << 17}, true);
+  PopulationLoss loss(world(), {shape, Softmax{}, flipping_spike(2, 2)}, {.samples = 1 << 17},
+                      true);
   double q = 0;
-  run_flow(loss, start, flipping_spike(2, 2),
-           {.end_time = end, .output_times = {end}, .kappa = kappa},
+  run_flow(loss, start.parameters, {.end_time = end, .output_times = {end}, .kappa = kappa},
            {.record = [&](const FlowRecord& record, const Stages&) { q = q_11(record); }});
   return q;
 }
@@ -111,13 +108,13 @@ TEST(DistributedRunSgd, hasTheSameBitsOnAnyNumberOfRanks) {
 }
 
 TEST(DistributedRunSgd, handsOutTheWeights) {
-  SgdProblem problem = problem_for(101, 2, 0.5);
-  problem.engine = Engine::direct;
   const Start start = random_start(shape, 101, 1, false, 2);
-  PopulationLoss loss(world(), shape, Softmax{}, problem.prior, {.samples = 1024});
+  SgdProblem problem = with_spikes(problem_for(101, 2, 0.5), start);
+  problem.engine = Engine::direct;
+  PopulationLoss loss(world(), problem.model, {.samples = 1024});
   std::int64_t numbers = 0;
-  run_sgd(world(), problem, start, {.replicas = 3, .output_steps = {0, 5}, .weight_steps = {5}},
-          loss,
+  run_sgd(world(), problem, start.parameters,
+          {.replicas = 3, .output_steps = {0, 5}, .weight_steps = {5}}, loss,
           {.record = [](const SgdRecord&) {},
            .weights =
                [&](const SgdRecord& record, const SgdWeights& weights) {
@@ -153,9 +150,9 @@ TEST(RunSgd, learningRateNoiseIsRightWhereThePlainFlowIsNot) {
   const Start start = example_start();
   const SgdRecord sgd = last_record(world(), problem_for(1000, 16, 1), start, 64, 40);
   const Estimate q = estimate_of(sgd, q_11);
-  EXPECT_LT(q.stderr_, 0.01);
-  EXPECT_NEAR(q.mean, q_11_of_flow(start, 1, 40), 4.5 * q.stderr_);
-  EXPECT_GT(std::abs(q.mean - q_11_of_flow(start, 0, 40)), 20 * q.stderr_);
+  EXPECT_LT(q.error, 0.01);
+  EXPECT_NEAR(q.mean, q_11_of_flow(start, 1, 40), 4.5 * q.error);
+  EXPECT_GT(std::abs(q.mean - q_11_of_flow(start, 0, 40)), 20 * q.error);
 }
 
 // What is left between SGD and the flow with its noise, at fixed kappa = 0.1, is of order 1/D.
@@ -173,17 +170,17 @@ TEST(RunSgd, approachesTheFlowLikeOneOverD) {
       const SgdRecord sgd =
           last_record(world(), problem, start, engine == Engine::overlaps ? 512 : 128, 5);
       const Estimate q = estimate_of(sgd, q_11);
-      scaled.push_back({D * (q.mean - flow), D * q.stderr_});
+      scaled.push_back({D * (q.mean - flow), D * q.error});
       std::printf("D %d: D (q_11 - flow) = %.2f +- %.2f\n", D, scaled.back().mean,
-                  scaled.back().stderr_);
+                  scaled.back().error);
     }
-    EXPECT_GT(std::abs(scaled[0].mean), 10 * scaled[0].stderr_);
+    EXPECT_GT(std::abs(scaled[0].mean), 10 * scaled[0].error);
     for (std::size_t i = 1; i < scaled.size(); ++i)
       EXPECT_NEAR(scaled[i].mean, scaled[0].mean,
-                  4.5 * std::hypot(scaled[i].stderr_, scaled[0].stderr_));
+                  4.5 * std::hypot(scaled[i].error, scaled[0].error));
     const double slope = std::log(scaled[1].mean / scaled[0].mean) / std::log(4.0);
     const double error =
-        std::hypot(scaled[0].stderr_ / scaled[0].mean, scaled[1].stderr_ / scaled[1].mean) /
+        std::hypot(scaled[0].error / scaled[0].mean, scaled[1].error / scaled[1].mean) /
         std::log(4.0);
     std::printf("slope of log(q_11 - flow) against log D: %.2f +- %.2f\n", slope - 1, error);
     EXPECT_NEAR(slope, 0, 4.5 * error);
@@ -195,7 +192,7 @@ TEST(RunSgd, approachesTheFlowLikeOneOverD) {
 // it and never below: 8 replicas, 5 standard errors of the sampled loss and the reference.
 TEST(RunSgd, bayesSoftmaxNeverBeatsTheBayesRisk) {
   SgdProblem problem = problem_for(200, 4, 0.02);
-  problem.activation = BayesSoftmax{};
+  problem.model = {shape, BayesSoftmax{}, flipping_spike(2, 2)};
   const SgdRecord last = last_record(world(), problem, example_start(), 8, 40);
   for (const SgdState& state : last.replicas) {
     const double error = std::hypot(state.loss.loss_stderr, 0.0003);

@@ -1,0 +1,102 @@
+// Laws of theta, and the model that is made of them.
+#include <gtest/gtest.h>
+
+#include "headflow/model/model.hpp"
+#include "headflow/model/start.hpp"
+#include "support.hpp"
+
+namespace headflow {
+namespace {
+
+using namespace testing_support;
+
+TEST(Prior, knowsItsSignFlips) {
+  EXPECT_TRUE(flipping_spike(2, 2).invariant_under_signs(Vector{{1, -1}}));
+  EXPECT_FALSE(flipping_spike(2, 2).invariant_under_signs(Vector{{-1, 1}}));
+  EXPECT_FALSE(canonical_spikes(3, 2).invariant_under_signs(Vector{{-1, 1, 1}}));
+  for (unsigned mask = 0; mask < 8; ++mask)
+    EXPECT_TRUE(anisotropic_gaussian(3, 3, 1).invariant_under_signs(
+        Vector{{mask & 1 ? -1.0 : 1.0, mask & 2 ? -1.0 : 1.0, mask & 4 ? -1.0 : 1.0}}));
+  Matrix pair(2, 2);
+  pair << 1, 2, -1, -2;
+  const Prior antipodal = discrete_prior(pair, Vector{{0.5, 0.5}});
+  EXPECT_TRUE(antipodal.invariant_under_signs(Vector{{-1, -1}}));
+  EXPECT_FALSE(antipodal.invariant_under_signs(Vector{{1, -1}}));
+  Matrix covariance(2, 2);
+  covariance << 1, 0.5, 0.5, 1;
+  EXPECT_TRUE(gaussian_prior(Vector::Zero(2), covariance).invariant_under_signs(Vector{{-1, -1}}));
+  EXPECT_FALSE(gaussian_prior(Vector::Zero(2), covariance).invariant_under_signs(Vector{{-1, 1}}));
+  EXPECT_FALSE(gaussian_prior(Vector{{1, 0}}, Matrix::Identity(2, 2))
+                   .invariant_under_signs(Vector{{-1, 1}}));
+}
+
+// Each law against sums over many draws, whose uniforms are on a grid: the moments of its draws are
+// what it says, to the grid's width.
+TEST(Prior, drawsWhatItsMomentsSay) {
+  const Matrix A{{0.8, 0}, {-0.3, 1.2}};
+  const Prior laws[] = {
+      discrete_prior(Matrix{{1, 2}, {-1, 0.5}, {3, 0}}, Vector{{0.2, 0.5, 0.3}}),
+      discrete_prior(Matrix{{1, 2}, {-1, 0.5}}, Vector{{0.25, 0.75}}).transformed(A)};
+  constexpr int count = 1000;
+  for (const Prior& law : laws) {
+    ASSERT_EQ(law.draw_dimension(), 1);
+    Vector mean = Vector::Zero(2);
+    Matrix second = Matrix::Zero(2, 2);
+    for (int i = 0; i < count; ++i) {
+      const double u[] = {(i + 0.5) / count};
+      Vector theta(2);
+      law.draw(u, u, {theta.data(), 2});
+      mean += theta / count;
+      second += theta * theta.transpose() / count;
+    }
+    EXPECT_LT((mean - law.mean()).cwiseAbs().maxCoeff(), 1e-12);
+    EXPECT_LT((second - law.second_moment()).cwiseAbs().maxCoeff(), 1e-12);
+  }
+}
+
+TEST(Prior, aGaussianIsItsMeanAndFactor) {
+  const Vector mean{{0.5, -1}};
+  const Matrix covariance{{2, 0.4}, {0.4, 1}}, A{{1, 0}, {2, 3}};
+  const Prior law = gaussian_prior(mean, covariance);
+  EXPECT_EQ(law.draw_dimension(), 2);
+  EXPECT_LT((law.second_moment() - covariance - mean * mean.transpose()).norm(), 1e-14);
+  const Prior image = law.transformed(A);
+  EXPECT_LT((image.mean() - A * mean).norm(), 1e-15);
+  EXPECT_LT((image.second_moment() - A * law.second_moment() * A.transpose()).norm(), 1e-13);
+  const double still[] = {0, 0};
+  Vector theta(2);
+  law.draw(still, still, {theta.data(), 2});
+  EXPECT_EQ(theta, mean);
+}
+
+TEST(Model, itsHeadsSeeTheSignalThroughTheSpikes) {
+  const Shape shape{4, 3, 2};
+  const Prior prior = flipping_spike(2, 3);
+  const Start start = random_start(shape, 20, 1, false, 4);
+  const Matrix& S = start.spike_factor;
+  const Model model(shape, SoftmaxOne{}, prior, S);
+  EXPECT_EQ(model.spike_gram(), S * S.transpose());
+  EXPECT_EQ(model.signal.mean(), prior.transformed(S.transpose()).mean());
+  EXPECT_EQ(model.overlaps(start.parameters.K), order_parameters(start.parameters.K, S).m);
+  EXPECT_TRUE(model.trained().b && model.trained().v);
+  const Model ideal(shape, Softmax{}, prior);
+  EXPECT_EQ(ideal.spike_factor, Matrix::Identity(2, 2));
+  EXPECT_EQ(ideal.signal.second_moment(), prior.second_moment());
+  EXPECT_FALSE(ideal.trained().b || ideal.trained().v);
+}
+
+TEST(Parameters, areTheirNumbers) {
+  const Shape shape{4, 3, 2};
+  const Parameters parameters = generic_parameters(shape);
+  std::vector<double> numbers = parameters.numbers();
+  ASSERT_EQ(numbers.size(), 3u * 5 + 3 + 1);
+  EXPECT_EQ(numbers[1], parameters.K(0, 1));
+  EXPECT_EQ(numbers[15], parameters.b[0]);
+  EXPECT_EQ(numbers[18], parameters.v);
+  numbers.push_back(99);  // of something else
+  const Parameters back = Parameters::from_numbers(numbers, shape);
+  EXPECT_TRUE(back.K == parameters.K && back.b == parameters.b && back.v == parameters.v);
+}
+
+}  // namespace
+}  // namespace headflow
