@@ -6,7 +6,7 @@
 #include <cstdlib>
 #include <functional>
 #include <map>
-#include <stdexcept>
+#include <new>
 #include <string>
 
 #include "core/data_file.hpp"
@@ -22,13 +22,14 @@ namespace {
 
 using namespace headflow;
 
-const std::map<std::string, std::function<void()>> errors = {
-    {"input", [] { throw InputError("no such thing"); }},
-    {"numerical", [] { throw NumericalError("no such number"); }},
-    {"file", [] { throw FileError("no such file"); }},
-    {"memory", [] { throw std::bad_alloc(); }},
-    {"interrupt", [] { throw Interrupt(); }},
-    {"unknown", [] { throw 1; }},
+const std::map<std::string, std::function<void(int rank)>> errors = {
+    {"input", [](int) { throw InputError("no such thing"); }},
+    {"numerical", [](int) { throw NumericalError("no such number"); }},
+    {"file", [](int) { throw FileError("no such file"); }},
+    {"memory", [](int) { throw std::bad_alloc(); }},
+    {"interrupt", [](int) { throw Interrupt(); }},
+    {"unknown", [](int) { throw 1; }},
+    {"own", [](int rank) { throw InputError("trouble number " + std::to_string(rank)); }},
 };
 
 /// Where a rank may be when it fails: each calls `fail` on every rank, which throws on one, and
@@ -114,7 +115,7 @@ int main(int argc, char** argv) {
     const Communicator comm = Communicator::world();
     const int rank = std::atoi(argv[3]);
     places.at(argv[1])(comm, [&] {
-      if (rank < 0 || rank == comm.rank()) errors.at(argv[2])();
+      if (rank < 0 || rank == comm.rank()) errors.at(argv[2])(comm.rank());
     });
     return 0;
   });
