@@ -192,20 +192,15 @@ bool has_slabs(const DataFile& content) {
 void write_slabs(const Communicator& comm, const std::string& path, const DataFile& content) {
   const Hdf5Properties access(H5Pcreate(H5P_FILE_ACCESS), "MPI-IO");
   hdf5_check(H5Pset_fapl_mpio(access, comm.handle(), MPI_INFO_NULL), "MPI-IO");
-  Hdf5File file(H5Fopen(path.c_str(), H5F_ACC_RDWR, access), "open " + path);
-  try {
-    for (const auto& group : content.groups)
-      for (const auto& variable : group.variables) {
-        if (!variable.slab) continue;
-        const std::string name = group.name + "/" + variable.name;
-        const Hdf5Dataset dataset(H5Dopen2(file, name.c_str(), H5P_DEFAULT), name);
-        write_slab(dataset, name, *variable.slab, variable.data);
-      }
-  } catch (...) {
-    file.release();  // to close it is collective, and this rank may be the only one that fails
-    throw;
-  }
-  hdf5_check(H5Fclose(file.release()), "close " + path);
+  Hdf5SharedFile file(H5Fopen(path.c_str(), H5F_ACC_RDWR, access), "open " + path);
+  for (const auto& group : content.groups)
+    for (const auto& variable : group.variables) {
+      if (!variable.slab) continue;
+      const std::string name = group.name + "/" + variable.name;
+      const Hdf5Dataset dataset(H5Dopen2(file, name.c_str(), H5P_DEFAULT), name);
+      write_slab(dataset, name, *variable.slab, variable.data);
+    }
+  file.finish("close " + path);
 }
 
 void sync(const std::string& path, int flags) {

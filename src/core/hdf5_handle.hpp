@@ -50,6 +50,22 @@ using Hdf5Type = Hdf5Handle<H5Tclose>;
 using Hdf5Attribute = Hdf5Handle<H5Aclose>;
 using Hdf5Properties = Hdf5Handle<H5Pclose>;
 
+/// A file that all ranks have open through MPI-IO: to close it is collective, so while an exception
+/// unwinds it stays open.
+class Hdf5SharedFile : public Hdf5File {
+ public:
+  using Hdf5File::Hdf5File;
+  ~Hdf5SharedFile() {
+    if (unwinding_.now()) release();
+  }
+  Hdf5SharedFile(Hdf5SharedFile&&) = delete;
+  /// Collective. Throws FileError when what is left to be written cannot be.
+  void finish(const std::string& what) { hdf5_check(H5Fclose(release()), what); }
+
+ private:
+  Unwinding unwinding_;
+};
+
 /// HDF5 prints no stack of errors of its own from now on: what the user needs is in the exception.
 inline void quiet_hdf5() {
   hdf5_check(H5Eset_auto2(H5E_DEFAULT, nullptr, nullptr), "H5Eset_auto2");

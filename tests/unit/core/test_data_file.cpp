@@ -86,5 +86,48 @@ TEST_F(DistributedDataFile, readingRefusesWhatIsNotThere) {
   EXPECT_THROW(DataReader(path("a.h5")).numbers("no/group/here"), InputError);
 }
 
+TEST_F(DistributedDataFile, aMisspeltAxisIsNamedOnEveryRank) {
+  DataFile wrong = content({0});
+  wrong.groups[0].variables[0].axes[1] = "haed";
+  try {
+    write_data_file(world(), path("a.h5"), wrong);
+    FAIL() << "no error";
+  } catch (const Error& error) {
+    EXPECT_NE(std::string(error.what()).find("group flow has no axis haed"), std::string::npos)
+        << error.what();
+  }
+}
+
+TEST_F(DistributedDataFile, axesHaveTheirWholeNames) {
+  const std::string name(300, 'x');
+  DataFile file = content({0});
+  file.groups[0].dimensions[1].name = file.groups[0].variables[0].axes[1] = name;
+  write_data_file(world(), path("a.h5"), file);
+  const DataReader reader(path("a.h5"));
+  EXPECT_EQ(reader.axes("flow/b"), (std::vector<std::string>{"time", name}));
+  EXPECT_EQ(reader.axes("flow/time"), (std::vector<std::string>{"time"}));
+  EXPECT_TRUE(reader.axes("flow/scalar").empty());
+  EXPECT_EQ(reader.attributes("flow/b").at("long_name"), "bias");
+  EXPECT_THROW(reader.attributes("flow/nothing"), FileError);
+  EXPECT_THROW(reader.members("nothing"), FileError);
+  EXPECT_THROW(reader.axes("flow/nothing"), InputError);
+}
+
+TEST_F(DistributedDataFile, everyRankWritesItsSlab) {
+  const auto rank = static_cast<std::size_t>(world().rank());
+  const auto size = static_cast<std::size_t>(world().size());
+  DataFile file;
+  DataGroup& group = file.add_group("group");
+  group.dimensions = {{.name = "x", .values = std::vector<double>(size, 0), .long_name = "x"}};
+  group.variables = {{.name = "all",
+                      .axes = {"x"},
+                      .data = {static_cast<double>(rank)},
+                      .long_name = "all",
+                      .slab = Slab{{rank}, {1}}}};
+  write_data_file(world(), path("a.h5"), file);
+  const Numbers all = DataReader(path("a.h5")).numbers("group/all");
+  for (std::size_t i = 0; i < size; ++i) EXPECT_EQ(all.data.at(i), static_cast<double>(i));
+}
+
 }  // namespace
 }  // namespace headflow

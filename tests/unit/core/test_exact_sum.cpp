@@ -100,6 +100,22 @@ TEST(DistributedExactSums, noticesRanksThatDisagree) {
     EXPECT_THROW(sums.reduce(world, fingerprint(state)), NumericalError);
 }
 
+TEST(DistributedExactSums, refusesMoreTermsThanItHolds) {
+  const auto world = Communicator::world();
+  if (world.size() == 1) return;  // 2^31 additions take too long; over ranks each reduction doubles
+  ExactSums sums(2);
+  sums.add(1, 1.0);
+  const auto reduce_often = [&](int times) {
+    for (int i = 0; i < times; ++i) sums.reduce(world);
+  };
+  const int most = static_cast<int>(31 / std::log2(world.size()));
+  EXPECT_NO_THROW(reduce_often(most));
+  EXPECT_EQ(sums.value(1), std::pow(world.size(), most));
+  EXPECT_THROW(reduce_often(1), NumericalError);
+  sums.clear();
+  EXPECT_NO_THROW(reduce_often(1));
+}
+
 TEST(LocalRange, coversAllOnceAndEvenly) {
   for (const std::int64_t count : {0, 1, 5, 1000})
     for (int size = 1; size <= 7; ++size) {

@@ -1,0 +1,138 @@
+"""One rank fails alone, wherever the others wait: all ranks end soon, with its message and its exit code."""
+import os
+import subprocess
+import time
+import unittest
+from pathlib import Path
+
+from harness import BAD_INPUT, MPIEXEC, PROGRAM, SMALL, SystemTest, changed, command, execute, main, side_by_side
+from restart_harness import QUICK, STOPPED, RestartTest
+
+FAILING = Path(os.environ.get("HEADFLOW_BUILD", PROGRAM.parent)).absolute() / "tests" / "system" / "one_rank_failure"
+SOON = 60  # s, on a machine with other work to do; what hangs would hang for ever
+NUMERICAL_FAILURE, FILE_FAILURE = 3, 4
+CODES = {"input": BAD_INPUT, "numerical": NUMERICAL_FAILURE, "file": FILE_FAILURE, "memory": NUMERICAL_FAILURE,
+         "interrupt": NUMERICAL_FAILURE, "unknown": NUMERICAL_FAILURE, "own": BAD_INPUT}
+MESSAGES = {"input": "error{}: no such thing", "numerical": "error{}: no such number", "file": "error{}: no such file",
+            "memory": "internal error{}: std::bad_alloc", "interrupt": "internal error{}: the run was asked to stop",
+            "unknown": "internal error{}: unknown exception"}
+PLACES = "plain", "counter", "mailbox", "petsc", "split", "sum", "file"
+ALL = -1
+# Members that take long enough for others to wait: one for each of three ranks.
+SWEEP = changed(SMALL, {"sweep.ranks_per_member": 1, "sweep.repeats": 12, "output.every": 0.0, "output.file": "out/case.h5"})
+
+
+def messages(errors):
+    """What headflow itself says; mpiexec has words of its own for a program that aborts."""
+    return [line for line in errors.split("\n") if line.startswith("headflow")]
+
+
+class Program(SystemTest):
+    """A program that fails in a given place (one_rank_failure.cpp)."""
+
+    def fail(self, case):
+        place, error, rank = case
+        folder = self.folder / f"{place}-{error}-{rank}"
+        folder.mkdir()
+        return case, execute(folder, [MPIEXEC, "-n", "3", FAILING, place, error, rank], timeout=SOON)
+
+    def check(self, cases):
+        for (place, error, rank), done in side_by_side(self.fail, cases):
+            with self.subTest(place, error=error, rank=rank):
+                self.assertEqual(done.returncode, CODES[error], done.stderr)
+                where = "" if rank == ALL or place == "root" else f" on rank {rank}"
+                self.assertEqual(messages(done.stderr), ["headflow: " + MESSAGES[error].format(where)])
+
+    def test_places(self):
+        """On rank 0, on which the others depend most, and on another."""
+        self.check([(place, error, rank) for place in PLACES for error, rank in (("input", 0), ("file", 1))])
+
+    def test_errors(self):
+        self.check([("plain", error, 2) for error in MESSAGES])
+
+    def test_all_ranks(self):
+        """Where all fail, rank 0 speaks for all, and they end without an abort unless a file is to blame."""
+        self.check([(place, "input", ALL) for place in PLACES] + [("plain", error, ALL) for error in MESSAGES if error != "input"])
+
+    def test_shared_by_rank_0(self):
+        self.check([("root", error, 0) for error in ("input", "numerical", "file")])
+
+    def test_different_messages(self):
+        """Rank 0's, and the first that differs."""
+        _, done = self.fail(("plain", "own", ALL))
+        self.assertEqual(done.returncode, BAD_INPUT)
+        self.assertEqual(sorted(messages(done.stderr)),
+                         ["headflow: error on rank 1: trouble number 1", "headflow: error: trouble number 0"])
+
+    def test_slab(self):
+        """One rank cannot write its part of an array while the others write theirs."""
+        for _, done in side_by_side(self.fail, [("slab", "file", rank) for rank in (0, 1)]):
+            self.assertEqual(done.returncode, FILE_FAILURE, done.stderr)
+            self.assertIn("cannot write slab.h5.part", done.stderr)
+
+
+class Headflow(RestartTest):
+    def run_soon(self, words, folder):
+        begin = time.monotonic()
+        done = execute(folder, words, timeout=SOON)
+        self.assertLess(time.monotonic() - begin, SOON)
+        return done
+
+    def run_ranks(self, path, *words):
+        return self.run_soon(command("run", "case.toml", *words, ranks=3), path.parent)
+
+    def assert_failed(self, done, code, pattern):
+        """With its exit code and one message, which names the rank if others did not fail."""
+        self.assertEqual(done.returncode, code, done.stderr)
+        found = [line for line in messages(done.stderr) if "warning" not in line]
+        self.assertRegex("\n".join(found), rf"^headflow: error(?: on rank \d)?: .*{pattern}")
+
+    def begin(self, name, base):
+        path = self.place(name, base)
+        out = path.parent / "out"
+        out.mkdir()
+        return path, out
+
+    @unittest.skipUnless(os.geteuid() == 0, "NOT TESTED: only root can mount a small disk")
+    def test_sweep_on_a_full_disk(self):
+        path, out = self.begin("full", SWEEP)
+        mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", out], capture_output=True)
+        if mounted.returncode != 0:
+            self.skipTest(f"NOT TESTED: no small disk: {mounted.stderr.decode().strip()}")
+        self.addCleanup(subprocess.run, ["umount", "-l", out], check=False)
+        (out / "filler").write_bytes(bytes(56 * 1024))
+        self.assert_failed(self.run_ranks(path), FILE_FAILURE, r"out/case\.")
+
+    def test_sweep_that_cannot_write(self):
+        """A folder in the place of the next file stops root, too."""
+        for name in "case.h5.part", "case.checkpoint-1.h5.part":
+            with self.subTest(name):
+                path, out = self.begin(name, SWEEP)
+                (out / name).mkdir()
+                self.assert_failed(self.run_ranks(path), FILE_FAILURE, r"out/case\.")
+
+    def test_checkpoint_that_cannot_be_written(self):
+        path, out = self.begin("checkpoint", changed(QUICK, {"output.file": "out/case.h5"}))
+        (out / "case.checkpoint-1.h5.part").mkdir()
+        self.assert_failed(self.run_ranks(path), FILE_FAILURE, r"out/case\.checkpoint-1")
+
+    def test_option_that_one_group_finds(self):
+        """Two members, three groups: one group has nothing to do and learns nothing of the option."""
+        path, _ = self.begin("option", changed(SWEEP, {"sweep.repeats": 2}))
+        self.assert_failed(self.run_ranks(path, "-flow_nonsense", "1"), BAD_INPUT, "-flow_nonsense")
+
+    def test_checkpoint_that_one_rank_sees(self):
+        """Rank 1 runs in another folder, as on a node that does not see the disk: an error, or no harm."""
+        path = self.place("seen", QUICK)
+        self.assertEqual(self.run_case(path, "--max-walltime", "0").returncode, STOPPED)
+        elsewhere = self.folder / "elsewhere"
+        elsewhere.mkdir()
+        rank = ["-n", "1", "--wdir"]
+        program = [PROGRAM, "run", "case.toml"]
+        done = self.run_soon([MPIEXEC, *rank, path.parent, *program, ":", *rank, elsewhere, *program], path.parent)
+        if done.returncode != 0:
+            self.assert_failed(done, BAD_INPUT, "cannot open case.checkpoint-1.h5: no such file")
+
+
+if __name__ == "__main__":
+    main()

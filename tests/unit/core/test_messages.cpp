@@ -1,0 +1,92 @@
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <numeric>
+
+#include "core/mpi_count.hpp"
+#include "core/work_queue.hpp"
+#include "headflow/core/mpi.hpp"
+#include "support.hpp"
+
+namespace headflow {
+namespace {
+
+using testing_support::world;
+
+TEST(DistributedCommunicator, knowsItsRanks) {
+  int rank = -1, size = 0;
+  MPI_Comm_rank(world().handle(), &rank);
+  MPI_Comm_size(world().handle(), &size);
+  EXPECT_EQ(world().rank(), rank);
+  EXPECT_EQ(world().size(), size);
+  const Communicator alone = world().split(rank);
+  EXPECT_EQ(alone.rank(), 0);
+  EXPECT_EQ(alone.size(), 1);
+  Communicator moved = Communicator::self();
+  moved = Communicator::world();
+  EXPECT_EQ(moved.rank(), rank);
+  EXPECT_EQ(moved.size(), size);
+}
+
+TEST(DistributedCommunicator, errorsOfMpiComeBackWithTheCall) {
+  const Communicator copies[] = {Communicator::world(), Communicator::self(), world().split(0)};
+  for (const Communicator& comm : copies) {
+    try {
+      comm.broadcast(1.0, 999);  // no such rank
+      FAIL() << "no error";
+    } catch (const NumericalError& error) {
+      EXPECT_NE(std::string(error.what()).find("MPI_Bcast"), std::string::npos) << error.what();
+    }
+  }
+}
+
+TEST(DistributedCommunicator, gathersDifferentCounts) {
+  const std::vector<double> mine(static_cast<std::size_t>(world().rank()), world().rank());
+  std::vector<double> expected;
+  for (int rank = 0; rank < world().size(); ++rank)
+    expected.insert(expected.end(), static_cast<std::size_t>(rank), rank);
+  EXPECT_EQ(world().all_gather(mine), expected);
+}
+
+TEST(MessageCount, isRefusedBeyondAnInt) {
+  EXPECT_EQ(mpi_count(2147483647, "MPI_Isend"), 2147483647);
+  try {
+    mpi_count(2147483648, "MPI_Isend");
+    FAIL() << "no error";
+  } catch (const NumericalError& error) {
+    EXPECT_STREQ(error.what(),
+                 "MPI_Isend cannot send 2147483648 items at once: the most are 2147483647");
+  }
+}
+
+TEST(DistributedSharedCounter, handsOutEachNumberOnce) {
+  SharedCounter counter(world());
+  std::vector<double> mine;
+  for (int i = 0; i < 50; ++i) mine.push_back(static_cast<double>(counter.fetch_add(1)));
+  EXPECT_TRUE(std::is_sorted(mine.begin(), mine.end()));
+  std::vector<double> all = world().all_gather(mine);
+  std::sort(all.begin(), all.end());
+  std::vector<double> expected(all.size());
+  std::iota(expected.begin(), expected.end(), 0.0);
+  EXPECT_EQ(all, expected);
+}
+
+TEST(DistributedMailbox, everyMessageArrivesOnce) {
+  const int each = 20;
+  Mailbox mailbox(world());
+  // Short ones are buffered by MPI, long ones wait until they are received.
+  for (int i = 0; i < each; ++i)
+    mailbox.send(std::to_string(world().rank()) + " " + std::to_string(i) +
+                 std::string(i % 2 == 0 ? 0 : 100'000, '.'));
+  if (!world().root()) return;
+  std::vector<int> next(static_cast<std::size_t>(world().size()), 0);
+  for (int i = 0; i < each * world().size(); ++i) {
+    const std::string message = mailbox.wait();
+    const auto rank = std::stoul(message);
+    EXPECT_EQ(std::stoi(message.substr(message.find(' '))), next.at(rank)++);  // in their order
+  }
+  EXPECT_FALSE(mailbox.receive());
+}
+
+}  // namespace
+}  // namespace headflow
