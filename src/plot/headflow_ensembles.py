@@ -1,7 +1,4 @@
-"""The look that headflow-plot's pictures share, and its pictures of many runs together: when heads split, how much
-replicas differ, against D."""
-from __future__ import annotations
-
+"""The look of all pictures of headflow-plot, and those of many runs: when heads split, how much replicas differ."""
 import math
 from collections import defaultdict
 from functools import partial
@@ -15,29 +12,17 @@ from matplotlib.lines import Line2D
 
 from headflow_files import Run
 
-OKABE_ITO = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000",
-             "#8C8C8C"]  # grey stands in for the yellow, which fades on white paper
+# Grey stands in for the yellow, which fades on white paper.
+OKABE_ITO = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#8C8C8C"]
 GREY = "0.35"
 legend_key = partial(Line2D, [], [])
+THIN = {"color": "0.85", "lw": 0.6, "zorder": 0}
 WHITE_EDGE = {"mec": "white", "mew": 0.3}
 
 
 def colours_of(count: int) -> list[Any]:
     """So many colours, in a fixed order that the colour-blind can tell apart, of many heads from dark to light."""
     return OKABE_ITO[:count] if count <= len(OKABE_ITO) else list(viridis(np.linspace(0, 0.92, count)))
-
-
-class View(NamedTuple):
-    """How to draw: time scale, features asked for (counted from 0; empty: ours to choose), one colour per head."""
-    log_time: bool
-    features: tuple[int, ...]
-    colours: list[Any]
-
-
-def draw_zeros(ax: Axes, directions: str) -> None:
-    """Thin lines through the origin: along "x", "y" or both."""
-    for direction in directions:
-        {"x": ax.axhline, "y": ax.axvline}[direction](0, color="0.85", lw=0.6, zorder=0)
 
 
 def columns_of(count: int) -> int:
@@ -59,8 +44,7 @@ def spread_over_heads(m: np.ndarray) -> np.ndarray:
 
 
 def median_and_error(times: list[float]) -> tuple[float, float]:
-    """Median, where runs that never split count as infinite, and its standard error from the quartiles, or from the
-    lower one where the upper is infinite."""
+    """Median, where runs that never split are infinite, and its standard error from the quartiles that are finite."""
     ordered = np.where(np.isnan(times), np.inf, times)
     low, high = np.quantile(ordered, (0.25, 0.75), method="nearest")
     median = np.median(ordered)
@@ -84,11 +68,10 @@ class Splits(NamedTuple):
 
 def dimension_of(run: Run) -> float:
     """D of the run's start or, where that has none, of its SGD."""
-    start, sgd = run.config.get("start", {}), run.config.get("sgd", {})
-    dimension = start.get("dimension", sgd.get("dimension"))
-    if dimension is None:
-        raise ValueError(f"{run.data.path}: neither start.dimension nor sgd.dimension, so it has no place on the axis of D")
-    return float(dimension)
+    for section in ("start", "sgd"):
+        if "dimension" in (keys := run.config.get(section, {})):
+            return float(keys["dimension"])
+    raise ValueError(f"{run.data.path}: neither start.dimension nor sgd.dimension, so it has no place on the axis of D")
 
 
 def kappa_of(run: Run, kind: str) -> float:
@@ -104,15 +87,15 @@ def collect(runs: list[Run], feature: int) -> dict[str, Splits]:
     seen = set()
     for run in runs:
         for series in run.series:
-            name = "flow" if series.kind == "flow" else "SGD"
-            D, kappa = dimension_of(run), kappa_of(run, series.kind)
-            flow = (D, kappa, run.config.get("start", {}).get("seed"))
-            if series.kind == "flow" and flow in seen:
+            D, kappa, flow = dimension_of(run), kappa_of(run, series.kind), series.kind == "flow"
+            start = (D, kappa, run.config.get("start", {}).get("seed"))
+            if flow and start in seen:
                 continue  # the same flow beside another SGD
-            seen |= {flow} if series.kind == "flow" else set()
+            seen |= {start} if flow else set()
+            name = "flow" if flow else "SGD"
             splits = found[f"{name}, $\\kappa={kappa:.3g}$" if kappa else name]
             splits.times[D] += list(np.atleast_2d(series.of_features("split_time"))[:, feature])
-            if series.kind == "flow":
+            if flow:
                 splits.rates[D].append(series.of_features("growth_rate")[feature])
     return dict(sorted(found.items()))
 
@@ -121,11 +104,9 @@ def draw_growth_line(ax: Axes, name: str, splits: Splits, known: dict[float, tup
     """log(D) / (2 lambda) through the upper half of the dimensions, where flows tell the growth rate lambda there."""
     dimensions, medians = np.array(list(known)), np.array([median for median, _ in known.values()])
     logs = np.log(dimensions)
-    slope = np.polyfit(logs, medians, 1)[0]
+    slope, upper = np.polyfit(logs, medians, 1)[0], logs >= logs.mean()
     text = f"{name}: slope of the time against log D {slope:.3f}, 1 / (2 slope) = {1 / (2 * slope):.5f}"
-    upper = logs >= logs.mean()
-    rates = [rate for D in dimensions[upper] for rate in splits.rates[D] if np.isfinite(rate)]
-    if rates:
+    if rates := [rate for D in dimensions[upper] for rate in splits.rates[D] if np.isfinite(rate)]:
         rate = np.median(rates)
         constant = (medians - logs / (2 * rate))[upper].mean()
         ax.plot(dimensions, logs / (2 * rate) + constant, color=colour, lw=0.9, zorder=2,
@@ -135,11 +116,9 @@ def draw_growth_line(ax: Axes, name: str, splits: Splits, known: dict[float, tup
 
 
 def draw_specialization(figure: Figure, runs: list[Run], features: tuple[int, ...]) -> None:
-    """Specialization time against D: median over starts or replicas and its standard error, and, where flows tell the
-    growth rate lambda, the line log(D) / (2 lambda). If not told, of the last feature: the common component needs no
-    splitting of heads."""
+    """Specialization time against D: median over starts or replicas, its standard error, and the line of growth."""
     figure.set_size_inches(4.4, 3.3)
-    feature = features[0] if features else runs[0].features - 1
+    feature = features[0] if features else runs[0].features - 1  # the common component, 0, needs no splitting of heads
     ax, found = figure.add_subplot(), collect(runs, feature)
     for (name, splits), colour in zip(found.items(), colours_of(len(found))):
         if not (known := splits.medians(name)):
@@ -170,6 +149,3 @@ def draw_spread(figure: Figure, runs: list[Run], features: tuple[int, ...]) -> N
         ax.set(yscale="log", xlim=(0, None), xlabel="$t$", title=f"direction {f + 1}")
     axes[0].set_ylabel("standard deviation of $m_{hf}$ over replicas")
     axes[0].legend(loc="best", fontsize=7)
-
-
-PICTURES = {"specialization": draw_specialization, "spread": draw_spread}

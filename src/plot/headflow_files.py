@@ -1,12 +1,10 @@
 """What headflow-plot reads: a run's series in time, or its trained heads, one member of a sweep or all of them."""
-from __future__ import annotations
-
 import os
 import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import product
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any, NamedTuple
 
 # A run may be writing, but replaces its file atomically: no lock is needed.
@@ -30,11 +28,10 @@ def faults_of(path: Path) -> Iterator[None]:
 
 
 class Data:
-    """An open file, whose variables "group/name" are read when they are asked for. Their axes are named by the file's
-    dimension scales, so that their order and number are the file's business alone."""
+    """An open file, whose variables "group/name" are read when asked for; dimension scales in it name their axes."""
 
     def __init__(self, path: Path) -> None:
-        self.path, self.known = path, {}
+        self.path = path
         with faults_of(path):
             path.open("rb").close()
             if not h5py.is_hdf5(path):
@@ -51,8 +48,8 @@ class Data:
     def axes(self, name: str) -> tuple[str, ...]:
         with faults_of(self.path):
             data = self.file[name]
-            scales = [data] if h5py.h5ds.is_scale(data.id) else [dim[0] if len(dim) else None for dim in data.dims]
-            return tuple(PurePosixPath(scale.name).name if scale else "?" for scale in scales)
+            scales = [data] if h5py.h5ds.is_scale(data.id) else [dim[0] for dim in data.dims]
+            return tuple(scale.name.rpartition("/")[2] for scale in scales)
 
     def read(self, name: str, *axes: str) -> np.ndarray:
         """Values over these axes in this order; infinities and netCDF's fill values become NaN, which is not drawn."""
@@ -62,16 +59,13 @@ class Data:
         found = self.axes(name)
         if sorted(found) != sorted(axes):
             raise ValueError(f"{self.path}: {name} has the axes ({', '.join(found)}), not ({', '.join(axes)})")
-        if name not in self.known:
-            with faults_of(self.path):
-                values = np.array(self.file[name], dtype=float)
-            self.known[name] = np.where(np.abs(values) < 1e36, values, np.nan)
-        return self.known[name].transpose([found.index(axis) for axis in axes])
+        with faults_of(self.path):
+            values = np.array(self.file[name], dtype=float).transpose([found.index(axis) for axis in axes])
+        return np.where(np.abs(values) < 1e36, values, np.nan)
 
 
 class Series:
-    """The flow or SGD of a file: each variable over `runs`, (time) for the flow and (time, replica) for SGD, and over
-    axes of its own."""
+    """The flow or SGD of a file: each variable over `runs`, (time) or (time, replica), and axes of its own."""
 
     def __init__(self, kind: str, data: Data) -> None:
         self.kind, self.data = kind, data
@@ -97,10 +91,7 @@ class Series:
         return np.full(self.m.shape[1:-2] + self.m.shape[-1:], np.nan)
 
     def moves(self, name: str) -> bool:
-        if name not in self:
-            return False
-        values = self.get(name, *self.own(name))
-        return bool((np.abs(values - values[:1]) > 1e-12).any())
+        return name in self and bool((np.ptp(self.get(name, *self.own(name)), axis=0) > 1e-12).any())
 
     def average(self, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Mean and standard deviation over replicas; the deviation of a single run is 0."""
@@ -119,8 +110,8 @@ class Run(NamedTuple):
 
     def marks(self) -> list[tuple[float, str]]:
         """Times of the flow's two phases: alignment of all heads, and their split along each feature."""
-        times = [("align", "flow/alignment_time", ()), ("split {}", "flow/split_time", ("feature",))]
-        marks = [(float(t), text.format(f)) for text, name, axes in times if name in self.data
+        times = [("align", "flow/alignment_time"), ("split {}", "flow/split_time", "feature")]
+        marks = [(float(t), text.format(f)) for text, name, *axes in times if name in self.data
                  for f, t in enumerate(np.ravel(self.data.read(name, *axes)), start=1)]
         return sorted(mark for mark in marks if np.isfinite(mark[0]))
 
@@ -134,9 +125,8 @@ class Axis(NamedTuple):
     def columns(self) -> dict[str, np.ndarray]:
         """{symbol: coordinates} of numbers, or of what differs within lists and between them; {} of words."""
         symbol = self.symbol or r"\mathrm{%s}" % self.key.rpartition(".")[2].replace("_", r"\ ")
-        if not all(type(x) in (int, float) for value in self.values for x in np.ravel(value).tolist()):
-            return {}
-        if len({np.shape(value) for value in self.values}) != 1:
+        numbers = all(type(x) in (int, float) for value in self.values for x in np.ravel(value).tolist())
+        if not numbers or len({np.shape(value) for value in self.values}) != 1:
             return {}
         table = np.array(self.values, dtype=float).reshape(len(self.values), -1)
         if table.shape[1] == 1 or (table == table[:, :1]).all():
@@ -154,16 +144,13 @@ class Axis(NamedTuple):
 
 
 class Results(NamedTuple):
-    """Trained heads in one file: its swept keys, the file's names of their axes and of the repeats', features F, input."""
+    """Trained heads in one file: swept keys, the file's names of their axes and of the repeats', features F, input."""
     data: Data
     axes: list[Axis]
     members: tuple[str, ...]
     repeats: int
     features: int
     config: dict[str, Any]
-
-    def __contains__(self, name: object) -> bool:
-        return name in self.data
 
     def swept(self) -> str:
         return f"swept: {', '.join(axis.key for axis in self.axes)}"
@@ -187,9 +174,8 @@ class Results(NamedTuple):
 
     def best(self, name: str, *own: str) -> np.ndarray:
         """A variable of train or flow (axes of the sweep.., own axes..) at the repeat and start with the least loss."""
-        starts = ("start",) if name.startswith("train/") else ()
-        loss = self.get(f"{name.partition('/')[0]}/loss", *starts).reshape(*self.sizes(), -1)
-        values = self.get(name, *starts, *own)
+        kind, starts = name.partition("/")[0], ("start",) if name.startswith("train/") else ()
+        loss, values = self.get(f"{kind}/loss", *starts).reshape(*self.sizes(), -1), self.get(name, *starts, *own)
         values = values.reshape(*loss.shape, *values.shape[values.ndim - len(own):])
         pick = np.where(np.isnan(loss), np.inf, loss).argmin(axis=-1).reshape(*self.sizes(), 1, *[1] * len(own))
         return np.take_along_axis(values, pick, len(self.axes)).squeeze(len(self.axes))
@@ -248,11 +234,11 @@ def series_of(path: Path) -> Run:
     if "sweep" in data:
         raise ValueError(f"{path}: is a sweep, whose members have no time axis; {trained}")
     series = [Series(kind, data) for kind in ("flow", "sgd") if kind in data]
-    shapes = {one.m.shape[-2:] for one in series}
-    if len(shapes) != 1:
-        reason = "flow and sgd differ in heads or features" if shapes else f"no group 'flow' or 'sgd'; {trained}"
-        raise ValueError(f"{path}: {reason}")
-    config, (heads, features) = data.toml("provenance/input"), shapes.pop()
+    if not series:
+        raise ValueError(f"{path}: no group 'flow' or 'sgd'; {trained}")
+    config, (heads, features) = data.toml("provenance/input"), series[0].m.shape[-2:]
+    if series[-1].m.shape[-2:] != (heads, features):
+        raise ValueError(f"{path}: flow and sgd differ in heads or features")
     config.setdefault("model", {})["features"] = features
     config.setdefault("attention", {})["heads"] = heads
     return Run(data, series, heads, features, config)
@@ -272,9 +258,8 @@ def read_axes(sweep: dict[str, Any], config: dict[str, Any]) -> tuple[list[Axis]
     """Axes and number of repeats of a sweep; keys that are zipped share the axis of the first."""
     groups = {group[0]: group for group in sweep.get("zip", [])}
     later = {key for group in groups.values() for key in group[1:]}
-    values = {key: value for key, value in sweep.items() if key not in ("repeats", "zip")}
-    return [Axis(key, value, symbol_of(groups.get(key, [key]), values, config))
-            for key, value in values.items() if key not in later], int(sweep.get("repeats", 1))
+    return [Axis(key, values, symbol_of(groups.get(key, [key]), sweep, config)) for key, values in sweep.items()
+            if key not in later | {"repeats", "zip"}], int(sweep.get("repeats", 1))
 
 
 def without_swept(config: dict[str, Any], sweep: dict[str, Any]) -> dict[str, Any]:

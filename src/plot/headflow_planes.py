@@ -1,9 +1,4 @@
-"""Pictures that headflow-plot makes of heads over a plane of two swept keys: their similarity, and the heads.
-
-Symbols are those of the paper (arXiv:2603.03993): heads h, overlaps m_hf, signal nu.
-"""
-from __future__ import annotations
-
+"""Pictures that headflow-plot makes of heads over a plane of two swept keys: their similarity, and the heads."""
 from itertools import product
 
 import numpy as np
@@ -11,27 +6,22 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from headflow_ensembles import WHITE_EDGE, colours_of, draw_zeros
+from headflow_ensembles import THIN, WHITE_EDGE, colours_of
 from headflow_files import Grid, Results, grid_of
 from headflow_trained import check_kind, row_of_panels, set_ticks, spans_decades, titles, wrapped
 
 MAX_CELLS = 5  # panels of heads-map along each direction
 
 
-def source(results: Results, name: str, *own: str) -> np.ndarray:
-    """A variable of the best trained heads or, without [train], of the end of the flow."""
-    kind = "flow" if "train/loss" not in results and "flow/loss" in results else "train"
-    return results.best(f"{kind}/{name}", *own)
-
-
-def maps_of(files: list[Results], kind: str, name: str, *own: str) -> list[tuple[str, Grid, np.ndarray]]:
-    """(title, grid, values on it) of every file and every combination of the swept keys that are not in the plane."""
-    check_kind(files, kind)
+def maps_of(files: list[Results], picture: str, name: str, *own: str) -> list[tuple[str, Grid, np.ndarray]]:
+    """(title, grid, values on it) of each file and other swept value: of trained heads, else of the end of the flow."""
+    check_kind(files, picture)
     found = []
     for results, model in zip(files, titles(files)):
-        grid, values = grid_of(results), source(results, name, *own)
+        kind = "flow" if "train/loss" not in results.data and "flow/loss" in results.data else "train"
+        grid, values = grid_of(results), results.best(f"{kind}/{name}", *own)
         if values.shape[-1] < 2:
-            raise ValueError(f"{results.data.path}: {kind} needs two {own[-1].removesuffix('_b')}s")
+            raise ValueError(f"{results.data.path}: {picture} needs two {own[-1].removesuffix('_b')}s")
         for index, names in results.others(grid.used):
             title = ", ".join(filter(None, [*names.values(), model])).replace("\n", " ")
             found.append((wrapped(title, 48), grid, grid.values(values, index)))
@@ -62,14 +52,11 @@ def draw_cosine_map(figure: Figure, files: list[Results], features: tuple[int, .
     figure.colorbar(mesh, ax=panels, label=r"$\cos(k_1, k_2)$", aspect=25, pad=0.02)
 
 
-def thinned(size: int) -> np.ndarray:
-    return np.unique(np.round(np.linspace(0, size - 1, min(size, MAX_CELLS))).astype(int))
-
-
 def draw_heads_map(figure: Figure, files: list[Results], features: tuple[int, ...]) -> None:
     """Heads (m_h1, m_h2), trained or at the end of the flow, in small panels over the plane of two swept numbers."""
     found, shown = maps_of(files, "heads-map", "m", "head", "feature"), features or (0, 1)
-    sizes = [(thinned(grid.x.size), thinned(grid.y.size)) for _, grid, _ in found]
+    sizes = [[np.unique(np.linspace(0, size - 1, min(size, MAX_CELLS)).round().astype(int))
+              for size in grid.order.shape] for _, grid, _ in found]
     cell = 0.95 if len(found) == 1 else 0.7
     widths, heights = ([cell * places.size + 0.6 for places in side] for side in zip(*sizes))
     figure.set_size_inches(sum(widths), max(heights))
@@ -104,7 +91,8 @@ def common_limits(m: np.ndarray) -> np.ndarray:
 
 def draw_plane(ax: Axes, m: np.ndarray, limits: np.ndarray) -> None:
     """The heads as lines from the origin to a dot, one colour for each."""
-    draw_zeros(ax, "xy")
+    ax.axhline(0, **THIN)
+    ax.axvline(0, **THIN)
     for end, colour in zip(m, colours_of(len(m))):
         ax.plot([0, end[0]], [0, end[1]], color=colour, lw=0.9)
         ax.plot(*end, "o", color=colour, ms=3.4, **WHITE_EDGE, zorder=3)
@@ -113,6 +101,3 @@ def draw_plane(ax: Axes, m: np.ndarray, limits: np.ndarray) -> None:
     for axis in (ax.xaxis, ax.yaxis):
         axis.set_major_locator(MaxNLocator(3, steps=[1, 2, 5, 10]))
     ax.tick_params(labelsize=7)
-
-
-PLANES = {"cosine-map": draw_cosine_map, "heads-map": draw_heads_map}

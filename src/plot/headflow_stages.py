@@ -1,6 +1,4 @@
 """Pictures that headflow-plot makes of how heads specialize: the sides they take, and growth predicted and seen."""
-from __future__ import annotations
-
 from collections.abc import Iterator
 from itertools import cycle
 from typing import Any, NamedTuple
@@ -10,13 +8,16 @@ from matplotlib.axes import Axes
 from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 
-from headflow_ensembles import (GREY, OKABE_ITO, WHITE_EDGE, View, colours_of, draw_zeros, legend_key,
-                                median_and_error, spread_over_heads)
+from headflow_ensembles import (GREY, OKABE_ITO, THIN, WHITE_EDGE, colours_of, legend_key, median_and_error,
+                                spread_over_heads)
 from headflow_files import Data, Results, Run
 from headflow_trained import ACTIVATION, activation_colours
 
 SIDES = ListedColormap([OKABE_ITO[1], "0.93", OKABE_ITO[0]])
 DIMENSION = "start.dimension"
+FIRST = ("| model | feature | rate at the saddle | along the way, largest D: predicted | observed | difference | "
+         "split at a middle D: predicted / observed | at the largest D |")
+LATER = "\n| model, D | next feature | rate by the Hessian | as seen | split: predicted at the plateau / observed |"
 LINES = "-", "--", ":", "-."
 MARKERS = "osD^v<>p*"
 PREDICTED = {"ls": (0, (4, 2)), "lw": 0.9}
@@ -31,11 +32,11 @@ def next_features(data: Data) -> Iterator[tuple[int, int]]:
                 yield p, int(following) - 1
 
 
-def draw_hierarchy(ax: Axes, run: Run, view: View, features: tuple[int, ...]) -> None:
+def draw_hierarchy(ax: Axes, run: Run, log_time: bool, **_: Any) -> None:
     """A barcode: a row for each head and feature, blue and orange for its two sides, grey while it is undecided. Heads
     are ordered by their combination at the end, so that the hierarchy stands as a tree: one block, halves, quarters."""
     flow = run.series[0]
-    keep = flow.time > 0 if view.log_time else np.full(flow.time.size, True)
+    keep = flow.time > 0 if log_time else np.full(flow.time.size, True)
     time, side = flow.time[keep], flow.get("side", "head", "feature")[keep]
     order = np.lexsort(side[-1].T[::-1])[::-1]
     rows = side[:, order].transpose(2, 1, 0).reshape(-1, time.size)
@@ -43,16 +44,15 @@ def draw_hierarchy(ax: Axes, run: Run, view: View, features: tuple[int, ...]) ->
     ax.pcolormesh(ends, np.arange(len(rows) + 1), rows, cmap=SIDES, vmin=-1, vmax=1, rasterized=True)
     for f in range(1, run.features):
         ax.axhline(f * run.heads, color="white", lw=2)
-    ax.set(ylim=(len(rows), 0), xlim=(ends[0], ends[-1]), xscale="log" if view.log_time else "linear",
+    ax.set(ylim=(len(rows), 0), xlim=(ends[0], ends[-1]), xscale="log" if log_time else "linear",
            xlabel=f"$t$ (in the end {int(flow.get('combinations')[-1])} combinations)",
            yticks=(np.arange(run.features) + 0.5) * run.heads, yticklabels=range(1, run.features + 1),
            ylabel="feature, heads in rows")
     ax.tick_params(axis="y", length=0)
 
 
-def draw_growth(ax: Axes, run: Run, view: View, features: tuple[int, ...]) -> None:
-    """Spread of m over heads for each feature: of the flow (solid), as predicted (dashed, grey), and short lines with
-    the Hessian's rate at the plateaus for the feature that is next."""
+def draw_growth(ax: Axes, run: Run, log_time: bool, **_: Any) -> None:
+    """Spread of m over heads: of the flow, as predicted (dashed), and rates by the Hessian at plateaus."""
     time, spread, colours = run.series[0].time, spread_over_heads(run.series[0].m), colours_of(run.features)
     keys = {f"feature {f + 1}": legend_key(color=colour) for f, colour in enumerate(colours)}
     for f, colour in enumerate(colours):
@@ -69,7 +69,7 @@ def draw_growth(ax: Axes, run: Run, view: View, features: tuple[int, ...]) -> No
         ax.plot(t, here, "o", color="black", ms=2.5)
     if "plateaus/time" in run.data:
         keys["rate at a plateau"] = legend_key(**PLATEAU)
-    ax.set(yscale="log", xlabel="$t$", ylabel="spread of $m_{hf}$ over heads", xscale="log" if view.log_time else "linear",
+    ax.set(xlabel="$t$", xscale="log" if log_time else "linear", ylabel="spread of $m_{hf}$ over heads", yscale="log",
            ylim=(max(1e-12, np.nanmin(np.where(spread > 0, spread, np.nan)) / 2), 2 * np.nanmax(spread)))
     ax.legend(keys.values(), keys.keys(), loc="best", fontsize=6, frameon=True, framealpha=0.8, edgecolor="none")
 
@@ -87,9 +87,8 @@ def fastest_patterns(m: np.ndarray, block: np.ndarray, threshold: float) -> list
     return [basis @ np.linalg.eigh(basis.T @ block @ basis)[1][:, 0] for basis in (inside, outside)]
 
 
-def draw_angle(ax: Axes, run: Run, view: View, features: tuple[int, ...]) -> None:
-    """Growth rate of the next feature, by the Hessian at each plateau where others are learnt, against the angle
-    between its pattern over heads and theirs (Lemma III.2)."""
+def draw_angle(ax: Axes, run: Run, log_time: bool, **_: Any) -> None:
+    """Growth rate of the next feature by the Hessian at a plateau, against its angle to those learnt (Lemma III.2)."""
     degrees, threshold = np.linspace(0, 90, 91), run.config.get("flow", {}).get("split_threshold", 0.3)
     for p, f in next_features(run.data):
         patterns = run.data.read("plateaus/eigenvector_m", "plateau", "mode", "head", "feature")[p, ..., f]
@@ -102,14 +101,14 @@ def draw_angle(ax: Axes, run: Run, view: View, features: tuple[int, ...]) -> Non
         ax.plot(degrees, rates, color=colours_of(run.features)[f],
                 label=f"feature {f + 1} at t = {run.data.read('plateaus/time', 'plateau')[p]:.3g}")
     if not ax.lines:
-        raise ValueError(f"{run.data.path}: has no plateau where a feature is learnt and another next; was there [saddle]?")
-    draw_zeros(ax, "x")
+        raise ValueError(f"{run.data.path}: no plateau where a feature is learnt and another next; was there [saddle]?")
+    ax.axhline(0, **THIN)
     ax.set(xlabel="angle between patterns (degrees)", ylabel="growth rate", xticks=(0, 30, 60, 90))
     ax.legend(fontsize=6)
 
 
 class Case(NamedTuple):
-    """One model of a sweep over D: its names and colour, and its variables (D, repeat, own axes..) in the order of D."""
+    """One model of a sweep over D: its names and colour; its variables are (D, repeat, own axes..), in order of D."""
     results: Results
     index: tuple[Any, ...]
     order: np.ndarray
@@ -122,6 +121,9 @@ class Case(NamedTuple):
     def get(self, name: str, *own: str) -> np.ndarray:
         return self.results.read(name, *own)[self.index][self.order]
 
+    def power(self, place: int) -> str:
+        return f"{self.D[place]:.0e}".replace("e+", "e")
+
     def name(self, *more: str) -> str:
         return ", ".join(filter(None, (self.prior, self.rest, self.activation, *more)))
 
@@ -132,9 +134,8 @@ class Case(NamedTuple):
         return first if asked is None else asked
 
     def later(self) -> Iterator[tuple[tuple[int, ...], int, float, float]]:
-        """Plateaus (D, repeat, plateau) after the first split, with the feature that is next there, and the rate of its
-        growth by the Hessian and as seen."""
-        if "plateaus/next_feature" not in self.results:
+        """Plateaus (D, repeat, plateau) after the first split, the next feature, its rate predicted and as seen."""
+        if "plateaus/next_feature" not in self.results.data:
             return
         following = self.get("plateaus/next_feature", "plateau")
         predicted, seen = (self.get(f"plateaus/{name}", "plateau", "feature") for name in ("rate", "growth_rate"))
@@ -151,21 +152,13 @@ def cases_of(files: list[Results]) -> Iterator[Case]:
         if axis is None:
             raise ValueError(f"{results.data.path}: the picture shows sweeps over {DIMENSION}; {results.swept()}")
         D = np.array(results.axes[axis].values, dtype=float)
-        for name in ("saddle/predicted_split_time", "flow/growth_rate", "flow/split_time"):
+        for name in ("saddle/predicted_growth_rate", "saddle/predicted_split_time", "flow/growth_rate", "flow/split_time"):
             results.get(name, "feature")
         for index, names in results.others((axis,)):
             activation = names.get(ACTIVATION, results.activation("trained"))
             rest = ", ".join(name for key, name in names.items() if key != ACTIVATION)
-            yield Case(results, index, np.argsort(D), np.sort(D), results.config.get("model", {}).get("prior", ""), rest,
-                       activation, colours[activation])
-
-
-def power(D: float) -> str:
-    return f"{D:.0e}".replace("e+", "e")
-
-
-def print_table(titles: str, rows: list[str]) -> None:
-    print(titles, f"|{'---|' * (titles.count('|') - 1)}", *rows, sep="\n")
+            prior = results.config.get("model", {}).get("prior", "")
+            yield Case(results, index, np.argsort(D), np.sort(D), prior, rest, activation, colours[activation])
 
 
 def growth_row(case: Case, f: int) -> str:
@@ -174,7 +167,7 @@ def growth_row(case: Case, f: int) -> str:
     predicted, own, seen = (case.get(name, "feature")[-1, :, f].mean() for name in (
         "saddle/predicted_growth_rate", "saddle/predicted_growth_rate_stderr", "flow/growth_rate"))
     times = [case.get(name, "feature")[..., f] for name in ("saddle/predicted_split_time", "flow/split_time")]
-    places = [f"{power(case.D[i])}: " + " / ".join(f"{np.median(time[i]):.4g}" for time in times)
+    places = [f"{case.power(i)}: " + " / ".join(f"{np.median(time[i]):.4g}" for time in times)
               for i in (case.D.size // 2, -1)]
     return (f"| {case.name()} | {f + 1} | {saddle:.4f} ± {error:.0e} | {predicted:.5f} ± {own:.0e} | {seen:.5f} | "
             f"{100 * (seen / predicted - 1):+.2f} % | {' | '.join(places)} |")
@@ -185,17 +178,15 @@ def later_rows(case: Case) -> Iterator[str]:
     for place, f, rate, growth in case.later():
         seen = case.get("flow/split_time", "feature")[place[:2]][f]
         if place[:2] == (case.D.size - 1, 0) and np.isfinite(seen):
-            yield (f"| {case.name(power(case.D[-1]))} | {f + 1} | {rate:.4f} | {growth:.4f} | "
+            yield (f"| {case.name(case.power(-1))} | {f + 1} | {rate:.4f} | {growth:.4f} | "
                    f"{case.get('plateaus/next_split_time', 'plateau')[place]:.4g} / {seen:.4g} |")
 
 
 def print_tables(cases: list[Case], feature: int | None) -> None:
     first = [growth_row(case, case.feature(feature)) for case in cases]
     later = [row for case in cases for row in later_rows(case)]
-    print_table("| model | feature | rate at the saddle | along the way, largest D: predicted | observed | difference | "
-                "split at a middle D: predicted / observed | at the largest D |", first)
-    print_table("\n| model, D | next feature | rate by the Hessian | as seen | split: predicted at the plateau / observed |",
-                later)
+    for titles, rows in ((FIRST, first), (LATER, later)):
+        print(titles, f"|{'---|' * (titles.count('|') - 1)}", *rows, sep="\n")
 
 
 def draw_rates(ax: Axes, cases: list[Case], feature: int | None) -> None:

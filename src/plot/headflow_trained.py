@@ -1,10 +1,4 @@
-"""Pictures that headflow-plot makes of trained heads: loss against a swept key, pruning, attention.
-
-Symbols are those of the paper (arXiv:2603.03993): loss E, heads h, overlaps m_hf, attention sigma_hl of a head and its
-mean A_l over heads, token l, feature weights theta, signal nu.
-"""
-from __future__ import annotations
-
+"""Pictures that headflow-plot makes of trained heads: loss against a swept key, pruning, attention."""
 import textwrap
 from collections import defaultdict
 from typing import Any, NamedTuple
@@ -34,12 +28,8 @@ class Line(NamedTuple):
     """One combination of the swept keys that are not on the axes: its place in the arrays, its look and legend keys."""
     index: tuple[Any, ...]
     label: str
-    colour: Any
-    marker: str
+    look: dict[str, Any]
     keys: dict[str, Line2D]
-
-    def look(self) -> dict[str, Any]:
-        return {"color": self.colour, "marker": self.marker, "ms": 3.8, **WHITE_EDGE, "zorder": 3}
 
 
 def spans_decades(values: np.ndarray) -> bool:
@@ -54,8 +44,7 @@ def set_scale(ax: Axes, direction: str, values: np.ndarray) -> None:
 
 
 def set_ticks(ax: Axes, direction: str, values: np.ndarray, cells: bool) -> None:
-    """At the values themselves (centres of cells, or whole numbers, or on a linear axis) or, where their names would
-    touch, at every second, third, .. of them; else at round numbers."""
+    """At the values, or every second, third, .. where names would touch; of a logarithmic axis at round numbers."""
     set_scale(ax, direction, values)
     known, axis, log = np.unique(values), getattr(ax, f"{direction}axis"), spans_decades(values)
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.3g}"))
@@ -91,18 +80,16 @@ def add_legend(figure: Figure, panels: list[Axes], keys: dict[str, Line2D]) -> N
     if len(panels) == 1 and len(keys) < 5:
         panels[0].legend(keys.values(), keys.keys(), loc="best", fontsize=7)
         return
-    columns = int(figure.get_figwidth() / (0.5 + 0.06 * max(map(len, keys))))
-    columns = max(1, min(len(keys), columns))
+    columns = max(1, min(len(keys), int(figure.get_figwidth() / (0.5 + 0.06 * max(map(len, keys))))))
     legend_below(figure, keys, columns, 0.17 * -(-len(keys) // columns) + 0.06)
 
 
 def activation_colours(files: list[Results]) -> dict[str, Any]:
     """A colour for each activation, in the order in which the files and their sweeps name them."""
-    names = []
+    names = {}
     for results in files:
-        axis = next((axis for axis in results.axes if axis.key == ACTIVATION), None)
-        names += axis.values if axis else [results.activation("trained")]
-    names = list(dict.fromkeys(names))
+        swept = [axis.values for axis in results.axes if axis.key == ACTIVATION]
+        names |= dict.fromkeys(*swept or [[results.activation("trained")]])
     return dict(zip(names, colours_of(len(names))))
 
 
@@ -114,13 +101,13 @@ def lines_of(results: Results, used: tuple[int, ...], colours: dict[str, Any]) -
     only = results.activation("trained") if len(members) == 1 else ""
     lines = []
     for (index, names), rest, own in zip(members, rests, colours_of(len(members))):
-        activation, marker = names.get(ACTIVATION, only), markers[rest]
-        colour, label = colours.get(activation, own), ", ".join(names.values()) or activation
-        look = {"marker": marker, "ms": 3.8, **WHITE_EDGE}
-        keys = {label: legend_key(color=colour, **look)}
+        activation = names.get(ACTIVATION, only)
+        label = ", ".join(names.values()) or activation
+        look = {"color": colours.get(activation, own), "marker": markers[rest], "ms": 3.8, **WHITE_EDGE, "zorder": 3}
+        keys = {label: legend_key(**look)}
         if len(markers) > 1 and activation:
-            keys = {activation: legend_key(color=colour), rest: legend_key(color=GREY, ls="", **look)}
-        lines.append(Line(index, label, colour, marker, keys))
+            keys = {activation: legend_key(color=look["color"]), rest: legend_key(**look | {"color": GREY, "ls": ""})}
+        lines.append(Line(index, label, look, keys))
     return lines
 
 
@@ -137,7 +124,7 @@ def check_kind(files: list[Results], picture: str, sweeps: bool = True) -> None:
     kinds = ["single run", "sweep"]
     for results in files:
         if bool(results.axes) != sweeps:
-            raise ValueError(f"{results.data.path}: {picture} draws {kinds[sweeps]}s, and this is a {kinds[not sweeps]}")
+            raise ValueError(f"{results.data.path}: is a {kinds[not sweeps]}, and {picture} draws {kinds[sweeps]}s")
 
 
 def number_axis(results: Results) -> tuple[int, str, np.ndarray]:
@@ -145,42 +132,40 @@ def number_axis(results: Results) -> tuple[int, str, np.ndarray]:
     for i, axis in enumerate(results.axes):
         if len(columns := axis.columns()) == 1:
             return i, *next(iter(columns.items()))
-    raise ValueError(f"{results.data.path}: no swept key has one number in each value, to draw against; {results.swept()}")
+    raise ValueError(f"{results.data.path}: no swept key has one number in each value, as the axis; {results.swept()}")
 
 
 def draw_bayes(ax: Axes, results: Results, x_axis: int, x: np.ndarray, markers: dict[str, str]) -> dict[str, Line2D]:
     """Bayes risk against the swept key: a line for each value of the keys on which it depends. Returns legend keys."""
-    if "bayes/risk" not in results:
+    if "bayes/risk" not in results.data:
         return {}
     risk, keys = np.nanmean(results.get("bayes/risk"), axis=-1), {}
     extent = [np.nanmax(np.nanmax(risk, axis=i) - np.nanmin(risk, axis=i)) for i in range(risk.ndim)]
     idle = [i for i in range(risk.ndim) if i == x_axis or not extent[i] > 1e-3 * np.nanmax(risk)]
-    for line in lines_of(results, tuple(idle), {}):
-        curve = np.moveaxis(risk[line.index], idle.index(x_axis), 0).reshape(x.size, -1)
-        order, marker = np.argsort(x), markers.get(line.label) if len(idle) < risk.ndim else None
+    for index, names in results.others(tuple(idle)):
+        curve = np.moveaxis(risk[index], idle.index(x_axis), 0).reshape(x.size, -1)
+        order, label = np.argsort(x), ", ".join(names.values())
+        marker = markers.get(label) if names else None
         ax.plot(x[order], np.nanmean(curve, axis=1)[order], **BAYES, marker=marker, ms=3, mfc="white", mew=0.7)
-        name = f"Bayes, {line.label}" if len(idle) < risk.ndim and not marker else "Bayes"
-        keys[name] = legend_key(**BAYES)
+        keys[f"Bayes, {label}" if names and not marker else "Bayes"] = legend_key(**BAYES)
     return keys
 
 
 def draw_losses(ax: Axes, results: Results, colours: dict[str, Any]) -> dict[str, Line2D]:
     """One panel of draw_trained; returns its legend keys."""
     x_axis, symbol, x = number_axis(results)
-    loss, error = (results.get(f"train/{name}", "start") for name in ("loss", "loss_stderr"))
-    order, markers, keys = np.argsort(x), {}, {}
+    least, error = (results.best(f"train/{name}") for name in ("loss", "loss_stderr"))
+    loss, order, markers, keys = results.get("train/loss", "start"), np.argsort(x), {}, {}
     for line in lines_of(results, (x_axis,), colours):
-        starts, errors = (values[line.index].reshape(x.size, -1)[order] for values in (loss, error))
-        best = np.where(np.isnan(starts), np.inf, starts).argmin(axis=1)[:, None]
-        least, bar = (np.take_along_axis(values, best, 1)[:, 0] for values in (starts, errors))
+        starts = loss[line.index].reshape(x.size, -1)[order]
         places = np.broadcast_to(x[order, None], starts.shape)
-        ax.plot(places.ravel(), starts.ravel(), ".", ms=4, mew=0, alpha=0.35, color=line.colour, zorder=2)
-        ax.errorbar(x[order], least, bar, elinewidth=0.8, **line.look())
-        markers[line.label.partition(", ")[2]] = markers[line.label] = line.marker
+        ax.plot(places.ravel(), starts.ravel(), ".", ms=4, mew=0, alpha=0.35, color=line.look["color"], zorder=2)
+        ax.errorbar(x[order], least[line.index][order], error[line.index][order], elinewidth=0.8, **line.look)
+        markers[line.label.partition(", ")[2]] = markers[line.label] = line.look["marker"]
         keys |= line.keys
     keys |= draw_bayes(ax, results, x_axis, x, markers)
     set_ticks(ax, "x", x, cells=False)
-    shown = np.concatenate([loss.ravel(), results.read("bayes/risk").ravel() if "bayes/risk" in results else []])
+    shown = np.concatenate([loss.ravel(), results.get("bayes/risk").ravel() if "bayes/risk" in results.data else []])
     set_scale(ax, "y", shown[shown > 0])
     ax.set_xlabel(f"${symbol}$")
     ax.margins(x=0.05)
@@ -188,8 +173,7 @@ def draw_losses(ax: Axes, results: Results, colours: dict[str, Any]) -> dict[str
 
 
 def draw_trained(figure: Figure, files: list[Results], features: tuple[int, ...]) -> None:
-    """Trained loss against the first swept key with numbers: the best of all starts and repeats with its standard
-    error, each start as a faint dot, and the Bayes risk dashed. Each file has a panel."""
+    """Loss against a swept number: best of starts and repeats with its error, each a faint dot, Bayes risk dashed."""
     check_kind(files, "trained")
     panels, keys, colours = row_of_panels(figure, len(files), 3.0, 2.8, LOSS), {}, activation_colours(files)
     for ax, results, title in zip(panels, files, titles(files)):
@@ -211,9 +195,10 @@ def pruned_panels(files: list[Results]) -> list[list[tuple[Results, Line]]]:
         panels[place] += [(results, line) for line in lines_of(results, (), colours)]
     for members in panels.values():
         if len({line.label for _, line in members}) < len(members):
-            for i, ((results, line), colour) in enumerate(zip(list(members), colours_of(len(members)))):
-                name, keys = results.data.path.stem, {results.data.path.stem: legend_key(color=colour, marker=line.marker)}
-                members[i] = results, line._replace(label=name, colour=colour, keys=keys)
+            for i, ((results, line), colour) in enumerate(zip(members.copy(), colours_of(len(members)))):
+                name, look = results.data.path.stem, line.look | {"color": colour}
+                keys = {name: legend_key(color=colour, marker=look["marker"])}
+                members[i] = results, line._replace(label=name, look=look, keys=keys)
     return list(panels.values())
 
 
@@ -225,12 +210,12 @@ def draw_pruned(ax: Axes, members: list[tuple[Results, Line]]) -> dict[str, Line
         loss = loss.reshape(-1, loss.shape[-1])
         removed = np.arange(loss.shape[1])
         if len(loss) > 1:
-            ax.plot(removed, loss.T, color=line.colour, lw=0.5, alpha=0.35, zorder=2)
-        ax.plot(removed, np.nanmedian(loss, axis=0), **line.look())
+            ax.plot(removed, loss.T, color=line.look["color"], lw=0.5, alpha=0.35, zorder=2)
+        ax.plot(removed, np.nanmedian(loss, axis=0), **line.look)
         shown.append(loss.ravel())
         keys |= line.keys
-        if "bayes/risk" in results:
-            risks.setdefault(f"{np.nanmean(results.read('bayes/risk')[line.index]):.3g}", line.label)
+        if "bayes/risk" in results.data:
+            risks.setdefault(f"{np.nanmean(results.get('bayes/risk')[line.index]):.3g}", line.label)
     for risk, label in risks.items():
         ax.axhline(float(risk), **BAYES)
         keys[f"Bayes, {label}" if len(risks) > 1 else "Bayes"] = legend_key(**BAYES)
@@ -242,8 +227,7 @@ def draw_pruned(ax: Axes, members: list[tuple[Results, Line]]) -> dict[str, Line
 
 
 def draw_prune(figure: Figure, files: list[Results], features: tuple[int, ...]) -> None:
-    """Loss against the number of removed heads: median over starts and repeats, each of them as a faint line, and the
-    Bayes risk dashed. Each model has a panel with a line for each activation."""
+    """Loss against the heads removed: median of starts and repeats, each of them a faint line, Bayes risk dashed."""
     groups = pruned_panels(files)
     panels, keys = row_of_panels(figure, len(groups), 3.0, 2.8, LOSS), {}
     for ax, members in zip(panels, groups):
@@ -262,10 +246,11 @@ def draw_sequence(image: Axes, strip: Axes, sigma: np.ndarray, A: np.ndarray, re
     heads, tokens = sigma.shape
     mesh = image.pcolormesh(np.arange(tokens + 1) + 0.5, np.arange(heads + 1) + 0.5, sigma, cmap="Blues", norm=norm,
                             edgecolor="white", linewidth=0.4)
-    frame = Rectangle((relevant - 0.5, 0.5), 1, heads, fill=False, ec=RELEVANT, lw=1.3, clip_on=False, zorder=4)
-    image.add_patch(frame)
+    frame = {"fill": False, "ec": RELEVANT, "lw": 1.3, "clip_on": False, "zorder": 4}
+    image.add_patch(Rectangle((relevant - 0.5, 0.5), 1, heads, **frame))
     image.set(xlim=(0.5, tokens + 0.5), ylim=(heads + 0.5, 0.5))
-    strip.bar(np.arange(tokens) + 1, A, width=0.8, color=[RELEVANT if l + 1 == relevant else "0.6" for l in range(tokens)])
+    places = np.arange(tokens) + 1
+    strip.bar(places, A, width=0.8, color=np.where(places == relevant, RELEVANT, "0.6"))
     strip.set(xlim=(0.5, tokens + 0.5))
     for axis in (image.xaxis, image.yaxis, strip.xaxis):
         axis.set_major_locator(MaxNLocator(6, integer=True, min_n_ticks=1))
@@ -283,11 +268,8 @@ def label_maps(cells: np.ndarray, thetas: list[np.ndarray], heads: list[str]) ->
         head = f"{heads[j]}\n" if i == 0 and columns > 1 else ""
         image.set_title(head + (theta_text(thetas[j][i]) if not same or j == 0 else ""), fontsize=8,
                         loc="left" if same else "center")
-        if j > 0:
-            image.tick_params(labelleft=False)
-            strip.tick_params(labelleft=False)
-        if i < rows - 1:
-            strip.tick_params(labelbottom=False)
+        image.tick_params(labelleft=j == 0)
+        strip.tick_params(labelleft=j == 0, labelbottom=i == rows - 1)
     for image, strip in cells[:, 0].reshape(-1, 2):
         image.set_ylabel("head $h$")
         strip.set_ylabel("$A_l$", rotation=0, ha="right", va="center")
@@ -300,10 +282,9 @@ def draw_maps(figure: Figure, files: list[Results], features: tuple[int, ...]) -
     check_kind(files, "maps", sweeps=False)
     sigmas, means, thetas, places = ([results.get(f"maps/{name}", "sequence", *own)[0] for results in files]
                                      for name, *own in MAPS)
-    counts = [len(sigma) for sigma in sigmas]
-    rows = min(MAX_SEQUENCES, *counts)
-    if rows < max(counts):
-        print(f"drawn: the first {rows} sequences of {max(counts)}")
+    rows, most = min(MAX_SEQUENCES, *map(len, sigmas)), max(map(len, sigmas))
+    if rows < most:
+        print(f"drawn: the first {rows} sequences of {most}")
     tall = 0.25 + 0.11 * min(12, max(sigma.shape[1] for sigma in sigmas))
     figure.set_size_inches(0.9 + 2.0 * len(files) + 0.5, (tall + 0.65) * rows + 0.5)
     if len({model_of(results) for results in files}) == 1 < len(files):
@@ -319,6 +300,3 @@ def draw_maps(figure: Figure, files: list[Results], features: tuple[int, ...]) -
     label_maps(cells, thetas, [results.activation(results.data.path.stem) for results in files])
     bar = figure.colorbar(mesh, ax=cells, aspect=20 * min(rows, 2), shrink=min(1.0, 2 / rows), pad=0.02)
     bar.ax.set_title(r"$\sigma_{hl}$")
-
-
-TRAINED = {"trained": draw_trained, "prune": draw_prune, "maps": draw_maps}
