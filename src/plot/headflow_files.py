@@ -1,9 +1,8 @@
 """What headflow-plot reads: a run's series in time, or its trained heads, one member of a sweep or all of them."""
-from __future__ import annotations
-
 import os
 import tomllib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import product
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,54 +12,108 @@ os.environ["HDF5_USE_FILE_LOCKING"] = "FALSE"
 import h5py
 import numpy as np
 
-# Axes of each variable after (time) in the flow and (time, replica) in SGD: heads H, features F.
-VARIABLES = {"m": "HF", "r": "HH", "b": "H", "v": "", "loss": "", "loss_stderr": "", "gradient_norm": "",
-             "gradient_norm_stderr": "", "cosine": "HH", "side": "HF", "combinations": ""}
-# Number of each variable's own axes, after those of the sweep and its repeats.
-TRAINED = {"train/loss": 1, "train/loss_stderr": 1, "train/m": 3, "train/cosine": 3, "bayes/risk": 0, "prune/loss": 2,
-           "maps/sigma": 3, "maps/A": 2, "maps/theta": 2, "maps/relevant": 1}
-FLOW_END = {"flow/loss": 0, "flow/m": 2, "flow/cosine": 2}  # in sweeps only: elsewhere the flow has its time
-GROWTH = {"flow/growth_rate": 1, "flow/split_time": 1, "saddle/predicted_growth_rate": 1,
-          "saddle/predicted_growth_rate_stderr": 1, "saddle/predicted_split_time": 1, "saddle/split_rate": 1,
-          "saddle/split_rate_stderr": 1, "plateaus/rate": 2, "plateaus/growth_rate": 2, "plateaus/next_feature": 1,
-          "plateaus/next_split_time": 1}  # of interest in sweeps
-PLATEAUS = "time", "rate", "next_feature", "m", "eigenvalue", "eigenvector_m"
 TITLE = {"activation": "{}", "prior": "{} prior", "tokens": "$L={}$", "heads": "$H={}$", "features": "$F={}$",
          "signal": r"$\nu=({})$"}
 SYMBOLS = {"model.signal": r"\nu", "model.tokens": "L", "model.features": "F", "attention.heads": "H",
            "start.eta": r"\eta", "start.dimension": "D"}
 
 
-class Series(NamedTuple):
-    """Order parameters of the flow or of SGD: data["m"][..., h, f] is (time) for the flow, (time, replica) for SGD;
-    split times (feature) or (replica, feature), NaN for never; growth rates of the flow (feature)."""
-    kind: str
-    time: np.ndarray
-    data: dict[str, np.ndarray]
-    split: np.ndarray
-    growth: np.ndarray
+@contextmanager
+def faults_of(path: Path) -> Iterator[None]:
+    """Every fault of reading as a ValueError that names the file."""
+    try:
+        yield
+    except (OSError, LookupError, RuntimeError, TypeError, ValueError) as error:
+        raise ValueError(f"{path}: {getattr(error, 'strerror', None) or error}") from error
+
+
+class Data:
+    """An open file, whose variables "group/name" are read when asked for; dimension scales in it name their axes."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        with faults_of(path):
+            path.open("rb").close()
+            if not h5py.is_hdf5(path):
+                raise ValueError("not an HDF5 file")
+            self.file = h5py.File(path, "r")
+
+    def __contains__(self, name: str) -> bool:
+        return name in self.file
+
+    def toml(self, name: str) -> dict[str, Any]:
+        with faults_of(self.path):
+            return tomllib.loads(self.file[name].asstr()[()]) if name in self else {}
+
+    def axes(self, name: str) -> tuple[str, ...]:
+        with faults_of(self.path):
+            data = self.file[name]
+            scales = [data] if h5py.h5ds.is_scale(data.id) else [dim[0] for dim in data.dims]
+            return tuple(scale.name.rpartition("/")[2] for scale in scales)
+
+    def read(self, name: str, *axes: str) -> np.ndarray:
+        """Values over these axes in this order; infinities and netCDF's fill values become NaN, which is not drawn."""
+        if name not in self:
+            raise ValueError(f"{self.path}: has no {name}, which this picture shows: did its input have "
+                             f"[{name.partition('/')[0]}]?")
+        found = self.axes(name)
+        if sorted(found) != sorted(axes):
+            raise ValueError(f"{self.path}: {name} has the axes ({', '.join(found)}), not ({', '.join(axes)})")
+        with faults_of(self.path):
+            values = np.array(self.file[name], dtype=float).transpose([found.index(axis) for axis in axes])
+        return np.where(np.abs(values) < 1e36, values, np.nan)
+
+
+class Series:
+    """The flow or SGD of a file: each variable over `runs`, (time) or (time, replica), and axes of its own."""
+
+    def __init__(self, kind: str, data: Data) -> None:
+        self.kind, self.data = kind, data
+        self.runs = tuple(axis for axis in ("time", "replica") if f"{kind}/{axis}" in data)
+        self.time = data.read(f"{kind}/time", "time")
+        self.m = self.get("m", "head", "feature")
+        if 0 in self.m.shape:
+            raise ValueError(f"{data.path}: {kind}/m of shape {self.m.shape} cannot be drawn")
+
+    def __contains__(self, name: str) -> bool:
+        return f"{self.kind}/{name}" in self.data and set(self.runs) <= set(self.data.axes(f"{self.kind}/{name}"))
+
+    def own(self, name: str) -> tuple[str, ...]:
+        return tuple(axis for axis in self.data.axes(f"{self.kind}/{name}") if axis not in self.runs)
+
+    def get(self, name: str, *own: str) -> np.ndarray:
+        return self.data.read(f"{self.kind}/{name}", *self.runs, *own)
+
+    def of_features(self, name: str) -> np.ndarray:
+        """One number for each feature, (feature) or (replica, feature): NaN for never, or where the file has none."""
+        if (name := f"{self.kind}/{name}") in self.data:
+            return self.data.read(name, *self.runs[1:], "feature")
+        return np.full(self.m.shape[1:-2] + self.m.shape[-1:], np.nan)
 
     def moves(self, name: str) -> bool:
-        return name in self.data and bool((np.abs(self.data[name] - self.data[name][:1]) > 1e-12).any())
+        return name in self and bool((np.ptp(self.get(name, *self.own(name)), axis=0) > 1e-12).any())
 
     def average(self, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Mean and standard deviation over replicas; the deviation of a single run is 0."""
-        if self.data["m"].ndim == 3:
+        if len(self.runs) == 1:
             return values, np.zeros_like(values)
         return values.mean(axis=1), values.std(axis=1, ddof=min(1, values.shape[1] - 1))
 
 
 class Run(NamedTuple):
-    """One file: its series (flow first), heads H, features F, its input, times of the phases [(t, name)], and what
-    [saddle] has found."""
-    path: Path
+    """One file: its series (flow first), heads H, features F, its input."""
+    data: Data
     series: list[Series]
     heads: int
     features: int
     config: dict[str, Any]
-    marks: list[tuple[float, str]]
-    saddle: dict[str, np.ndarray]
-    plateaus: dict[str, np.ndarray]
+
+    def marks(self) -> list[tuple[float, str]]:
+        """Times of the flow's two phases: alignment of all heads, and their split along each feature."""
+        times = [("align", "flow/alignment_time"), ("split {}", "flow/split_time", "feature")]
+        marks = [(float(t), text.format(f)) for text, name, *axes in times if name in self.data
+                 for f, t in enumerate(np.ravel(self.data.read(name, *axes)), start=1)]
+        return sorted(mark for mark in marks if np.isfinite(mark[0]))
 
 
 class Axis(NamedTuple):
@@ -72,9 +125,8 @@ class Axis(NamedTuple):
     def columns(self) -> dict[str, np.ndarray]:
         """{symbol: coordinates} of numbers, or of what differs within lists and between them; {} of words."""
         symbol = self.symbol or r"\mathrm{%s}" % self.key.rpartition(".")[2].replace("_", r"\ ")
-        if not all(type(x) in (int, float) for value in self.values for x in np.ravel(value).tolist()):
-            return {}
-        if len({np.shape(value) for value in self.values}) != 1:
+        numbers = all(type(x) in (int, float) for value in self.values for x in np.ravel(value).tolist())
+        if not numbers or len({np.shape(value) for value in self.values}) != 1:
             return {}
         table = np.array(self.values, dtype=float).reshape(len(self.values), -1)
         if table.shape[1] == 1 or (table == table[:, :1]).all():
@@ -92,30 +144,41 @@ class Axis(NamedTuple):
 
 
 class Results(NamedTuple):
-    """Trained heads in one file: arrays[name] is (axes of the sweep.., repeat, own axes..), NaN where not computed."""
-    path: Path
+    """Trained heads in one file: swept keys, the file's names of their axes and of the repeats', features F, input."""
+    data: Data
     axes: list[Axis]
-    arrays: dict[str, np.ndarray]
+    members: tuple[str, ...]
+    repeats: int
     features: int
     config: dict[str, Any]
 
-    def get(self, name: str) -> np.ndarray:
-        if name not in self.arrays:
-            raise ValueError(f"{self.path}: has no {name}, which this picture shows: did its input have "
-                             f"[{name.partition('/')[0]}]?")
-        if not np.isfinite(self.arrays[name]).any():
-            raise ValueError(f"{self.path}: {name} has no values yet")
-        return self.arrays[name]
+    def swept(self) -> str:
+        return f"swept: {', '.join(axis.key for axis in self.axes)}"
 
-    def best(self, name: str) -> np.ndarray:
+    def sizes(self) -> tuple[int, ...]:
+        return tuple(len(axis.values) for axis in self.axes)
+
+    def activation(self, otherwise: str) -> str:
+        return self.config.get("attention", {}).get("activation", otherwise)
+
+    def read(self, name: str, *own: str) -> np.ndarray:
+        """A variable as (axes of the sweep.., repeat, own axes..), NaN where not computed."""
+        values = self.data.read(name, *self.members, *own)
+        return values.reshape(*self.sizes(), self.repeats, *values.shape[len(self.members):])
+
+    def get(self, name: str, *own: str) -> np.ndarray:
+        """The same, of which some must be there."""
+        if not np.isfinite(values := self.read(name, *own)).any():
+            raise ValueError(f"{self.data.path}: {name} has no values yet")
+        return values
+
+    def best(self, name: str, *own: str) -> np.ndarray:
         """A variable of train or flow (axes of the sweep.., own axes..) at the repeat and start with the least loss."""
-        sweep, kind = tuple(len(axis.values) for axis in self.axes), name.partition("/")[0]
-        loss = self.get(f"{kind}/loss").reshape(*sweep, -1)
-        values = self.get(name)
-        own = values.shape[len(sweep) + 1 + (kind == "train"):]
-        pick = np.where(np.isnan(loss), np.inf, loss).argmin(axis=-1)
-        values = values.reshape(*sweep, -1, *own)
-        return np.take_along_axis(values, pick.reshape(*sweep, 1, *[1] * len(own)), len(sweep)).squeeze(len(sweep))
+        kind, starts = name.partition("/")[0], ("start",) if name.startswith("train/") else ()
+        loss, values = self.get(f"{kind}/loss", *starts).reshape(*self.sizes(), -1), self.get(name, *starts, *own)
+        values = values.reshape(*loss.shape, *values.shape[values.ndim - len(own):])
+        pick = np.where(np.isnan(loss), np.inf, loss).argmin(axis=-1).reshape(*self.sizes(), 1, *[1] * len(own))
+        return np.take_along_axis(values, pick, len(self.axes)).squeeze(len(self.axes))
 
     def others(self, used: tuple[int, ...]) -> Iterator[tuple[tuple[Any, ...], dict[str, str]]]:
         """Each combination of the axes that a picture does not use: (index of the arrays, {key: name of its value})."""
@@ -138,28 +201,20 @@ class Grid(NamedTuple):
         return picked.reshape(-1, *picked.shape[len(self.used):])[self.order]
 
 
-def plane_axes(results: Results) -> tuple[int, ...]:
-    """The first swept key with two different numbers in each value, else the first two keys with one."""
-    counts = [len(axis.columns()) for axis in results.axes]
-    singles = tuple(i for i, count in enumerate(counts) if count == 1)[:2]
-    if 2 in counts:
-        return (counts.index(2),)
-    if len(singles) < 2:
-        keys = ", ".join(axis.key for axis in results.axes)
-        raise ValueError(f"{results.path}: a map needs two swept keys with numbers, or one with pairs of numbers; "
-                         f"swept: {keys}")
-    return singles
-
-
 def grid_of(results: Results) -> Grid:
-    used = plane_axes(results)
+    """Of the first swept key with two different numbers in each value, else of the first two keys with one."""
+    counts = [len(axis.columns()) for axis in results.axes]
+    used = (counts.index(2),) if 2 in counts else tuple(i for i, count in enumerate(counts) if count == 1)[:2]
+    if 2 not in counts and len(used) < 2:
+        raise ValueError(f"{results.data.path}: a map needs two swept keys with numbers, or one with pairs of numbers; "
+                         f"{results.swept()}")
     axes = [results.axes[i] for i in used]
     points = np.array([np.concatenate(parts) for parts in product(*(
         np.transpose(list(axis.columns().values())) for axis in axes))])
     x, y = np.unique(points[:, 0]), np.unique(points[:, 1])
     places = np.searchsorted(x, points[:, 0]) * y.size + np.searchsorted(y, points[:, 1])
     if len(points) != x.size * y.size or np.unique(places).size != len(points):
-        raise ValueError(f"{results.path}: the {len(points)} values of {axes[0].key} do not form a grid of "
+        raise ValueError(f"{results.data.path}: the {len(points)} values of {axes[0].key} do not form a grid of "
                          f"{x.size} x {y.size}")
     symbols = [symbol for axis in axes for symbol in axis.columns()]
     return Grid(used, symbols, x, y, np.argsort(places).reshape(x.size, y.size))
@@ -173,54 +228,20 @@ def describe(config: dict[str, Any], *keys: str) -> str:
     return ", ".join(TITLE[key].format(values[key]) for key in keys if key in values)
 
 
-def read_array(group: h5py.Group, name: str) -> np.ndarray:
-    """The variable as floats; infinities and netCDF fill values become NaN, which is not drawn."""
-    values = np.array(group[name], dtype=float)
-    return np.where(np.abs(values) < 1e36, values, np.nan)
-
-
-def read_series(group: h5py.Group, kind: str) -> Series:
-    """The known variables of a group, their shapes checked against those of time and m."""
-    time = read_array(group, "time")
-    data = {name: read_array(group, name) for name in VARIABLES if name in group}
-    *runs, heads, features = data["m"].shape
-    if 0 in data["m"].shape or runs[:1] != list(time.shape) or len(runs) > (1 if kind == "flow" else 2):
-        raise ValueError(f"{kind}/time of shape {time.shape} and {kind}/m of shape {data['m'].shape} cannot be drawn")
-    for name, values in data.items():
-        if values.shape != (*runs, *({"H": heads, "F": features}[axis] for axis in VARIABLES[name])):
-            raise ValueError(f"{kind}/{name} of shape {values.shape} does not fit {kind}/m of {data['m'].shape}")
-    never = np.full(data["m"].shape[1:-2] + (features,), np.nan)
-    split, growth = (read_array(group, name) if name in group else never for name in ("split_time", "growth_rate"))
-    return Series(kind, time, data, split, growth)
-
-
-def read_marks(group: h5py.Group | dict[str, Any]) -> list[tuple[float, str]]:
-    """Times of the two phases: alignment of all heads, and their split along each feature."""
-    marks = [(t, "align") for t in np.ravel(group.get("alignment_time", ()))]
-    marks += [(t, f"split {f}") for f, t in enumerate(np.ravel(group.get("split_time", ())), start=1)]
-    return sorted((float(t), name) for t, name in marks if np.isfinite(t))
-
-
-def read_config(file: h5py.File) -> dict[str, Any]:
-    return tomllib.loads(file["provenance/input"].asstr()[()]) if "provenance/input" in file else {}
-
-
-def series_of(path: Path, file: h5py.File) -> Run:
+def series_of(path: Path) -> Run:
     """Flow and SGD of a single run."""
-    trained = "--panels trained, prune, maps, cosine-map and heads-map draw trained heads and sweeps"
-    if "sweep" in file:
-        raise ValueError(f"is a sweep, whose members have no time axis; {trained}")
-    series = [read_series(file[kind], kind) for kind in ("flow", "sgd") if isinstance(file.get(kind), h5py.Group)]
-    shapes = {one.data["m"].shape[-2:] for one in series}
-    if len(shapes) != 1:
-        raise ValueError("flow and sgd differ in heads or features" if shapes
-                         else f"no group 'flow' or 'sgd'; {trained}")
-    config, (heads, features) = read_config(file), shapes.pop()
+    data, trained = Data(path), "--panels trained, prune, maps, cosine-map and heads-map draw trained heads and sweeps"
+    if "sweep" in data:
+        raise ValueError(f"{path}: is a sweep, whose members have no time axis; {trained}")
+    series = [Series(kind, data) for kind in ("flow", "sgd") if kind in data]
+    if not series:
+        raise ValueError(f"{path}: no group 'flow' or 'sgd'; {trained}")
+    config, (heads, features) = data.toml("provenance/input"), series[0].m.shape[-2:]
+    if series[-1].m.shape[-2:] != (heads, features):
+        raise ValueError(f"{path}: flow and sgd differ in heads or features")
     config.setdefault("model", {})["features"] = features
     config.setdefault("attention", {})["heads"] = heads
-    found = [{name: read_array(file[group], name) for name in names if group in file}
-             for group, names in (("saddle", ("time", "predicted_spread")), ("plateaus", PLATEAUS))]
-    return Run(path, series, heads, features, config, read_marks(file.get("flow", {})), *found)
+    return Run(data, series, heads, features, config)
 
 
 def symbol_of(keys: list[str], values: dict[str, list[Any]], config: dict[str, Any]) -> str:
@@ -233,19 +254,17 @@ def symbol_of(keys: list[str], values: dict[str, list[Any]], config: dict[str, A
     return f"{symbol}_{element.rstrip(']')}" if symbol and element and size > 1 and not alike else symbol
 
 
-def read_axes(text: str, config: dict[str, Any]) -> tuple[list[Axis], int]:
+def read_axes(sweep: dict[str, Any], config: dict[str, Any]) -> tuple[list[Axis], int]:
     """Axes and number of repeats of a sweep; keys that are zipped share the axis of the first."""
-    values = tomllib.loads(text)
-    repeats, zips = int(values.pop("repeats", 1)), values.pop("zip", [])
-    later = {key for group in zips for key in group[1:]}
-    groups = {group[0]: group for group in zips}
-    return [Axis(key, value, symbol_of(groups.get(key, [key]), values, config))
-            for key, value in values.items() if key not in later], repeats
+    groups = {group[0]: group for group in sweep.get("zip", [])}
+    later = {key for group in groups.values() for key in group[1:]}
+    return [Axis(key, values, symbol_of(groups.get(key, [key]), sweep, config)) for key, values in sweep.items()
+            if key not in later | {"repeats", "zip"}], int(sweep.get("repeats", 1))
 
 
-def without_swept(config: dict[str, Any], text: str) -> dict[str, Any]:
+def without_swept(config: dict[str, Any], sweep: dict[str, Any]) -> dict[str, Any]:
     """The input without the keys that were swept; elements of a list that were swept become dots."""
-    for name in tomllib.loads(text):
+    for name in sweep:
         (section, _, key), element = name.partition("[")[0].partition("."), name.partition("[")[2]
         values = config.get(section, {}).pop(key, None)
         if element and isinstance(values, list):
@@ -255,31 +274,18 @@ def without_swept(config: dict[str, Any], text: str) -> dict[str, Any]:
     return config
 
 
-def results_of(path: Path, file: h5py.File) -> Results:
-    """Trained heads of a single run or a sweep, shapes checked; the keys that were swept are left out of the input."""
-    sweep, config = "sweep" in file, read_config(file)
-    text = file["provenance/sweep"].asstr()[()] if sweep else ""
-    axes, repeats = read_axes(text, config)
-    leading, arrays = [len(axis.values) for axis in axes] + [repeats] * (repeats > 1), {}
-    for name, own in (TRAINED | FLOW_END | GROWTH if sweep else TRAINED).items():
-        if name in file:
-            values = read_array(file, name)
-            if 0 in values.shape or list(values.shape[:values.ndim - own]) != leading:
-                raise ValueError(f"{name} of shape {values.shape} does not fit the sweep's {leading} members")
-            arrays[name] = values.reshape(*(len(axis.values) for axis in axes), repeats, *values.shape[len(leading):])
-    features = [arrays[name].shape[-1] for name in ("train/m", "flow/m", "maps/theta") if name in arrays]
-    if sweep and (left := int((np.array(file["sweep/done"]) != 1).sum())):
-        print(f"{path}: left out {left} of {file['sweep/done'].size} members, which are not finished or failed")
-    return Results(path, axes, arrays, features[0] if features else 0, without_swept(config, text))
-
-
-def read_file(path: Path, read: Callable[[Path, h5py.File], Any]) -> Any:
-    """What `read` finds in an open file; every fault as a ValueError that names the file."""
-    try:
-        path.open("rb").close()
-        if not h5py.is_hdf5(path):
-            raise ValueError("not an HDF5 file")
-        with h5py.File(path, "r") as file:
-            return read(path, file)
-    except (OSError, LookupError, RuntimeError, TypeError, ValueError) as error:
-        raise ValueError(f"{path}: {getattr(error, 'strerror', None) or error}") from error
+def results_of(path: Path) -> Results:
+    """Trained heads of a single run or a sweep; the keys that were swept are left out of the input."""
+    data = Data(path)
+    config, sweep = data.toml("provenance/input"), data.toml("provenance/sweep")
+    axes, repeats = read_axes(sweep, config)
+    members = data.axes("sweep/done") if "sweep" in data else ()
+    features = next((data.file[f"{group}/feature"].size for group in data.file if f"{group}/feature" in data), 0)
+    results = Results(data, axes, members, repeats, features, without_swept(config, sweep))
+    if members:
+        done = data.read("sweep/done", *members)
+        if done.shape != results.sizes() + (repeats,) * (repeats > 1):
+            raise ValueError(f"{path}: sweep/done of shape {done.shape} does not fit the swept keys of the input")
+        if left := int((done != 1).sum()):
+            print(f"{path}: left out {left} of {done.size} members, which are not finished or failed")
+    return results

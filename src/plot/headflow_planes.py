@@ -1,37 +1,27 @@
-"""Pictures that headflow-plot makes of heads over a plane of two swept keys: their similarity, and the heads.
-
-Symbols are those of the paper (arXiv:2603.03993): heads h, overlaps m_hf, signal nu.
-"""
-from __future__ import annotations
-
-from collections.abc import Callable
+"""Pictures that headflow-plot makes of heads over a plane of two swept keys: their similarity, and the heads."""
 from itertools import product
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.cm import viridis
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from headflow_ensembles import COLOURS
+from headflow_ensembles import THIN, WHITE_EDGE, colours_of
 from headflow_files import Grid, Results, grid_of
-from headflow_trained import spans_decades, set_ticks, row_of_panels, titles, wrapped, only_sweeps
+from headflow_trained import check_kind, row_of_panels, set_ticks, spans_decades, titles, wrapped
 
 MAX_CELLS = 5  # panels of heads-map along each direction
 
 
-def source(results: Results, name: str) -> np.ndarray:
-    """A variable of the best trained heads or, without [train], of the end of the flow."""
-    return results.best(f"flow/{name}" if "train/loss" not in results.arrays and "flow/loss" in results.arrays
-                        else f"train/{name}")
-
-
-def maps_of(files: list[Results], name: str, kind: str) -> list[tuple[str, Grid, np.ndarray]]:
-    """(title, grid, values on it) of every file and every combination of the swept keys that are not in the plane."""
-    only_sweeps(files, kind)
+def maps_of(files: list[Results], picture: str, name: str, *own: str) -> list[tuple[str, Grid, np.ndarray]]:
+    """(title, grid, values on it) of each file and other swept value: of trained heads, else of the end of the flow."""
+    check_kind(files, picture)
     found = []
     for results, model in zip(files, titles(files)):
-        grid, values = grid_of(results), source(results, name)
+        kind = "flow" if "train/loss" not in results.data and "flow/loss" in results.data else "train"
+        grid, values = grid_of(results), results.best(f"{kind}/{name}", *own)
+        if values.shape[-1] < 2:
+            raise ValueError(f"{results.data.path}: {picture} needs two {own[-1].removesuffix('_b')}s")
         for index, names in results.others(grid.used):
             title = ", ".join(filter(None, [*names.values(), model])).replace("\n", " ")
             found.append((wrapped(title, 48), grid, grid.values(values, index)))
@@ -48,9 +38,7 @@ def edges(centres: np.ndarray) -> np.ndarray:
 
 def draw_cosine_map(figure: Figure, files: list[Results], features: tuple[int, ...]) -> None:
     """Cosine similarity of heads 1 and 2, trained or at the end of the flow, over the plane of two swept numbers."""
-    found = maps_of(files, "cosine", "cosine-map")
-    if any(values.shape[-1] < 2 for _, _, values in found):
-        raise ValueError(f"{files[0].path}: cosine-map needs two heads")
+    found = maps_of(files, "cosine-map", "cosine", "head", "head_b")
     panels = row_of_panels(figure, len(found), 2.7, 2.75, "")
     for ax, (title, grid, values) in zip(panels, found):
         ax.set_facecolor("0.6")
@@ -64,17 +52,11 @@ def draw_cosine_map(figure: Figure, files: list[Results], features: tuple[int, .
     figure.colorbar(mesh, ax=panels, label=r"$\cos(k_1, k_2)$", aspect=25, pad=0.02)
 
 
-def thinned(size: int) -> np.ndarray:
-    return np.unique(np.round(np.linspace(0, size - 1, min(size, MAX_CELLS))).astype(int))
-
-
 def draw_heads_map(figure: Figure, files: list[Results], features: tuple[int, ...]) -> None:
     """Heads (m_h1, m_h2), trained or at the end of the flow, in small panels over the plane of two swept numbers."""
-    found = maps_of(files, "m", "heads-map")
-    shown = features or (0, 1)
-    if any(values.shape[-1] < 2 for _, _, values in found):
-        raise ValueError(f"{files[0].path}: heads-map needs two features")
-    sizes = [(thinned(grid.x.size), thinned(grid.y.size)) for _, grid, _ in found]
+    found, shown = maps_of(files, "heads-map", "m", "head", "feature"), features or (0, 1)
+    sizes = [[np.unique(np.linspace(0, size - 1, min(size, MAX_CELLS)).round().astype(int))
+              for size in grid.order.shape] for _, grid, _ in found]
     cell = 0.95 if len(found) == 1 else 0.7
     widths, heights = ([cell * places.size + 0.6 for places in side] for side in zip(*sizes))
     figure.set_size_inches(sum(widths), max(heights))
@@ -84,11 +66,11 @@ def draw_heads_map(figure: Figure, files: list[Results], features: tuple[int, ..
         panels = part.subplots(rows.size, columns.size, sharex=True, sharey=True, squeeze=False)
         for (i, row), (j, column) in product(enumerate(rows[::-1]), enumerate(columns)):
             draw_plane(panels[i, j], values[column, row][:, shown], limits)
-            if i == 0:
-                panels[i, j].set_title(f"${grid.symbols[0]}={grid.x[column]:.3g}$", fontsize=8)
-            if j == columns.size - 1:
-                panels[i, j].yaxis.set_label_position("right")
-                panels[i, j].set_ylabel(f"${grid.symbols[1]}={grid.y[row]:.3g}$", fontsize=8)
+        for ax, column in zip(panels[0], columns):
+            ax.set_title(f"${grid.symbols[0]}={grid.x[column]:.3g}$", fontsize=8)
+        for ax, row in zip(panels[:, -1], rows[::-1]):
+            ax.yaxis.set_label_position("right")
+            ax.set_ylabel(f"${grid.symbols[1]}={grid.y[row]:.3g}$", fontsize=8)
         part.supxlabel(f"$m_{{h{shown[0] + 1}}}$", fontsize=9)
         part.supylabel(f"$m_{{h{shown[1] + 1}}}$", fontsize=9)
         if title:
@@ -109,18 +91,13 @@ def common_limits(m: np.ndarray) -> np.ndarray:
 
 def draw_plane(ax: Axes, m: np.ndarray, limits: np.ndarray) -> None:
     """The heads as lines from the origin to a dot, one colour for each."""
-    colours = COLOURS if len(m) <= len(COLOURS) else list(viridis(np.linspace(0, 0.92, len(m))))
-    ax.axhline(0, color="0.85", lw=0.6, zorder=0)
-    ax.axvline(0, color="0.85", lw=0.6, zorder=0)
-    for end, colour in zip(m, colours):
+    ax.axhline(0, **THIN)
+    ax.axvline(0, **THIN)
+    for end, colour in zip(m, colours_of(len(m))):
         ax.plot([0, end[0]], [0, end[1]], color=colour, lw=0.9)
-        ax.plot(*end, "o", color=colour, ms=3.4, mec="white", mew=0.3, zorder=3)
+        ax.plot(*end, "o", color=colour, ms=3.4, **WHITE_EDGE, zorder=3)
     ax.set(xlim=limits[0], ylim=limits[1])
     ax.set_box_aspect(1)
-    ax.xaxis.set_major_locator(MaxNLocator(3, steps=[1, 2, 5, 10]))
-    ax.yaxis.set_major_locator(MaxNLocator(3, steps=[1, 2, 5, 10]))
+    for axis in (ax.xaxis, ax.yaxis):
+        axis.set_major_locator(MaxNLocator(3, steps=[1, 2, 5, 10]))
     ax.tick_params(labelsize=7)
-
-
-PLANES: dict[str, Callable[[Figure, list[Results], tuple[int, ...]], None]] = {
-    "cosine-map": draw_cosine_map, "heads-map": draw_heads_map}

@@ -1,30 +1,43 @@
 """Pictures that headflow-plot makes of how heads specialize: the sides they take, and growth predicted and seen."""
-from __future__ import annotations
-
 from collections.abc import Iterator
+from itertools import cycle
 from typing import Any, NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 
-from headflow_ensembles import COLOURS, median_and_error, spread_over_heads
-from headflow_files import Results, Run
+from headflow_ensembles import (GREY, OKABE_ITO, THIN, WHITE_EDGE, colours_of, legend_key, median_and_error,
+                                spread_over_heads)
+from headflow_files import Data, Results, Run
+from headflow_trained import ACTIVATION, activation_colours
 
-SIDES = ListedColormap(["#D55E00", "0.93", "#0072B2"])
+SIDES = ListedColormap([OKABE_ITO[1], "0.93", OKABE_ITO[0]])
 DIMENSION = "start.dimension"
+FIRST = ("| model | feature | rate at the saddle | along the way, largest D: predicted | observed | difference | "
+         "split at a middle D: predicted / observed | at the largest D |")
+LATER = "\n| model, D | next feature | rate by the Hessian | as seen | split: predicted at the plateau / observed |"
 LINES = "-", "--", ":", "-."
-PLATEAUS = "plateaus/rate", "plateaus/growth_rate", "plateaus/next_feature", "plateaus/next_split_time"
+MARKERS = "osD^v<>p*"
+PREDICTED = {"ls": (0, (4, 2)), "lw": 0.9}
+PLATEAU = {"color": "black", "lw": 2, "alpha": 0.5}
 
 
-def draw_hierarchy(ax: Axes, run: Run, log_time: bool) -> None:
+def next_features(data: Data) -> Iterator[tuple[int, int]]:
+    """Plateaus of a run after which a feature is learnt, with that feature, both from 0."""
+    if "plateaus/next_feature" in data:
+        for p, following in enumerate(data.read("plateaus/next_feature", "plateau")):
+            if np.isfinite(following):
+                yield p, int(following) - 1
+
+
+def draw_hierarchy(ax: Axes, run: Run, log_time: bool, **_: Any) -> None:
     """A barcode: a row for each head and feature, blue and orange for its two sides, grey while it is undecided. Heads
     are ordered by their combination at the end, so that the hierarchy stands as a tree: one block, halves, quarters."""
     flow = run.series[0]
     keep = flow.time > 0 if log_time else np.full(flow.time.size, True)
-    time, side = flow.time[keep], flow.data["side"][keep]
+    time, side = flow.time[keep], flow.get("side", "head", "feature")[keep]
     order = np.lexsort(side[-1].T[::-1])[::-1]
     rows = side[:, order].transpose(2, 1, 0).reshape(-1, time.size)
     ends = np.append(time, 2 * time[-1] - time[-2] if time.size > 1 else time[-1] + 1)
@@ -32,182 +45,181 @@ def draw_hierarchy(ax: Axes, run: Run, log_time: bool) -> None:
     for f in range(1, run.features):
         ax.axhline(f * run.heads, color="white", lw=2)
     ax.set(ylim=(len(rows), 0), xlim=(ends[0], ends[-1]), xscale="log" if log_time else "linear",
-           xlabel=f"$t$ (in the end {int(flow.data['combinations'][-1])} combinations)",
+           xlabel=f"$t$ (in the end {int(flow.get('combinations')[-1])} combinations)",
            yticks=(np.arange(run.features) + 0.5) * run.heads, yticklabels=range(1, run.features + 1),
            ylabel="feature, heads in rows")
     ax.tick_params(axis="y", length=0)
 
 
-def draw_growth(ax: Axes, run: Run, log_time: bool) -> None:
-    """Spread of m over heads for each feature: of the flow (solid), as predicted (dashed, grey), and short lines with
-    the Hessian's rate at the plateaus for the feature that is next."""
-    flow = run.series[0]
-    spread = spread_over_heads(flow.data["m"])
-    colours = [COLOURS[f % len(COLOURS)] for f in range(run.features)]
+def draw_growth(ax: Axes, run: Run, log_time: bool, **_: Any) -> None:
+    """Spread of m over heads: of the flow, as predicted (dashed), and rates by the Hessian at plateaus."""
+    time, spread, colours = run.series[0].time, spread_over_heads(run.series[0].m), colours_of(run.features)
+    keys = {f"feature {f + 1}": legend_key(color=colour) for f, colour in enumerate(colours)}
     for f, colour in enumerate(colours):
-        ax.plot(flow.time, spread[:, f], color=colour)
-        if "predicted_spread" in run.saddle:
-            ax.plot(run.saddle["time"], run.saddle["predicted_spread"][:, f], color=colour, ls=(0, (4, 2)), lw=0.9)
-    for t, following, rates in zip(*(run.plateaus.get(name, ()) for name in ("time", "next_feature", "rate"))):
-        if not np.isfinite(following):
-            continue
-        f = int(following) - 1
-        here = np.exp(np.interp(t, flow.time, np.log(spread[:, f])))
-        around = np.array([-1, 1]) / rates[f]
-        ax.plot(t + around, here * np.exp(rates[f] * around), color="black", lw=2, alpha=0.5, solid_capstyle="butt")
+        ax.plot(time, spread[:, f], color=colour)
+        if "saddle/predicted_spread" in run.data:
+            predicted = run.data.read("saddle/predicted_spread", "time", "feature")[:, f]
+            ax.plot(run.data.read("saddle/time", "time"), predicted, color=colour, **PREDICTED)
+            keys["predicted"] = legend_key(color=GREY, **PREDICTED)
+    for p, f in next_features(run.data):
+        t = run.data.read("plateaus/time", "plateau")[p]
+        rate = run.data.read("plateaus/rate", "plateau", "feature")[p, f]
+        here, around = np.exp(np.interp(t, time, np.log(spread[:, f]))), np.array([-1, 1]) / rate
+        ax.plot(t + around, here * np.exp(rate * around), **PLATEAU, solid_capstyle="butt")
         ax.plot(t, here, "o", color="black", ms=2.5)
-    ax.set(yscale="log", xlabel="$t$", ylabel="spread of $m_{hf}$ over heads", xscale="log" if log_time else "linear",
+    if "plateaus/time" in run.data:
+        keys["rate at a plateau"] = legend_key(**PLATEAU)
+    ax.set(xlabel="$t$", xscale="log" if log_time else "linear", ylabel="spread of $m_{hf}$ over heads", yscale="log",
            ylim=(max(1e-12, np.nanmin(np.where(spread > 0, spread, np.nan)) / 2), 2 * np.nanmax(spread)))
-    keys = {f"feature {f + 1}": Line2D([], [], color=colour) for f, colour in enumerate(colours)}
-    if run.saddle:
-        keys |= {"predicted": Line2D([], [], color="0.35", ls=(0, (4, 2)), lw=0.9)}
-    if run.plateaus:
-        keys |= {"rate at a plateau": Line2D([], [], color="black", lw=2, alpha=0.5)}
     ax.legend(keys.values(), keys.keys(), loc="best", fontsize=6, frameon=True, framealpha=0.8, edgecolor="none")
 
 
-def draw_angle(ax: Axes, run: Run, log_time: bool) -> None:
-    """Growth rate of the next feature, by the Hessian at each plateau where others are learnt, against the angle
-    between its pattern over heads and theirs (Lemma III.2): from the fastest pattern in the span of what is learnt to
-    the fastest one orthogonal to it, both orthogonal to (1, .., 1)."""
+def fastest_patterns(m: np.ndarray, block: np.ndarray, threshold: float) -> list[np.ndarray] | None:
+    """Of the Hessian's block (head, head) at a plateau: the fastest pattern in the span of those learnt and the fastest
+    orthogonal to it, both orthogonal to (1, .., 1). None where one of the two spaces is empty."""
+    heads = len(m)
+    learnt = (m - m.mean(axis=0))[:, spread_over_heads(m) >= threshold]
+    inside = np.linalg.svd(learnt, full_matrices=False)[0] if learnt.size else np.zeros((heads, 0))
+    if not 0 < inside.shape[1] <= heads - 2:
+        return None
+    common = np.ones((heads, 1)) / np.sqrt(heads)
+    outside = np.linalg.svd(np.hstack([common, inside]))[0][:, 1 + inside.shape[1]:]
+    return [basis @ np.linalg.eigh(basis.T @ block @ basis)[1][:, 0] for basis in (inside, outside)]
+
+
+def draw_angle(ax: Axes, run: Run, log_time: bool, **_: Any) -> None:
+    """Growth rate of the next feature by the Hessian at a plateau, against its angle to those learnt (Lemma III.2)."""
     degrees, threshold = np.linspace(0, 90, 91), run.config.get("flow", {}).get("split_threshold", 0.3)
-    for p, following in enumerate(run.plateaus.get("next_feature", ())):
-        if not np.isfinite(following):
+    for p, f in next_features(run.data):
+        patterns = run.data.read("plateaus/eigenvector_m", "plateau", "mode", "head", "feature")[p, ..., f]
+        block = patterns.T * run.data.read("plateaus/eigenvalue", "plateau", "mode")[p] @ patterns
+        ends = fastest_patterns(run.data.read("plateaus/m", "plateau", "head", "feature")[p], block, threshold)
+        if ends is None:
             continue
-        f = int(following) - 1
-        apart = run.plateaus["m"][p] - run.plateaus["m"][p].mean(axis=0)
-        learnt = apart[:, spread_over_heads(run.plateaus["m"][p]) >= threshold]
-        patterns = run.plateaus["eigenvector_m"][p][..., f]
-        block = patterns.T * run.plateaus["eigenvalue"][p] @ patterns
-        common = np.ones((run.heads, 1)) / np.sqrt(run.heads)
-        inside = np.linalg.svd(learnt, full_matrices=False)[0] if learnt.size else np.zeros((run.heads, 0))
-        if inside.shape[1] == 0 or inside.shape[1] > run.heads - 2:
-            continue
-        outside = np.linalg.svd(np.hstack([common, inside]))[0][:, 1 + inside.shape[1]:]
-        ends = [basis @ np.linalg.eigh(basis.T @ block @ basis)[1][:, 0] for basis in (inside, outside)]
         pattern = np.cos(np.radians(degrees))[:, None] * ends[0] + np.sin(np.radians(degrees))[:, None] * ends[1]
         rates = -np.einsum("ih,hg,ig->i", pattern, block, pattern)
-        ax.plot(degrees, rates, color=COLOURS[f % len(COLOURS)],
-                label=f"feature {f + 1} at t = {run.plateaus['time'][p]:.3g}")
+        ax.plot(degrees, rates, color=colours_of(run.features)[f],
+                label=f"feature {f + 1} at t = {run.data.read('plateaus/time', 'plateau')[p]:.3g}")
     if not ax.lines:
-        raise ValueError(f"{run.path}: has no plateau where a feature is learnt and another next; was there [saddle]?")
-    ax.axhline(0, color="0.85", lw=0.6, zorder=0)
+        raise ValueError(f"{run.data.path}: no plateau where a feature is learnt and another next; was there [saddle]?")
+    ax.axhline(0, **THIN)
     ax.set(xlabel="angle between patterns (degrees)", ylabel="growth rate", xticks=(0, 30, 60, 90))
     ax.legend(fontsize=6)
 
 
 class Case(NamedTuple):
-    """One model of a sweep over D: arrays (D, repeat, ..) in the order of D, its names and colour."""
+    """One model of a sweep over D: its names and colour; its variables are (D, repeat, own axes..), in order of D."""
+    results: Results
+    index: tuple[Any, ...]
+    order: np.ndarray
+    D: np.ndarray
     prior: str
     rest: str
     activation: str
-    colour: str
-    D: np.ndarray
-    arrays: dict[str, np.ndarray]
+    colour: Any
 
-    def __getitem__(self, name: str) -> np.ndarray:
-        return self.arrays[name]
+    def get(self, name: str, *own: str) -> np.ndarray:
+        return self.results.read(name, *own)[self.index][self.order]
 
-    def first(self) -> int:
-        """The feature that splits first, by its prediction."""
-        times = self["saddle/predicted_split_time"]
-        return int(np.median(np.where(np.isnan(times), np.inf, times), axis=(0, 1)).argmin())
+    def power(self, place: int) -> str:
+        return f"{self.D[place]:.0e}".replace("e+", "e")
 
-    def later(self) -> Iterator[tuple[tuple[int, int, int], int]]:
-        """Plateaus (D, repeat, plateau) after the first split, with the feature that is next there."""
-        following = self.arrays.get("plateaus/next_feature", np.zeros((0, 0, 0)))
-        for place in np.argwhere(np.isfinite(following)):
-            place = tuple(int(i) for i in place)
-            if following[place] != self.first() + 1:
-                yield place, int(following[place]) - 1
+    def name(self, *more: str) -> str:
+        return ", ".join(filter(None, (self.prior, self.rest, self.activation, *more)))
+
+    def feature(self, asked: int | None) -> int:
+        """The one asked for, else the feature that splits first, by its prediction."""
+        times = self.get("saddle/predicted_split_time", "feature")
+        first = int(np.median(np.where(np.isnan(times), np.inf, times), axis=(0, 1)).argmin())
+        return first if asked is None else asked
+
+    def later(self) -> Iterator[tuple[tuple[int, ...], int, float, float]]:
+        """Plateaus (D, repeat, plateau) after the first split, the next feature, its rate predicted and as seen."""
+        if "plateaus/next_feature" not in self.results.data:
+            return
+        following = self.get("plateaus/next_feature", "plateau")
+        predicted, seen = (self.get(f"plateaus/{name}", "plateau", "feature") for name in ("rate", "growth_rate"))
+        for place in map(tuple, np.argwhere(np.isfinite(following) & (following != self.feature(None) + 1))):
+            f = int(following[place]) - 1
+            yield place, f, predicted[place][f], seen[place][f]
 
 
 def cases_of(files: list[Results]) -> Iterator[Case]:
     """Every combination of the swept keys but D, colours by activation."""
-    colours: dict[str, str] = dict(zip(("softmax", "softmax-1", "bayes-softmax"), COLOURS))
-    needed = [f"saddle/{name}" for name in ("predicted_growth_rate", "predicted_growth_rate_stderr", "split_rate",
-                                            "predicted_split_time", "split_rate_stderr")]
+    colours = activation_colours(files)
     for results in files:
-        keys = [axis.key for axis in results.axes]
-        if DIMENSION not in keys:
-            raise ValueError(f"{results.path}: the picture shows sweeps over {DIMENSION}; swept: {', '.join(keys)}")
-        axis = keys.index(DIMENSION)
+        axis = next((i for i, axis in enumerate(results.axes) if axis.key == DIMENSION), None)
+        if axis is None:
+            raise ValueError(f"{results.data.path}: the picture shows sweeps over {DIMENSION}; {results.swept()}")
         D = np.array(results.axes[axis].values, dtype=float)
-        known = [*needed, "flow/growth_rate", "flow/split_time"]
+        for name in ("saddle/predicted_growth_rate", "saddle/predicted_split_time", "flow/growth_rate", "flow/split_time"):
+            results.get(name, "feature")
         for index, names in results.others((axis,)):
-            activation = names.get("attention.activation", results.config.get("attention", {}).get("activation", ""))
-            rest = ", ".join(name for key, name in names.items() if key != "attention.activation")
-            arrays = {name: results.get(name) for name in known}
-            arrays |= {name: results.arrays[name] for name in PLATEAUS if name in results.arrays}
-            yield Case(results.config.get("model", {}).get("prior", ""), rest, activation,
-                       colours.get(activation, "0.3"), np.sort(D),
-                       {name: values[index][np.argsort(D)] for name, values in arrays.items()})
+            activation = names.get(ACTIVATION, results.activation("trained"))
+            rest = ", ".join(name for key, name in names.items() if key != ACTIVATION)
+            prior = results.config.get("model", {}).get("prior", "")
+            yield Case(results, index, np.argsort(D), np.sort(D), prior, rest, activation, colours[activation])
 
 
-def power(D: float) -> str:
-    return f"{D:.0e}".replace("e+", "e")
+def growth_row(case: Case, f: int) -> str:
+    """Growth and split of one feature, at the largest D and a middle one."""
+    saddle, error = (np.median(case.get(f"saddle/split_rate{part}", "split_mode")[..., 0]) for part in ("", "_stderr"))
+    predicted, own, seen = (case.get(name, "feature")[-1, :, f].mean() for name in (
+        "saddle/predicted_growth_rate", "saddle/predicted_growth_rate_stderr", "flow/growth_rate"))
+    times = [case.get(name, "feature")[..., f] for name in ("saddle/predicted_split_time", "flow/split_time")]
+    places = [f"{case.power(i)}: " + " / ".join(f"{np.median(time[i]):.4g}" for time in times)
+              for i in (case.D.size // 2, -1)]
+    return (f"| {case.name()} | {f + 1} | {saddle:.4f} ± {error:.0e} | {predicted:.5f} ± {own:.0e} | {seen:.5f} | "
+            f"{100 * (seen / predicted - 1):+.2f} % | {' | '.join(places)} |")
+
+
+def later_rows(case: Case) -> Iterator[str]:
+    """The splits after the first, as predicted from the plateau before, at the largest D."""
+    for place, f, rate, growth in case.later():
+        seen = case.get("flow/split_time", "feature")[place[:2]][f]
+        if place[:2] == (case.D.size - 1, 0) and np.isfinite(seen):
+            yield (f"| {case.name(case.power(-1))} | {f + 1} | {rate:.4f} | {growth:.4f} | "
+                   f"{case.get('plateaus/next_split_time', 'plateau')[place]:.4g} / {seen:.4g} |")
 
 
 def print_tables(cases: list[Case], feature: int | None) -> None:
-    """Growth and split of the feature that is first, at the largest D and a middle one; and the splits after that, as
-    predicted from the plateau before, at the largest D."""
-    print("| model | feature | rate at the saddle | along the way, largest D: predicted | observed | difference | "
-          "split at a middle D: predicted / observed | at the largest D |")
-    print("|" + "---|" * 8)
-    for case in cases:
-        f = case.first() if feature is None else feature
-        name = ", ".join(filter(None, (case.prior, case.rest, case.activation)))
-        saddle, error = (float(np.median(case[f"saddle/split_rate{part}"][..., 0])) for part in ("", "_stderr"))
-        predicted, own, seen = (case[name][-1, :, f].mean() for name in (
-            "saddle/predicted_growth_rate", "saddle/predicted_growth_rate_stderr", "flow/growth_rate"))
-        times = [case[name][..., f] for name in ("saddle/predicted_split_time", "flow/split_time")]
-        places = [f"{power(case.D[i])}: " + " / ".join(f"{np.median(time[i]):.4g}" for time in times)
-                  for i in (case.D.size // 2, -1)]
-        print(f"| {name} | {f + 1} | {saddle:.4f} ± {error:.0e} | {predicted:.5f} ± {own:.0e} | {seen:.5f} | "
-              f"{100 * (seen / predicted - 1):+.2f} % | {' | '.join(places)} |")
-    print("\n| model, D | next feature | rate by the Hessian | as seen | split: predicted at the plateau / observed |")
-    print("|" + "---|" * 5)
-    for case in cases:
-        for place, f in case.later():
-            predicted, seen = case["plateaus/next_split_time"][place], case["flow/split_time"][place[:2]][f]
-            if place[0] == case.D.size - 1 and place[1] == 0 and np.isfinite(seen):
-                name = ", ".join(filter(None, (case.prior, case.rest, case.activation, power(case.D[-1]))))
-                print(f"| {name} | {f + 1} | {case['plateaus/rate'][place][f]:.4f} | "
-                      f"{case['plateaus/growth_rate'][place][f]:.4f} | {predicted:.4g} / {seen:.4g} |")
+    first = [growth_row(case, case.feature(feature)) for case in cases]
+    later = [row for case in cases for row in later_rows(case)]
+    for titles, rows in ((FIRST, first), (LATER, later)):
+        print(titles, f"|{'---|' * (titles.count('|') - 1)}", *rows, sep="\n")
 
 
 def draw_rates(ax: Axes, cases: list[Case], feature: int | None) -> None:
     """Growth rates of the first feature along the whole way (dots), of the next ones at later plateaus (circles)."""
     for case in cases:
-        f = case.first() if feature is None else feature
-        ax.plot(case["saddle/predicted_growth_rate"][..., f].ravel(), case["flow/growth_rate"][..., f].ravel(), "o",
-                color=case.colour, mec="white", mew=0.3, ms=4)
-        for place, following in case.later():
-            ax.plot(case["plateaus/rate"][place][following], case["plateaus/growth_rate"][place][following], "o",
-                    mfc="none", ms=3, mec=case.colour, mew=0.7)
+        predicted, seen = (case.get(name, "feature")[..., case.feature(feature)].ravel()
+                           for name in ("saddle/predicted_growth_rate", "flow/growth_rate"))
+        ax.plot(predicted, seen, "o", color=case.colour, **WHITE_EDGE, ms=4)
+        for _, _, rate, growth in case.later():
+            ax.plot(rate, growth, "o", mfc="none", ms=3, mec=case.colour, mew=0.7)
     low, high = ax.get_xlim()
     ax.plot([max(low, 1e-3), high], [max(low, 1e-3), high], color="0.6", lw=0.7, zorder=0)
     ax.set(xscale="log", yscale="log", xlabel="growth rate predicted", ylabel="observed")
-    keys = {case.activation: Line2D([], [], color=case.colour, marker="o", ls="", ms=4) for case in cases}
-    keys |= {"later features at plateaus": Line2D([], [], color="0.35", marker="o", mfc="none", ls="", ms=3)}
+    keys = {case.activation: legend_key(color=case.colour, marker="o", ls="", ms=4) for case in cases}
+    keys |= {"later features at plateaus": legend_key(color=GREY, marker="o", mfc="none", ls="", ms=3)}
     ax.legend(keys.values(), keys.keys(), loc="upper left", fontsize=7)
 
 
 def draw_times(ax: Axes, cases: list[Case], feature: int | None) -> None:
     """Time of the first split against D for one prior: predicted (lines) and observed (dots), medians over repeats."""
-    markers = dict(zip(dict.fromkeys(case.rest for case in cases), "osD^v<>p*"))
+    looks = dict(zip(dict.fromkeys(case.rest for case in cases), zip(cycle(MARKERS), cycle(LINES))))
     for case in cases:
-        f = case.first() if feature is None else feature
-        observed = np.array([median_and_error(list(row)) for row in case["flow/split_time"][..., f]])
+        f, D, (marker, line) = case.feature(feature), case.D, looks[case.rest]
+        observed = np.array([median_and_error(list(row)) for row in case.get("flow/split_time", "feature")[..., f]])
         known = np.isfinite(observed[:, 0])
-        ax.plot(case.D, np.median(case["saddle/predicted_split_time"][..., f], axis=1), color=case.colour, lw=0.8,
-                ls=LINES[list(markers).index(case.rest) % len(LINES)], zorder=1)
-        ax.errorbar(case.D[known], observed[known, 0], observed[known, 1], fmt=markers[case.rest], ms=3.2,
-                    color=case.colour, mec="white", mew=0.3, elinewidth=0.7)
+        ax.plot(D, np.median(case.get("saddle/predicted_split_time", "feature")[..., f], axis=1), color=case.colour,
+                lw=0.8, ls=line, zorder=1)
+        ax.errorbar(D[known], observed[known, 0], observed[known, 1], fmt=marker, ms=3.2, color=case.colour,
+                    **WHITE_EDGE, elinewidth=0.7)
     ax.set(xscale="log", ylim=(0, None), xlabel="$D$", title=cases[0].prior)
-    if len(markers) > 1:
-        ax.legend([Line2D([], [], color="0.35", marker=marker, ms=3.2, lw=0.8, ls=LINES[i % len(LINES)])
-                   for i, marker in enumerate(markers.values())], markers, loc="upper left", fontsize=7)
+    if len(looks) > 1:
+        keys = [legend_key(color=GREY, marker=marker, ms=3.2, lw=0.8, ls=line) for marker, line in looks.values()]
+        ax.legend(keys, looks, loc="upper left", fontsize=7)
 
 
 def draw_stages(figure: Figure, files: list[Results], features: tuple[int, ...]) -> None:

@@ -1,13 +1,6 @@
-"""Pictures that headflow-plot makes of trained heads: loss against a swept key, pruning, attention.
-
-Symbols are those of the paper (arXiv:2603.03993): loss E, heads h, overlaps m_hf, attention sigma_hl of a head and its
-mean A_l over heads, token l, feature weights theta, signal nu.
-"""
-from __future__ import annotations
-
+"""Pictures that headflow-plot makes of trained heads: loss against a swept key, pruning, attention."""
 import textwrap
 from collections import defaultdict
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,14 +11,15 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
-from headflow_ensembles import COLOURS
+from headflow_ensembles import GREY, OKABE_ITO, WHITE_EDGE, colours_of, columns_of, legend_below, legend_key
 from headflow_files import TITLE, Results, describe
 
 ACTIVATION = "attention.activation"
-COLOUR = dict(zip(("softmax", "softmax-1", "bayes-softmax"), COLOURS))
 MARKERS = "osD^v"
+MAPS = [("sigma", "head", "token"), ("A", "token"), ("theta", "feature"), ("relevant",)]
 LOSS = r"loss $\mathcal{E}$"
 BAYES = {"color": "black", "ls": (0, (4, 2)), "lw": 1.0, "zorder": 2.5}
+RELEVANT = OKABE_ITO[1]
 DECADES = 1.5       # on an axis, beyond which it is logarithmic
 MAX_SEQUENCES = 8   # drawn of the attention maps
 
@@ -34,12 +28,8 @@ class Line(NamedTuple):
     """One combination of the swept keys that are not on the axes: its place in the arrays, its look and legend keys."""
     index: tuple[Any, ...]
     label: str
-    colour: str
-    marker: str
+    look: dict[str, Any]
     keys: dict[str, Line2D]
-
-    def look(self) -> dict[str, Any]:
-        return {"color": self.colour, "marker": self.marker, "ms": 3.8, "mec": "white", "mew": 0.3, "zorder": 3}
 
 
 def spans_decades(values: np.ndarray) -> bool:
@@ -54,8 +44,7 @@ def set_scale(ax: Axes, direction: str, values: np.ndarray) -> None:
 
 
 def set_ticks(ax: Axes, direction: str, values: np.ndarray, cells: bool) -> None:
-    """At the values themselves (centres of cells, or whole numbers, or on a linear axis) or, where their names would
-    touch, at every second, third, .. of them; else at round numbers."""
+    """At the values, or every second, third, .. where names would touch; of a logarithmic axis at round numbers."""
     set_scale(ax, direction, values)
     known, axis, log = np.unique(values), getattr(ax, f"{direction}axis"), spans_decades(values)
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.3g}"))
@@ -74,7 +63,7 @@ def set_ticks(ax: Axes, direction: str, values: np.ndarray, cells: bool) -> None
 
 def row_of_panels(figure: Figure, count: int, width: float, height: float, label: str) -> list[Axes]:
     """Panels of this size side by side, more than three in rows; the label stands at the left."""
-    columns = count if count < 4 else 2 if count == 4 else 3
+    columns = columns_of(count)
     rows = -(-count // columns)
     figure.set_size_inches(width * columns if count > 1 else 1.15 * width, height * rows)
     panels = list(figure.subplots(rows, columns, squeeze=False).flat)
@@ -91,31 +80,34 @@ def add_legend(figure: Figure, panels: list[Axes], keys: dict[str, Line2D]) -> N
     if len(panels) == 1 and len(keys) < 5:
         panels[0].legend(keys.values(), keys.keys(), loc="best", fontsize=7)
         return
-    width, height = figure.get_size_inches()
-    columns = max(1, min(len(keys), int(width / (0.5 + 0.06 * max(map(len, keys))))))
-    strip = 0.17 * -(-len(keys) // columns) + 0.06
-    figure.set_size_inches(width, height + strip)
-    figure.get_layout_engine().set(rect=(0, strip / (height + strip), 1, height / (height + strip)))
-    figure.legend(keys.values(), keys.keys(), loc="lower center", ncol=columns)
+    columns = max(1, min(len(keys), int(figure.get_figwidth() / (0.5 + 0.06 * max(map(len, keys))))))
+    legend_below(figure, keys, columns, 0.17 * -(-len(keys) // columns) + 0.06)
 
 
-def lines_of(results: Results, used: tuple[int, ...]) -> list[Line]:
+def activation_colours(files: list[Results]) -> dict[str, Any]:
+    """A colour for each activation, in the order in which the files and their sweeps name them."""
+    names = {}
+    for results in files:
+        swept = [axis.values for axis in results.axes if axis.key == ACTIVATION]
+        names |= dict.fromkeys(*swept or [[results.activation("trained")]])
+    return dict(zip(names, colours_of(len(names))))
+
+
+def lines_of(results: Results, used: tuple[int, ...], colours: dict[str, Any]) -> list[Line]:
     """A colour for each activation, or for each line where it is not swept; a marker for the other keys' values."""
     members = list(results.others(used))
     rests = [", ".join(name for key, name in names.items() if key != ACTIVATION) for _, names in members]
     markers = dict(zip(dict.fromkeys(rests), MARKERS * len(rests)))
-    only = results.config.get("attention", {}).get("activation", "trained")
+    only = results.activation("trained") if len(members) == 1 else ""
     lines = []
-    for i, ((index, names), rest) in enumerate(zip(members, rests)):
-        activation = names.get(ACTIVATION, only if len(members) == 1 else "")
-        colour, marker = COLOUR.get(activation, COLOURS[i % len(COLOURS)]), markers[rest]
+    for (index, names), rest, own in zip(members, rests, colours_of(len(members))):
+        activation = names.get(ACTIVATION, only)
         label = ", ".join(names.values()) or activation
-        look = {"ms": 3.8, "mec": "white", "mew": 0.3}
-        keys = {label: Line2D([], [], color=colour, marker=marker, **look)}
+        look = {"color": colours.get(activation, own), "marker": markers[rest], "ms": 3.8, **WHITE_EDGE, "zorder": 3}
+        keys = {label: legend_key(**look)}
         if len(markers) > 1 and activation:
-            keys = {activation: Line2D([], [], color=colour),
-                    rest: Line2D([], [], color="0.35", ls="", marker=marker, **look)}
-        lines.append(Line(index, label, colour, marker, keys))
+            keys = {activation: legend_key(color=look["color"]), rest: legend_key(**look | {"color": GREY, "ls": ""})}
+        lines.append(Line(index, label, look, keys))
     return lines
 
 
@@ -128,10 +120,11 @@ def wrapped(title: str, width: int = 55) -> str:
     return textwrap.fill(title, width, break_long_words=False, break_on_hyphens=False)
 
 
-def only_sweeps(files: list[Results], name: str) -> None:
+def check_kind(files: list[Results], picture: str, sweeps: bool = True) -> None:
+    kinds = ["single run", "sweep"]
     for results in files:
-        if not results.axes:
-            raise ValueError(f"{results.path}: {name} draws sweeps, and this is a single run")
+        if bool(results.axes) != sweeps:
+            raise ValueError(f"{results.data.path}: is a {kinds[not sweeps]}, and {picture} draws {kinds[sweeps]}s")
 
 
 def number_axis(results: Results) -> tuple[int, str, np.ndarray]:
@@ -139,89 +132,93 @@ def number_axis(results: Results) -> tuple[int, str, np.ndarray]:
     for i, axis in enumerate(results.axes):
         if len(columns := axis.columns()) == 1:
             return i, *next(iter(columns.items()))
-    keys = ", ".join(axis.key for axis in results.axes)
-    raise ValueError(f"{results.path}: no swept key has one number in each value, to draw against; swept: {keys}")
+    raise ValueError(f"{results.data.path}: no swept key has one number in each value, as the axis; {results.swept()}")
 
 
 def draw_bayes(ax: Axes, results: Results, x_axis: int, x: np.ndarray, markers: dict[str, str]) -> dict[str, Line2D]:
     """Bayes risk against the swept key: a line for each value of the keys on which it depends. Returns legend keys."""
-    if "bayes/risk" not in results.arrays:
+    if "bayes/risk" not in results.data:
         return {}
     risk, keys = np.nanmean(results.get("bayes/risk"), axis=-1), {}
     extent = [np.nanmax(np.nanmax(risk, axis=i) - np.nanmin(risk, axis=i)) for i in range(risk.ndim)]
     idle = [i for i in range(risk.ndim) if i == x_axis or not extent[i] > 1e-3 * np.nanmax(risk)]
-    for line in lines_of(results, tuple(idle)):
-        curve = np.moveaxis(risk[line.index], idle.index(x_axis), 0).reshape(x.size, -1)
-        order, marker = np.argsort(x), markers.get(line.label) if len(idle) < risk.ndim else None
+    for index, names in results.others(tuple(idle)):
+        curve = np.moveaxis(risk[index], idle.index(x_axis), 0).reshape(x.size, -1)
+        order, label = np.argsort(x), ", ".join(names.values())
+        marker = markers.get(label) if names else None
         ax.plot(x[order], np.nanmean(curve, axis=1)[order], **BAYES, marker=marker, ms=3, mfc="white", mew=0.7)
-        name = f"Bayes, {line.label}" if len(idle) < risk.ndim and not marker else "Bayes"
-        keys[name] = Line2D([], [], **BAYES)
+        keys[f"Bayes, {label}" if names and not marker else "Bayes"] = legend_key(**BAYES)
+    return keys
+
+
+def draw_losses(ax: Axes, results: Results, colours: dict[str, Any]) -> dict[str, Line2D]:
+    """One panel of draw_trained; returns its legend keys."""
+    x_axis, symbol, x = number_axis(results)
+    least, error = (results.best(f"train/{name}") for name in ("loss", "loss_stderr"))
+    loss, order, markers, keys = results.get("train/loss", "start"), np.argsort(x), {}, {}
+    for line in lines_of(results, (x_axis,), colours):
+        starts = loss[line.index].reshape(x.size, -1)[order]
+        places = np.broadcast_to(x[order, None], starts.shape)
+        ax.plot(places.ravel(), starts.ravel(), ".", ms=4, mew=0, alpha=0.35, color=line.look["color"], zorder=2)
+        ax.errorbar(x[order], least[line.index][order], error[line.index][order], elinewidth=0.8, **line.look)
+        markers[line.label.partition(", ")[2]] = markers[line.label] = line.look["marker"]
+        keys |= line.keys
+    keys |= draw_bayes(ax, results, x_axis, x, markers)
+    set_ticks(ax, "x", x, cells=False)
+    shown = np.concatenate([loss.ravel(), results.get("bayes/risk").ravel() if "bayes/risk" in results.data else []])
+    set_scale(ax, "y", shown[shown > 0])
+    ax.set_xlabel(f"${symbol}$")
+    ax.margins(x=0.05)
     return keys
 
 
 def draw_trained(figure: Figure, files: list[Results], features: tuple[int, ...]) -> None:
-    """Trained loss against the first swept key with numbers: the best of all starts and repeats with its standard
-    error, each start as a faint dot, and the Bayes risk dashed. Each file has a panel."""
-    only_sweeps(files, "trained")
-    panels, keys = row_of_panels(figure, len(files), 3.0, 2.8, LOSS), {}
+    """Loss against a swept number: best of starts and repeats with its error, each a faint dot, Bayes risk dashed."""
+    check_kind(files, "trained")
+    panels, keys, colours = row_of_panels(figure, len(files), 3.0, 2.8, LOSS), {}, activation_colours(files)
     for ax, results, title in zip(panels, files, titles(files)):
-        x_axis, symbol, x = number_axis(results)
-        loss, error = results.get("train/loss"), results.get("train/loss_stderr")
-        order, markers = np.argsort(x), {}
-        for line in lines_of(results, (x_axis,)):
-            starts, errors = (values[line.index].reshape(x.size, -1)[order] for values in (loss, error))
-            best = np.where(np.isnan(starts), np.inf, starts).argmin(axis=1)[:, None]
-            least, bar = (np.take_along_axis(values, best, 1)[:, 0] for values in (starts, errors))
-            places = np.broadcast_to(x[order, None], starts.shape)
-            ax.plot(places.ravel(), starts.ravel(), ".", ms=4, mew=0, alpha=0.35, color=line.colour, zorder=2)
-            ax.errorbar(x[order], least, bar, elinewidth=0.8, **line.look())
-            markers[line.label.partition(", ")[2]] = markers[line.label] = line.marker
-            keys |= line.keys
-        keys |= draw_bayes(ax, results, x_axis, x, markers)
-        set_ticks(ax, "x", x, cells=False)
-        shown = np.concatenate([loss.ravel(), results.arrays.get("bayes/risk", loss).ravel()])
-        set_scale(ax, "y", shown[shown > 0])
-        ax.set(xlabel=f"${symbol}$", title=title)
-        ax.margins(x=0.05)
+        keys |= draw_losses(ax, results, colours)
+        ax.set_title(title)
     add_legend(figure, panels, keys)
 
 
 def model_of(results: Results) -> str:
-    return wrapped(describe(results.config, *(key for key in TITLE if key != "activation")))
+    """All of the model but its activation."""
+    return describe(results.config, *(name for name in TITLE if name != "activation"))
 
 
-def pruned_panels(files: list[Results]) -> dict[Any, list[tuple[Results, Line]]]:
+def pruned_panels(files: list[Results]) -> list[list[tuple[Results, Line]]]:
     """A panel for each sweep and for each model of the single runs: these differ in activation, or in their names."""
-    panels = defaultdict(list)
+    panels, colours = defaultdict(list), activation_colours(files)
     for results in files:
-        place = results.path if results.axes else model_of(results)
-        panels[place] += [(results, line) for line in lines_of(results, ())]
+        place = results.data.path if results.axes else model_of(results)
+        panels[place] += [(results, line) for line in lines_of(results, (), colours)]
     for members in panels.values():
         if len({line.label for _, line in members}) < len(members):
-            for i, (results, line) in enumerate(members):
-                name, colour = results.path.stem, COLOURS[i % len(COLOURS)]
-                key = Line2D([], [], color=colour, marker=line.marker)
-                members[i] = results, line._replace(label=name, colour=colour, keys={name: key})
-    return panels
+            for i, ((results, line), colour) in enumerate(zip(members.copy(), colours_of(len(members)))):
+                name, look = results.data.path.stem, line.look | {"color": colour}
+                keys = {name: legend_key(color=colour, marker=look["marker"])}
+                members[i] = results, line._replace(label=name, look=look, keys=keys)
+    return list(panels.values())
 
 
 def draw_pruned(ax: Axes, members: list[tuple[Results, Line]]) -> dict[str, Line2D]:
     """The lines of one panel; returns their legend keys."""
     shown, risks, keys = [], {}, {}
     for results, line in members:
-        loss = results.get("prune/loss")[line.index]
+        loss = results.get("prune/loss", "start", "left")[line.index]
         loss = loss.reshape(-1, loss.shape[-1])
         removed = np.arange(loss.shape[1])
         if len(loss) > 1:
-            ax.plot(removed, loss.T, color=line.colour, lw=0.5, alpha=0.35, zorder=2)
-        ax.plot(removed, np.nanmedian(loss, axis=0), **line.look())
+            ax.plot(removed, loss.T, color=line.look["color"], lw=0.5, alpha=0.35, zorder=2)
+        ax.plot(removed, np.nanmedian(loss, axis=0), **line.look)
         shown.append(loss.ravel())
         keys |= line.keys
-        if "bayes/risk" in results.arrays:
-            risks.setdefault(f"{np.nanmean(results.arrays['bayes/risk'][line.index]):.3g}", line.label)
+        if "bayes/risk" in results.data:
+            risks.setdefault(f"{np.nanmean(results.get('bayes/risk')[line.index]):.3g}", line.label)
     for risk, label in risks.items():
         ax.axhline(float(risk), **BAYES)
-        keys[f"Bayes, {label}" if len(risks) > 1 else "Bayes"] = Line2D([], [], **BAYES)
+        keys[f"Bayes, {label}" if len(risks) > 1 else "Bayes"] = legend_key(**BAYES)
     ax.set_xlabel("heads removed")
     ax.margins(x=0.05)
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
@@ -230,13 +227,12 @@ def draw_pruned(ax: Axes, members: list[tuple[Results, Line]]) -> dict[str, Line
 
 
 def draw_prune(figure: Figure, files: list[Results], features: tuple[int, ...]) -> None:
-    """Loss against the number of removed heads: median over starts and repeats, each of them as a faint line, and the
-    Bayes risk dashed. Each model has a panel with a line for each activation."""
-    groups = list(pruned_panels(files).values())
+    """Loss against the heads removed: median of starts and repeats, each of them a faint line, Bayes risk dashed."""
+    groups = pruned_panels(files)
     panels, keys = row_of_panels(figure, len(groups), 3.0, 2.8, LOSS), {}
     for ax, members in zip(panels, groups):
         keys |= draw_pruned(ax, members)
-        ax.set_title(model_of(members[0][0]) if len(files) > 1 else "")
+        ax.set_title(wrapped(model_of(members[0][0])) if len(files) > 1 else "")
     add_legend(figure, panels, keys)
 
 
@@ -250,11 +246,11 @@ def draw_sequence(image: Axes, strip: Axes, sigma: np.ndarray, A: np.ndarray, re
     heads, tokens = sigma.shape
     mesh = image.pcolormesh(np.arange(tokens + 1) + 0.5, np.arange(heads + 1) + 0.5, sigma, cmap="Blues", norm=norm,
                             edgecolor="white", linewidth=0.4)
-    frame = Rectangle((relevant - 0.5, 0.5), 1, heads, fill=False, ec=COLOURS[1], lw=1.3, clip_on=False, zorder=4)
-    image.add_patch(frame)
+    frame = {"fill": False, "ec": RELEVANT, "lw": 1.3, "clip_on": False, "zorder": 4}
+    image.add_patch(Rectangle((relevant - 0.5, 0.5), 1, heads, **frame))
     image.set(xlim=(0.5, tokens + 0.5), ylim=(heads + 0.5, 0.5))
-    colours = [COLOURS[1] if l + 1 == relevant else "0.6" for l in range(tokens)]
-    strip.bar(np.arange(tokens) + 1, A, width=0.8, color=colours)
+    places = np.arange(tokens) + 1
+    strip.bar(places, A, width=0.8, color=np.where(places == relevant, RELEVANT, "0.6"))
     strip.set(xlim=(0.5, tokens + 0.5))
     for axis in (image.xaxis, image.yaxis, strip.xaxis):
         axis.set_major_locator(MaxNLocator(6, integer=True, min_n_ticks=1))
@@ -263,46 +259,44 @@ def draw_sequence(image: Axes, strip: Axes, sigma: np.ndarray, A: np.ndarray, re
     return mesh
 
 
+def label_maps(cells: np.ndarray, thetas: list[np.ndarray], heads: list[str]) -> None:
+    """Titles of the images, (2 * sequence, file), and names of the axes at the left and the bottom."""
+    rows, columns = len(cells) // 2, len(heads)
+    same = len({theta[:rows].tobytes() for theta in thetas}) == 1
+    for i, j in np.ndindex(rows, columns):
+        image, strip = cells[2 * i:2 * i + 2, j]
+        head = f"{heads[j]}\n" if i == 0 and columns > 1 else ""
+        image.set_title(head + (theta_text(thetas[j][i]) if not same or j == 0 else ""), fontsize=8,
+                        loc="left" if same else "center")
+        image.tick_params(labelleft=j == 0)
+        strip.tick_params(labelleft=j == 0, labelbottom=i == rows - 1)
+    for image, strip in cells[:, 0].reshape(-1, 2):
+        image.set_ylabel("head $h$")
+        strip.set_ylabel("$A_l$", rotation=0, ha="right", va="center")
+    for strip in cells[-1]:
+        strip.set_xlabel("token $l$")
+
+
 def draw_maps(figure: Figure, files: list[Results], features: tuple[int, ...]) -> None:
     """Attention maps sigma_hl and their mean A_l over heads: each sequence has a row, each file a column."""
-    for results in files:
-        if results.axes:
-            raise ValueError(f"{results.path}: maps draws single runs, and this is a sweep")
-    sigmas, means, thetas, places = ([results.get(f"maps/{name}")[0] for results in files]
-                                     for name in ("sigma", "A", "theta", "relevant"))
-    rows = min(MAX_SEQUENCES, *map(len, sigmas))
-    if rows < max(map(len, sigmas)):
-        print(f"drawn: the first {rows} sequences of {max(map(len, sigmas))}")
+    check_kind(files, "maps", sweeps=False)
+    sigmas, means, thetas, places = ([results.get(f"maps/{name}", "sequence", *own)[0] for results in files]
+                                     for name, *own in MAPS)
+    rows, most = min(MAX_SEQUENCES, *map(len, sigmas)), max(map(len, sigmas))
+    if rows < most:
+        print(f"drawn: the first {rows} sequences of {most}")
     tall = 0.25 + 0.11 * min(12, max(sigma.shape[1] for sigma in sigmas))
     figure.set_size_inches(0.9 + 2.0 * len(files) + 0.5, (tall + 0.65) * rows + 0.5)
-    peaks = [max(1.0, np.nanmax(sigma[:rows])) for sigma in sigmas]
     if len({model_of(results) for results in files}) == 1 < len(files):
-        figure.suptitle(describe(files[0].config, *(key for key in TITLE if key != "activation")))
+        figure.suptitle(model_of(files[0]))
+    peaks = [max(1.0, np.nanmax(sigma[:rows])) for sigma in sigmas]
     norm = PowerNorm(0.5, 0, max(peaks)) if max(peaks) > 1.5 * min(peaks) else Normalize(0, max(peaks))
     top = max(1.0, *(1.1 * np.nanmax(A[:rows]) for A in means))
     cells = figure.subplots(2 * rows, len(files), squeeze=False, gridspec_kw={"height_ratios": [tall, 0.28] * rows})
-    same = len({theta[:rows].tobytes() for theta in thetas}) == 1
-    for j, (results, sigma, A, theta, place) in enumerate(zip(files, sigmas, means, thetas, places)):
-        for i in range(rows):
-            image, strip = cells[2 * i:2 * i + 2, j]
-            mesh = draw_sequence(image, strip, sigma[i], A[i], int(place[i]), norm)
-            strip.set(ylim=(0, top), yticks=(0, 1))
-            head = results.config.get("attention", {}).get("activation", results.path.stem) + "\n"
-            lines = head if i == 0 and len(files) > 1 else ""
-            image.set_title(lines + (theta_text(theta[i]) if not same or j == 0 else ""), fontsize=8,
-                            loc="left" if same else "center")
-            if j == 0:
-                image.set_ylabel("head $h$")
-                strip.set_ylabel("$A_l$", rotation=0, ha="right", va="center")
-            else:
-                image.tick_params(labelleft=False)
-                strip.tick_params(labelleft=False)
-            if i < rows - 1:
-                strip.tick_params(labelbottom=False)
-        strip.set_xlabel("token $l$")
+    for i, j in np.ndindex(rows, len(files)):
+        image, strip = cells[2 * i:2 * i + 2, j]
+        mesh = draw_sequence(image, strip, sigmas[j][i], means[j][i], int(places[j][i]), norm)
+        strip.set(ylim=(0, top), yticks=(0, 1))
+    label_maps(cells, thetas, [results.activation(results.data.path.stem) for results in files])
     bar = figure.colorbar(mesh, ax=cells, aspect=20 * min(rows, 2), shrink=min(1.0, 2 / rows), pad=0.02)
     bar.ax.set_title(r"$\sigma_{hl}$")
-
-
-TRAINED: dict[str, Callable[[Figure, list[Results], tuple[int, ...]], None]] = {
-    "trained": draw_trained, "prune": draw_prune, "maps": draw_maps}

@@ -1,10 +1,15 @@
 """headflow-plot on real files: a picture for every panel and suffix; bad calls say why in one line and draw nothing."""
+import importlib.util
 import json
 import re
+import shutil
 import sys
+import tomllib
+from importlib.machinery import SourceFileLoader
 
 import h5py
 import numpy as np
+from matplotlib.figure import Figure
 
 from harness import PLOT, SMALL, SystemTest, changed, command, content, execute, main, side_by_side, toml_text
 
@@ -35,35 +40,70 @@ ANGLE = changed(SMALL, {"model": {"tokens": 5, "prior": "anisotropic-gaussian", 
                         "start": {"noise": 1e-4, "eta": 0.3, "seed": 2}, "population.symmetric": True})
 PAIRS = [[nu_1, nu_2] for nu_2 in (4.0, 1.0, 9.0) for nu_1 in (1.0, 25.0, 5.0, 50.0)]  # a grid, not in order
 ACTIVATIONS = ["softmax", "softmax-1"]
+FOUR = ["softmax", "softmax-1", "bayes-softmax", "made-up"]
+COLOURS = ["#0072B2", "#D55E00", "#009E73"]  # of the three activations there are
+sys.dont_write_bytecode, sys.path[:0] = True, [str(PLOT.parent)]
+
+
+def plot_module(name):
+    """One of headflow-plot's modules, or headflow-plot itself."""
+    loader = SourceFileLoader(name, str(PLOT if name == "headflow-plot" else PLOT.with_name(f"{name}.py")))
+    if name not in sys.modules:
+        sys.modules[name] = importlib.util.module_from_spec(importlib.util.spec_from_loader(name, loader))
+        loader.exec_module(sys.modules[name])
+    return sys.modules[name]
+
+
+def write_variable(file, name, axes, values):
+    """Numbers over axes = {name: size}, with dimension scales as headflow attaches them."""
+    data, group = file.create_dataset(name, data=values), name.partition("/")[0]
+    for i, (axis, size) in enumerate(axes.items()):
+        if f"{group}/{axis}" not in file:
+            file[f"{group}/{axis}"] = np.arange(1, size + 1)
+            file[f"{group}/{axis}"].make_scale(axis)
+        data.dims[i].attach_scale(file[f"{group}/{axis}"])
+
+
+def turn_axes(file, name):
+    """The variable with its axes in the opposite order."""
+    values, scales = np.array(file[name]), [dim[0].name.rpartition("/")[2] for dim in file[name].dims]
+    del file[name]
+    write_variable(file, name, dict(zip(scales[::-1], values.shape[::-1])), values.T)
 
 
 def write_sweep(path, axes, own, repeats=1, zipped=""):
-    """A file like that of a sweep over `axes`: own = {"group/name": shape after the sweep's axes}, random numbers."""
+    """A file like that of a sweep over `axes`: own = {"group/name": {axis after the sweep's: size}}, random numbers."""
     random = np.random.default_rng(5)
-    leading = [len(values) for values in axes.values()] + [repeats] * (repeats > 1)
+    leading = {re.sub(r"[.\[]", "_", key).rstrip("]"): len(values) for key, values in axes.items()}
+    leading |= {"repeat": repeats} if repeats > 1 else {}
     with h5py.File(path, "w") as file:
         lines = [f'"{key}" = {json.dumps(values)}\n' for key, values in axes.items()]
         file["provenance/sweep"] = "".join(lines) + zipped + f"repeats = {repeats}\n"
         file["provenance/input"] = toml_text(SMALL)
-        file["sweep/done"] = np.ones(leading)
-        for name, shape in own.items():
-            file[name] = random.random((*leading, *shape))
+        write_variable(file, "sweep/done", leading, np.ones([*leading.values()]))
+        for name, more in own.items():
+            write_variable(file, name, leading | more, random.random([*leading.values(), *more.values()]))
 
 
 def write_sweeps(folder):
     """One of every kind that a picture draws, and some that none can."""
-    train = {"train/loss": (5,), "train/loss_stderr": (5,), "train/m": (5, 3, 2), "train/cosine": (5, 3, 3)}
+    start, head, feature, pair = {"start": 5}, {"head": 3}, {"feature": 2}, {"head": 3, "head_b": 3}
+    train = {"train/loss": start, "train/loss_stderr": start, "train/m": start | head | feature,
+             "train/cosine": start | pair}
+    prune = {"prune/loss": {"start": 4, "left": 3}, "bayes/risk": {}}
     heads, signals = {"attention.activation": ACTIVATIONS, "attention.heads": [1, 2, 4]}, {"model.signal": PAIRS}
     zipped = '"start.seed" = [' + "1, " * 11 + '1]\nzip = [["model.signal", "start.seed"]]\n'
     laws = {"model.prior": ["canonical-spikes", "anisotropic-gaussian"], "model.signal": [1.0, 10.0, 100.0], **heads}
-    write_sweep(folder / "heads.h5", heads, train | {"bayes/risk": ()}, repeats=2)
-    write_sweep(folder / "laws.h5", laws, train | {"bayes/risk": ()})
+    write_sweep(folder / "heads.h5", heads, train | {"bayes/risk": {}}, repeats=2)
+    write_sweep(folder / "laws.h5", laws, train | {"bayes/risk": {}})
     write_sweep(folder / "pairs.h5", signals, train, zipped=zipped)
-    write_sweep(folder / "plane.h5", {**heads, "start.eta": [0.5, 1.0]}, {"flow/loss": (), "flow/m": (3, 2),
-                                                                        "flow/cosine": (3, 3)}, repeats=3)
-    write_sweep(folder / "pruned.h5", {"attention.activation": ACTIVATIONS}, {"prune/loss": (4, 3), "bayes/risk": ()})
+    write_sweep(folder / "plane.h5", {**heads, "start.eta": [0.5, 1.0]}, {"flow/loss": {}, "flow/m": head | feature,
+                                                                        "flow/cosine": pair}, repeats=3)
+    write_sweep(folder / "pruned.h5", {"attention.activation": ACTIVATIONS}, prune)
+    write_sweep(folder / "four.h5", {"attention.activation": FOUR, "attention.heads": [1, 2, 4]}, train)
+    write_sweep(folder / "four-pruned.h5", {"attention.activation": FOUR}, prune)
     write_sweep(folder / "ragged.h5", {"model.signal": PAIRS[1:]}, train)
-    write_sweep(folder / "wrong.h5", heads, {"train/loss": (5, 1)})
+    write_sweep(folder / "wrong.h5", heads, {"train/loss": {"start": 5, "head": 1}})
     with h5py.File(folder / "heads.h5", "r+") as file:  # one member is missing
         file["sweep/done"][1, 2, 1] = 0
         for name in train:
@@ -75,7 +115,7 @@ class Plot(SystemTest):
     def setUpClass(cls):
         super().setUpClass()
         for name, text in {"full": FULL, "single": SINGLE, "small": SMALL, **SPLITS, **TRAINED, "stages": STAGES,
-                           "angle": ANGLE, "four": changed(ANGLE, {"flow.end_time": 4.0}),
+                           "angle": ANGLE, "early": changed(ANGLE, {"flow.end_time": 4.0}),
                            "saddle": {name: keys for name, keys in STAGES.items() if name != "sweep"}}.items():
             (cls.shared / f"{name}.toml").write_text(toml_text(text))
             done = execute(cls.shared, command("run", f"{name}.toml"))
@@ -153,12 +193,12 @@ class Plot(SystemTest):
             ("full.h5", "--panels", "prune"): ["full.h5", "prune/loss", "[prune]"],
             ("full.h5", "--panels", "cosine-map"): ["full.h5", "single run"],
             ("saddle.h5", "--panels", "angle"): ["saddle.h5", "angle", "H = 2"],
-            ("four.h5", "--panels", "angle"): ["four.h5", "no plateau"],
+            ("early.h5", "--panels", "angle"): ["early.h5", "no plateau"],
             ("laws.h5", "--panels", "stages"): ["laws.h5", "start.dimension", "attention.heads"],
             ("pruned.h5", "--panels", "trained"): ["pruned.h5", "no swept key", "attention.activation"],
             ("pruned.h5", "--panels", "heads-map"): ["pruned.h5", "two swept keys", "attention.activation"],
             ("ragged.h5", "--panels", "cosine-map"): ["ragged.h5", "11 values", "grid of 4 x 3"],
-            ("wrong.h5", "--panels", "trained"): ["wrong.h5", "train/loss", "does not fit"],
+            ("wrong.h5", "--panels", "trained"): ["wrong.h5", "train/loss", "start, head)"],
             ("pairs.h5", "--panels", "heads-map", "--features", "1", "3"): ["--features", "1 to 2"],
             ("full.h5", "--bogus"): ["--bogus"],
             (): ["FILE.h5"],
@@ -193,16 +233,14 @@ class Plot(SystemTest):
 
     def test_sweep_reading(self):
         """The best of starts and repeats where some are missing; pairs of numbers as a grid; zipped keys, one axis."""
-        sys.dont_write_bytecode, sys.path[:0] = True, [str(PLOT.parent)]
-        import headflow_files as files
-        heads, pairs, plane = (files.read_file(self.shared / f"{name}.h5", files.results_of)
-                               for name in ("heads", "pairs", "plane"))
+        files = plot_module("headflow_files")
+        heads, pairs, plane = (files.results_of(self.shared / f"{name}.h5") for name in ("heads", "pairs", "plane"))
         with h5py.File(self.shared / "heads.h5") as file:
             loss, m = np.array(file["train/loss"]), np.array(file["train/m"])
         for i, j in np.ndindex(2, 3):
             repeat, start = np.unravel_index(np.nanargmin(loss[i, j]), loss.shape[2:])
-            self.assertTrue((heads.best("train/m")[i, j] == m[i, j, repeat, start]).all())
-        self.assertTrue(np.isnan(heads.arrays["train/loss"][1, 2, 1]).all())
+            self.assertTrue((heads.best("train/m", "head", "feature")[i, j] == m[i, j, repeat, start]).all())
+        self.assertTrue(np.isnan(heads.get("train/loss", "start")[1, 2, 1]).all())
         grid = files.grid_of(pairs)
         self.assertEqual((grid.symbols, grid.used), ([r"\nu_1", r"\nu_2"], (0,)))
         for (i, j), k in np.ndenumerate(grid.order):
@@ -212,13 +250,12 @@ class Plot(SystemTest):
         self.assertEqual(grid.order.tolist(), [[0, 1], [2, 3], [4, 5]])
         index, names = list(plane.others(grid.used))[1]
         self.assertEqual(names, {"attention.activation": "softmax-1"})
-        values = plane.best("flow/m")
+        values = plane.best("flow/m", "head", "feature")
         self.assertTrue((grid.values(values, index)[2, 1] == values[1, 2, 1]).all())
 
     def test_swept_elements(self):
         """Elements of the signal: with their number, or without where they are alike or the only one."""
-        sys.dont_write_bytecode, sys.path[:0] = True, [str(PLOT.parent)]
-        import headflow_files as files
+        files = plot_module("headflow_files")
         first, second = '"model.signal[1]" = [1.0, 4.0]\n', '"model.signal[2]" = [1.0, 4.0]\n'
         zipped = 'zip = [["model.signal[1]", "model.signal[2]"]]\n'
         for text, signal, symbols, left in ((first + second, [9.0, 9.0], [r"\nu_1", r"\nu_2"], None),
@@ -227,10 +264,62 @@ class Plot(SystemTest):
                                             (first + "repeats = 3\n", [9.0], [r"\nu"], None)):
             with self.subTest(text):
                 config = {"model": {"signal": signal}}
-                axes, repeats = files.read_axes(text, config)
+                axes, repeats = files.read_axes(tomllib.loads(text), config)
                 self.assertEqual([next(iter(axis.columns())) for axis in axes], symbols)
                 self.assertEqual(repeats, 3 if "repeats" in text else 1)
-                self.assertEqual(files.without_swept(config, text)["model"].get("signal"), left)
+                self.assertEqual(files.without_swept(config, tomllib.loads(text))["model"].get("signal"), left)
+
+    def test_axes_of_the_file(self):
+        """Axes in another order are followed: the same picture. An axis of another name is told."""
+        for name, panels, variables in (("full", "overview", ["flow/m", "flow/r"]), ("full", "cosine", ["flow/cosine"]),
+                                        ("heads", "trained", ["train/loss", "bayes/risk"]),
+                                        ("pairs", "heads-map", ["train/m"])):
+            with self.subTest(panels):
+                shutil.copy(self.shared / f"{name}.h5", self.folder / "turned.h5")
+                with h5py.File(self.folder / "turned.h5", "r+") as file:
+                    for variable in variables:
+                        turn_axes(file, variable)
+                files = {"before": self.shared / f"{name}.h5", "after": self.folder / "turned.h5"}
+                pictures = [self.folder / f"{when}.png" for when in files]
+                done = side_by_side(lambda when: self.draw(files[when], "--panels", panels, "-o", self.folder / f"{when}.png"),
+                                    files)
+                for one, picture in zip(done, pictures):
+                    self.assert_picture(one, picture)
+                self.assertEqual(*(picture.read_bytes() for picture in pictures))
+        shutil.copy(self.shared / "small.h5", self.folder / "renamed.h5")
+        with h5py.File(self.folder / "renamed.h5", "r+") as file:
+            file.move("flow/feature", "flow/spike")
+        done = self.draw(self.folder / "renamed.h5")
+        self.assertEqual((done.returncode, done.stderr.count("\n")), (2, 1), done.stderr)
+        self.assertIn("flow/m has the axes (time, head, spike), not (time, head, feature)", done.stderr)
+
+    def test_unknown_variables(self):
+        """Nothing knows them, and all are drawn: along heads in the heads' colours, else each line in its own."""
+        path = self.folder / "more.h5"
+        shutil.copy(self.shared / "full.h5", path)
+        with h5py.File(path, "r+") as file:
+            time, random = file["flow/time"].size, np.random.default_rng(1)
+            for name, axes in (("heat", {}), ("kinds", {"kind": 5}), ("by_head", {"kind": 5, "head": 3})):
+                write_variable(file, f"flow/{name}", {"time": time} | axes, random.random((time, *axes.values())))
+        self.assert_picture(self.draw(path), self.folder / "more.png")
+        self.assert_picture(self.draw(path, "--panels", "heat,kinds,by_head,loss,evenness"), self.folder / "more.png")
+        plot, series = plot_module("headflow-plot"), plot_module("headflow_files").series_of(path).series[0]
+        for name, lines, colours in (("heat", 1, 1), ("kinds", 5, 5), ("by_head", 15, 3), ("m", 9, 3)):
+            curves = plot.plain_curves(series, plot.colours_of(3), name)
+            self.assertEqual((len(curves), len({curve.colour for curve in curves})), (lines, colours), name)
+
+    def test_fourth_activation(self):
+        """One that nothing knows has a colour of its own; those of the others stay."""
+        trained, files = plot_module("headflow_trained"), plot_module("headflow_files")
+        for name, draw, panels in (("four", trained.draw_trained, "trained"), ("four-pruned", trained.draw_prune, "prune")):
+            with self.subTest(name):
+                done = self.draw(f"{name}.h5", "--panels", panels, "-o", self.folder / f"{name}.png")
+                self.assert_picture(done, self.folder / f"{name}.png")
+                figure = Figure(layout="constrained")
+                draw(figure, [files.results_of(self.shared / f"{name}.h5")], ())
+                seen = list(dict.fromkeys(line.get_color() for line in figure.axes[0].lines))
+                self.assertEqual(seen[:3], COLOURS)
+                self.assertEqual(len(set(seen) - {*COLOURS, "black"}), 1)
 
     def test_unfinished_run(self):
         """A file with its first record alone, as a run leaves it soon after its start."""
