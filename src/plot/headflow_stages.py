@@ -152,7 +152,8 @@ def cases_of(files: list[Results]) -> Iterator[Case]:
         if axis is None:
             raise ValueError(f"{results.data.path}: the picture shows sweeps over {DIMENSION}; {results.swept()}")
         D = np.array(results.axes[axis].values, dtype=float)
-        for name in ("saddle/predicted_growth_rate", "saddle/predicted_split_time", "flow/growth_rate", "flow/split_time"):
+        for name in ("saddle/predicted_growth_rate", "saddle/predicted_split_time", "flow/growth_rate",
+                     "flow/split_time"):
             results.get(name, "feature")
         for index, names in results.others((axis,)):
             activation = names.get(ACTIVATION, results.activation("trained"))
