@@ -8,12 +8,15 @@ elseif(HEADFLOW_ARCH MATCHES "^(native|x86-64-v4|x86-64-v3)$")
 else()
   message(FATAL_ERROR "HEADFLOW_ARCH is '${HEADFLOW_ARCH}'; allowed: native, x86-64-v4, x86-64-v3, generic")
 endif()
+
+# headflow_compile(FILE OPTION..): options of one source, which then cannot share the precompiled header.
+function(headflow_compile file)
+  set_source_files_properties(${CMAKE_CURRENT_SOURCE_DIR}/src/${file} PROPERTIES COMPILE_OPTIONS "${ARGN}"
+                              SKIP_PRECOMPILE_HEADERS ON)
+endfunction()
 # The check of the processor must itself run on any processor.
-set_source_files_properties(${CMAKE_CURRENT_SOURCE_DIR}/src/core/cpu_check.cpp PROPERTIES COMPILE_OPTIONS
-                            "$<$<BOOL:${HEADFLOW_ARCH_FLAGS}>:-march=x86-64>")
+headflow_compile(core/cpu_check.cpp "$<$<BOOL:${HEADFLOW_ARCH_FLAGS}>:-march=x86-64>")
 # The kernels are vectorised by hand over samples; the compiler's own attempts inside cost 5 %.
-set_source_files_properties(${CMAKE_CURRENT_SOURCE_DIR}/src/population/kernel.cpp PROPERTIES COMPILE_OPTIONS
-                            -fno-tree-vectorize)
+headflow_compile(population/kernel.cpp -fno-tree-vectorize)
 # errno after sqrt would keep the compiler from vectorising it.
-set_source_files_properties(${CMAKE_CURRENT_SOURCE_DIR}/src/core/float_normals.cpp PROPERTIES COMPILE_OPTIONS
-                            -fno-math-errno)
+headflow_compile(core/float_normals.cpp -fno-math-errno)

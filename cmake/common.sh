@@ -28,8 +28,16 @@ compile_jobs() {
   echo $((jobs > 0 ? jobs : 1))
 }
 
-# build PRESET: configure and compile.
+# build PRESET [TARGET..]: configure and compile, all or only some targets. What was compiled before is taken from
+# ccache where there is one.
 build() {
-  cmake --preset "$1"
-  cmake --build --preset "$1" --parallel "$(compile_jobs)"
+  local launcher=() targets=()
+  if command -v ccache >/dev/null; then
+    launcher=(-DCMAKE_CXX_COMPILER_LAUNCHER=ccache)
+    # Without these it would never find anything that uses a precompiled header.
+    export CCACHE_SLOPPINESS=pch_defines,time_macros,include_file_mtime,include_file_ctime
+  fi
+  if (($# > 1)); then targets=(--target "${@:2}"); fi
+  cmake --preset "$1" "${launcher[@]}"
+  cmake --build --preset "$1" --parallel "$(compile_jobs)" "${targets[@]}"
 }

@@ -5,7 +5,7 @@ set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
 bash cmake/setup.sh
-build release
+build release headflow_program
 mpirun -n 2 build/release/headflow run input/quickstart.toml --force --output quickstart.h5
 build/release/headflow-plot quickstart.h5 -o quickstart.png
 

@@ -11,9 +11,8 @@
 namespace headflow {
 
 void OutputTimes::declare_keys(KeyVisitor& visitor, const char* help) {
-  visitor.key(
-      {.name = "outputs", .help = help, .change = Change::allowed},
-      outputs, {.least = 1, .most = 1000000});
+  visitor.key({.name = "outputs", .help = help, .change = Change::allowed}, outputs,
+              {.least = 1, .most = 1000000});
   visitor.choice<Spacing>({.name = "spacing",
                            .help = "of the output times; log: from end_time / 10^4",
                            .change = Change::allowed},

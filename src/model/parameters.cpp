@@ -1,8 +1,9 @@
 #include "headflow/model/parameters.hpp"
 
-#include <Eigen/Eigenvalues>
 #include <cmath>
 #include <vector>
+
+#include "core/eigen.hpp"
 
 namespace headflow {
 
@@ -79,9 +80,9 @@ Matrix cosine_similarity(const Matrix& q) {
 }
 
 Matrix symmetric_root(const Matrix& r) {
-  const Eigen::SelfAdjointEigenSolver<Eigen::MatrixXd> solver(0.5 * (r + r.transpose()));
-  const Vector root = solver.eigenvalues().cwiseMax(0).cwiseSqrt();
-  return solver.eigenvectors() * root.asDiagonal() * solver.eigenvectors().transpose();
+  const SymmetricEigen eigen(0.5 * (r + r.transpose()));
+  const Vector root = eigen.values.cwiseMax(0).cwiseSqrt();
+  return eigen.vectors * root.asDiagonal() * eigen.vectors.transpose();
 }
 
 }  // namespace headflow

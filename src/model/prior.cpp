@@ -1,9 +1,9 @@
 #include "headflow/model/prior.hpp"
 
-#include <Eigen/Eigenvalues>
 #include <cmath>
 #include <string>
 
+#include "core/eigen.hpp"
 #include "headflow/core/error.hpp"
 
 namespace headflow {
@@ -42,12 +42,12 @@ Prior gaussian_prior(const Vector& mean, const Matrix& covariance) {
     throw InputError("model.covariance must be symmetric, but has " +
                      std::to_string(covariance(i, j)) + " and " + std::to_string(covariance(j, i)) +
                      " at mirrored places");
-  const Eigen::SelfAdjointEigenSolver<Eigen::MatrixXd> solver(covariance);
-  if (solver.eigenvalues().minCoeff() < -1e-9 * scale)
+  const SymmetricEigen eigen(covariance);
+  if (eigen.values.minCoeff() < -1e-9 * scale)
     throw InputError("model.covariance must be positive semi-definite, but has the eigenvalue " +
-                     std::to_string(solver.eigenvalues().minCoeff()));
-  const Vector root = solver.eigenvalues().cwiseMax(0).cwiseSqrt();
-  const Matrix vectors = solver.eigenvectors();
+                     std::to_string(eigen.values.minCoeff()));
+  const Vector root = eigen.values.cwiseMax(0).cwiseSqrt();
+  const Matrix vectors = eigen.vectors;
   return Prior(GaussianLaw{mean, vectors * root.asDiagonal() * vectors.transpose()});
 }
 

@@ -1,10 +1,9 @@
 #include "headflow/model/start.hpp"
 
-#include <Eigen/Cholesky>
-#include <Eigen/Eigenvalues>
 #include <cmath>
 #include <string>
 
+#include "core/eigen.hpp"
 #include "core/random.hpp"
 #include "headflow/core/error.hpp"
 
@@ -71,9 +70,9 @@ Start noisy_start(const Shape& shape, double noise, double eta, std::uint64_t se
 }
 
 Start explicit_start(const Matrix& m, const Matrix& r, const Vector& b, double v) {
-  const Eigen::SelfAdjointEigenSolver<Eigen::MatrixXd> solver(r, Eigen::EigenvaluesOnly);
-  const double smallest = solver.eigenvalues().minCoeff();
-  if (smallest < -1e-9 * solver.eigenvalues().cwiseAbs().maxCoeff())
+  const Vector eigenvalues = SymmetricEigen(r).values;
+  const double smallest = eigenvalues.minCoeff();
+  if (smallest < -1e-9 * eigenvalues.cwiseAbs().maxCoeff())
     throw InputError("start.r must be positive semi-definite, but has the eigenvalue " +
                      std::to_string(smallest));
   Start start{parameters_of(m, symmetric_root(r)), Matrix::Identity(m.cols(), m.cols())};
@@ -84,10 +83,8 @@ Start explicit_start(const Matrix& m, const Matrix& r, const Vector& b, double v
 
 Start start_from_state(const Matrix& m, const Matrix& u, const Matrix& spike_gram, const Vector& b,
                        double v) {
-  const Eigen::LLT<Eigen::MatrixXd> cholesky(spike_gram);
-  if (cholesky.info() != Eigen::Success)
-    throw InputError("the Gram matrix of the spikes must be positive definite");
-  const Matrix S = cholesky.matrixL();
+  const Matrix S = cholesky_factor(spike_gram);
+  if (S.size() == 0) throw InputError("the Gram matrix of the spikes must be positive definite");
   const Matrix projected =
       S.triangularView<Eigen::Lower>().solve(m.transpose()).transpose();  // m = K[:, :F] S'
   Start start{parameters_of(projected, u), S};

@@ -1,8 +1,9 @@
 #include "headflow/saddle/plateau_analysis.hpp"
 
-#include <Eigen/SVD>
 #include <algorithm>
 #include <cmath>
+
+#include "core/eigen.hpp"
 
 namespace headflow {
 namespace {
@@ -16,8 +17,8 @@ std::vector<double> growth_rates(const Matrix& m, const Matrix& gradient) {
 }
 
 PatternTimesDirection product_of(const Matrix& m) {
-  const Eigen::JacobiSVD<Eigen::MatrixXd> svd(m, Eigen::ComputeThinU | Eigen::ComputeThinV);
-  return {svd.matrixU().col(0), svd.matrixV().col(0), std::pow(svd.singularValues()[0], 2)};
+  const LargestSingular largest(m);
+  return {largest.left, largest.right, std::pow(largest.value, 2)};
 }
 
 }  // namespace

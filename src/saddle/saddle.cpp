@@ -1,16 +1,16 @@
 #include "headflow/saddle/saddle.hpp"
 
-#include <Eigen/Eigenvalues>
 #include <algorithm>
 #include <cmath>
 
+#include "core/eigen.hpp"
 #include "headflow/core/statistics.hpp"
 #include "headflow/flow/stages.hpp"
 
 namespace headflow {
 namespace {
 
-using Solver = Eigen::SelfAdjointEigenSolver<Matrix>;
+using Solver = SymmetricEigenByRows;
 
 template <class Replicate, class F>
 Measured measured(double value, const std::vector<Replicate>& replicates, F&& f) {
@@ -35,13 +35,13 @@ Curvature mean_of(const std::vector<Curvature>& replicates) {
 Vector newton_step(const Matrix& hessian, const Vector& gradient, double flat) {
   if (gradient.size() == 0) return gradient;
   const Solver solver(hessian);
-  const double least = flat * solver.eigenvalues().cwiseAbs().maxCoeff();
-  Vector along = solver.eigenvectors().transpose() * gradient;
+  const double least = flat * solver.values.cwiseAbs().maxCoeff();
+  Vector along = solver.vectors.transpose() * gradient;
   for (Eigen::Index i = 0; i < along.size(); ++i) {
-    const double curvature = std::abs(solver.eigenvalues()[i]);
+    const double curvature = std::abs(solver.values[i]);
     along[i] = curvature > least ? -along[i] / curvature : 0;
   }
-  return solver.eigenvectors() * along;
+  return solver.vectors * along;
 }
 
 /// Newton's method on the span of Z for the mean over the samples, by steps of length 1 at most
@@ -132,9 +132,9 @@ std::vector<GrowthMode> modes_of(const SymmetricHessian& mean,
                                  bool biased, Block&& block) {
   const Solver solver(block(mean));
   std::vector<GrowthMode> modes;
-  for (Eigen::Index i = 0; i < solver.eigenvalues().size(); ++i) {
-    const Vector vector = solver.eigenvectors().col(i);
-    GrowthMode mode{.rate = measured(-solver.eigenvalues()[i], replicates,
+  for (Eigen::Index i = 0; i < solver.values.size(); ++i) {
+    const Vector vector = solver.vectors.col(i);
+    GrowthMode mode{.rate = measured(-solver.values[i], replicates,
                                      [&](const SymmetricHessian& one) {
                                        return -vector.dot(block(one) * vector);
                                      }),
@@ -196,11 +196,10 @@ LocalSpectrum local_spectrum(PopulationLoss& loss, const Parameters& at, Control
         [&vector, sign](const Curvature& one) { return sign * vector.dot(one.hessian * vector); };
   };
   const Solver solver(hessian);
-  LocalSpectrum spectrum{.eigenvectors = solver.eigenvectors().transpose()};
-  for (Eigen::Index i = 0; i < solver.eigenvalues().size(); ++i) {
-    const Vector vector = solver.eigenvectors().col(i);
-    spectrum.eigenvalues.push_back(
-        measured(solver.eigenvalues()[i], replicates, rayleigh(vector, 1)));
+  LocalSpectrum spectrum{.eigenvectors = solver.vectors.transpose()};
+  for (Eigen::Index i = 0; i < solver.values.size(); ++i) {
+    const Vector vector = solver.vectors.col(i);
+    spectrum.eigenvalues.push_back(measured(solver.values[i], replicates, rayleigh(vector, 1)));
   }
   const auto& [L, H, F] = loss.model().shape;
   const int P = F + H;
@@ -209,10 +208,10 @@ LocalSpectrum local_spectrum(PopulationLoss& loss, const Parameters& at, Control
   for (int f = 0; f < F; ++f) {
     const auto rows = Eigen::seqN(f, H, P);
     const Solver block(Matrix(hessian(rows, rows)));
-    spectrum.pattern.row(f) = block.eigenvectors().col(0);
+    spectrum.pattern.row(f) = block.vectors.col(0);
     Vector vector = Vector::Zero(hessian.rows());
-    vector(rows) = block.eigenvectors().col(0);
-    spectrum.rate.push_back(measured(-block.eigenvalues()[0], replicates, rayleigh(vector, -1)));
+    vector(rows) = block.vectors.col(0);
+    spectrum.rate.push_back(measured(-block.values[0], replicates, rayleigh(vector, -1)));
   }
   return spectrum;
 }
@@ -236,12 +235,12 @@ std::vector<double> times_to_split(const Matrix& hessian, const Matrix& K, const
   for (std::size_t i = 0; i < places.size(); ++i)
     now[static_cast<Eigen::Index>(i)] =
         apart(places[i] / shape.coordinates(), places[i] % shape.coordinates());
-  const Vector along = solver.eigenvectors().transpose() * now;
-  const double fastest = -solver.eigenvalues()[0];
+  const Vector along = solver.vectors.transpose() * now;
+  const double fastest = -solver.values[0];
   if (fastest <= 0) return times;
   const auto spread_at = [&](double t) {
-    const Vector grown = solver.eigenvectors() *
-                         (along.array() * (-solver.eigenvalues().array() * t).exp()).matrix();
+    const Vector grown =
+        solver.vectors * (along.array() * (-solver.values.array() * t).exp()).matrix();
     Matrix m = Matrix::Zero(H, F);
     for (std::size_t i = 0; i < places.size(); ++i)
       m(places[i] / shape.coordinates(), places[i] % shape.coordinates()) =

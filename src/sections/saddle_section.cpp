@@ -122,9 +122,8 @@ LinearGrowth SaddleSection::follow_manifold_saving(Run& run, const Unspecialized
     if (request == Request::stop) throw Interrupt{};
   };
   try {
-    LinearGrowth growth =
-        follow_manifold(run.loss(), manifold, run.section<StartSection>().parameters(), options_,
-                        run, step, state);
+    LinearGrowth growth = follow_manifold(
+        run.loss(), manifold, run.section<StartSection>().parameters(), options_, run, step, state);
     if (last) save(last);
     return growth;
   } catch (const Interrupt&) {

@@ -55,8 +55,7 @@ void SgdSection::declare_keys(KeyVisitor& visitor) {
        "shared by all replicas, or each its own: replica i that of start.seed + i - 1 (not "
        "where finite-D spikes differ too: spikes = \"orthonormal\", or noise)"},
       own_starts_, {{"shared", false}, {"own", true}});
-  times_.declare_keys(visitor,
-                      "number of output times after t = 0, each rounded to a whole step");
+  times_.declare_keys(visitor, "number of output times after t = 0, each rounded to a whole step");
   visitor.key({.name = "save_weights",
                .help = "write all weights and the spikes at the end, to FILE.weights-STEP.h5",
                .change = Change::allowed},
