@@ -245,7 +245,7 @@ std::vector<double> times_to_split(const Matrix& hessian, const Matrix& K, const
     for (std::size_t i = 0; i < places.size(); ++i)
       m(places[i] / shape.coordinates(), places[i] % shape.coordinates()) =
           grown[static_cast<Eigen::Index>(i)];
-    return spread_over_heads(model.overlaps(m));
+    return spread_over_heads(m * model.spike_factor.transpose());
   };
   // In steps of a tenth of the fastest growth time, until everything has split or long after it
   // should have.

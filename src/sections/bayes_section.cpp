@@ -10,7 +10,7 @@
 namespace headflow {
 namespace {
 
-const std::vector<Column<BayesRisk>>& columns() {
+const std::vector<Column<BayesRisk>>& risk_columns() {
   static const std::vector<Column<BayesRisk>> columns = {
       {"risk", {}, "Bayes risk", [](const BayesRisk& found) { return Values{found.risk}; }},
       {"risk_stderr",
@@ -34,7 +34,7 @@ void BayesSection::run(Run& run) {
   const BayesRisk found =
       bayes_risk(run.comm(), run.model(), run.section<PopulationSection>().test_sampling, options_,
                  run.without_state());
-  add_variables(run.add_group(name()), columns(), found);
+  add_variables(run.add_group(name()), risk_columns(), found);
   if (run.talks())
     fmt::print("Bayes risk: {:.7f} +- {:.1g}, {} samples{}\n", found.risk, found.error,
                found.samples,

@@ -7,7 +7,7 @@
 namespace headflow {
 namespace {
 
-const std::vector<Column<AttentionMaps>>& columns() {
+const std::vector<Column<AttentionMaps>>& map_columns() {
   using Maps = const AttentionMaps&;
   static const std::vector<Column<AttentionMaps>> columns = {
       {"sigma",
@@ -42,7 +42,7 @@ void MapsSection::run(Run& run) {
                       counted("head", shape.heads, "head h"),
                       counted("token", shape.tokens, "token l"),
                       counted("feature", shape.features, "feature f")};
-  add_variables(group, columns(), found);
+  add_variables(group, map_columns(), found);
 }
 
 }  // namespace headflow

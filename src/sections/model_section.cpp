@@ -7,14 +7,6 @@
 #include "headflow/core/error.hpp"
 
 namespace headflow {
-namespace {
-
-Vector to_vector(const std::vector<double>& values) {
-  return Eigen::Map<const Vector>(values.data(), static_cast<Eigen::Index>(values.size()));
-}
-
-}  // namespace
-
 /// A prior that the input can name: a new one is one more row of the table below.
 struct ModelSection::NamedPrior {
   const char* name;

@@ -24,7 +24,7 @@ std::function<Values(const Prunings&)> over_starts(std::vector<T> Pruning::*numb
   };
 }
 
-std::vector<Column<Prunings>> columns(int heads) {
+std::vector<Column<Prunings>> pruning_columns(int heads) {
   std::vector<Column<Prunings>> columns = {{"loss",
                                             {"start", "left"},
                                             "loss with 0, 1, .. heads removed",
@@ -55,7 +55,7 @@ void PruneSection::run(Run& run) {
   group.dimensions = {counted("start", static_cast<std::int64_t>(result.size()), "trained heads"),
                       counted("left", H, "all heads, one fewer, .."),
                       counted("removal", H - 1, "removal of a head")};
-  add_variables(group, columns(H), result);
+  add_variables(group, pruning_columns(H), result);
   if (!run.talks()) return;
   fmt::print("pruned: loss with 0, 1, .. heads removed");
   for (const double loss : result[0].loss) fmt::print(" {:.4f}", loss);

@@ -54,6 +54,8 @@ class Run : public Control {
   /// Keeps the state of a section (a group NAME_state) and, when one was asked for, writes a
   /// checkpoint.
   void save(DataGroup state);
+  /// Whether the next save answers a request to stop.
+  bool stopping() const { return pending_ == Request::stop; }
   /// Drops the state of a section that has finished and is computed anew by a run that goes on.
   void forget(const std::string& section);
 

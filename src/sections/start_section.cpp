@@ -19,11 +19,7 @@ namespace {
 
 constexpr double default_noise = 0.01;
 
-Vector to_vector(const std::vector<double>& values) {
-  return Eigen::Map<const Vector>(values.data(), static_cast<Eigen::Index>(values.size()));
-}
-
-std::span<double> numbers_of(auto& matrix) {
+std::span<double> span_of(auto& matrix) {
   return {matrix.data(), static_cast<std::size_t>(matrix.size())};
 }
 
@@ -140,18 +136,18 @@ Start StartSection::start_from_file(const Communicator& comm, const Shape& shape
         std::copy(numbers.data.end() - static_cast<std::ptrdiff_t>(out.size()), numbers.data.end(),
                   out.begin());
       };
-      last("m", numbers_of(m));
-      last("u", numbers_of(u));
-      last("b", numbers_of(b_v).first(static_cast<std::size_t>(H)));
-      last("v", numbers_of(b_v).last(1));
-      last("spike_gram", numbers_of(gram));
+      last("m", span_of(m));
+      last("u", span_of(u));
+      last("b", span_of(b_v).first(static_cast<std::size_t>(H)));
+      last("v", span_of(b_v).last(1));
+      last("spike_gram", span_of(gram));
       restarted_from = file.text("provenance/run_id");
     } catch (const Error& error) {
       throw InputError(fmt::format("start.file {}: {}", *file_, error.what()));
     }
   });
-  for (Matrix* part : {&m, &u, &gram}) comm.broadcast(numbers_of(*part));
-  comm.broadcast(numbers_of(b_v));
+  for (Matrix* part : {&m, &u, &gram}) comm.broadcast(span_of(*part));
+  comm.broadcast(span_of(b_v));
   restarted_from = comm.broadcast(restarted_from);
   return start_from_state(m, u, gram, b_v.head(H), b_v[H]);
 }

@@ -17,7 +17,7 @@ namespace {
 using Searches = std::vector<FinishedSearch>;
 
 /// What is written of the searches besides their states.
-const std::vector<Column<FinishedSearch>>& columns() {
+const std::vector<Column<FinishedSearch>>& search_columns() {
   using Search = const FinishedSearch&;
   static const std::vector<Column<FinishedSearch>> columns = {
       {"sampled_loss",
@@ -122,14 +122,16 @@ Snapshot TrainSection::state() const {
 }
 
 void TrainSection::search(Run& run, PopulationLoss& fresh) {
-  const auto save = [&] { run.save(state_group("train_state", state())); };
+  const auto save = [&] {
+    if (run.stopping()) fill_group(run);
+    run.save(state_group("train_state", state()));
+  };
   try {
     Minimum minimum = minimise(run.loss(), first_[result_.size()], options_, run, &log_, save);
     LossStatistics loss = fresh.statistics(minimum.parameters, run);
     result_.push_back({std::move(minimum), std::move(loss)});
   } catch (const Interrupt&) {
-    fill_group(run);
-    save();  // with the log as far as it has come
+    if (run.stopping()) save();  // with the log of the whole search
     throw;
   }
   log_.clear();
@@ -152,7 +154,7 @@ void TrainSection::fill_group(Run& run) {
         {parameters, order_parameters(parameters.K, run.model().spike_factor), one.fresh});
   }
   fill_states(*group_, run.model().shape, "start", states);
-  for (const auto& column : columns()) {
+  for (const auto& column : search_columns()) {
     Variable& variable = group_->variables.emplace_back(variable_of(column, {"start"}));
     for (const FinishedSearch& one : result_) append(variable.data, column.values(one));
   }
