@@ -6,9 +6,9 @@
 #include <vector>
 
 #include "core/exact_sum.hpp"
-#include "population/samples.hpp"
 #include "output/output_file.hpp"
-#include "sections/series.hpp"
+#include "population/samples.hpp"
+#include "sections/flow_series.hpp"
 
 namespace {
 
@@ -68,14 +68,13 @@ BENCHMARK_CAPTURE(draw_samples, monte_carlo, SamplingMethod::monte_carlo);
 
 /// One update of the file of a flow with 300 records, on the disk when it returns.
 void write_output(benchmark::State& state) {
-  const Shape shape{4, 2, 2};
+  const Model model({4, 2, 2}, Softmax{}, flipping_spike(2, 2));
   const Communicator comm = Communicator::self();
   const auto path =
       std::filesystem::temp_directory_path() / ("bench_core." + std::to_string(getpid()) + ".h5");
   OutputFile output(comm, path, 1e9, {{"title", "benchmark"}});
-  FlowSeries series(output.content().add_group("flow"), shape, Matrix::Identity(2, 2),
-                    flipping_spike(2, 2), 0.3);
-  const Parameters parameters = Parameters::zero(shape);
+  FlowSeries series(output.content().add_group("flow"), model, 0.3);
+  const Parameters parameters = Parameters::zero(model.shape);
   const FlowRecord record{{parameters, order_parameters(parameters.K, Matrix::Identity(2, 2)), {}}};
   for (int i = 0; i < 300; ++i)
     series.append(record,

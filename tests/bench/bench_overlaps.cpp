@@ -6,6 +6,7 @@
 #include <cstdlib>
 #include <limits>
 
+#include "headflow/model/start.hpp"
 #include "ranks.hpp"
 #include "sgd/sgd_engine.hpp"
 

@@ -11,6 +11,7 @@
 
 #include "core/float_normals.hpp"
 #include "headflow/core/local_range.hpp"
+#include "headflow/model/start.hpp"
 #include "ranks.hpp"
 #include "sgd/direct_sgd.hpp"
 
