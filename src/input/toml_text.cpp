@@ -97,12 +97,23 @@ std::string quoted_list(const std::vector<std::string>& words) {
   return fmt::format("\"{}\"", fmt::join(words, "\", \""));
 }
 
+/// A value as the resolved input writes it.
+static std::string resolved_text(const toml::node& node) {
+  if (const auto* number = node.as_floating_point()) return to_toml(number->get());
+  if (const auto* text = node.as_string()) return fmt::format("\"{}\"", text->get());
+  const auto* list = node.as_array();
+  if (list == nullptr) return to_toml(node);
+  std::vector<std::string> items;
+  for (const auto& item : *list) items.push_back(resolved_text(item));
+  return fmt::format("[{}]", fmt::join(items, ", "));
+}
+
 std::map<std::string, std::string> values_of(const std::string& resolved) {
   std::map<std::string, std::string> values;
   for (const auto& [section, keys] : parse(resolved, "the resolved input"))
     if (keys.is_table())
       for (const auto& [key, value] : *keys.as_table())
-        values[std::string(section.str()) + "." + std::string(key.str())] = to_toml(value);
+        values[std::string(section.str()) + "." + std::string(key.str())] = resolved_text(value);
   return values;
 }
 

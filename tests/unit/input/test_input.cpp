@@ -40,12 +40,12 @@ TEST(Input, readsTypesDefaultsAndOverrides) {
           .views()));
   const std::pair<const char*, const char*> expected[] = {
       {"model.tokens", "4"},
-      {"model.signal", "[ 2.0, 1.0 ]"},
+      {"model.signal", "[2.0, 1.0]"},
       {"population.samples", "1000000"},
       {"flow.end_time", "7.0"},
-      {"flow.method", "'4'"},
-      {"attention.activation", "'softmax-1'"},
-      {"start.m", "[ [ 1.0, 2.5 ], [ 3.0, 4.0 ] ]"},
+      {"flow.method", "\"4\""},
+      {"attention.activation", "\"softmax-1\""},
+      {"start.m", "[[1.0, 2.5], [3.0, 4.0]]"},
       {"population.replicates", "8"}};
   for (const auto& [key, value] : expected) EXPECT_EQ(values.at(key), value) << key;
   EXPECT_FALSE(values.contains("start.noise"));

@@ -28,7 +28,7 @@ TEST(Identity, aChangeIsToldByItsKey) {
   const std::string other = "[flow]\nend_time = 1.0\n[sgd]\nengine = \"overlaps\"\nseed = 2\n";
   EXPECT_EQ(between(before, other, Change::allowed),
             "  flow.step: 0.1 -> (not given)\n"
-            "  sgd.engine: 'direct' -> 'overlaps' (set it)\n"
+            "  sgd.engine: \"direct\" -> \"overlaps\" (set it)\n"
             "  sgd.seed: (not given) -> 2\n");
 }
 

@@ -33,7 +33,7 @@ TEST(Sweep, membersAreTheProductInTheOrderOfTheFile) {
 
 TEST(Sweep, zippedKeysVaryTogetherInThePlaceOfTheFirst) {
   const Sweep sweep = sweep_of(
-      "[sweep]\n'model.tokens' = [3, 4]\n'attention.heads' = [2, 4]\n'start.noise' = [.1, .2, .3]\n"
+      "[sweep]\n'model.tokens' = [3, 4]\n'attention.heads' = [2, 4]\n'start.noise' = [0.1, 0.2, 0.3]\n"
       "'start.eta' = [1, 2]\nzip = [['attention.heads', 'model.tokens', 'start.eta']]\n");
   ASSERT_EQ(sweep.axes.size(), 2u);
   EXPECT_EQ(sweep.size(), 6);
@@ -48,7 +48,7 @@ TEST(Sweep, zippedKeysVaryTogetherInThePlaceOfTheFirst) {
 TEST(Sweep, repeatsAdvanceTheSeedsOfWhatIsGiven) {
   const Sweep sweep = sweep_of(
       "[start]\nseed = 7\n[train]\nstarts = 3\n[sgd]\ndimension = 100\nbatch = 1\nlearning_rate = "
-      ".1\nseed = 5\n[sweep]\nrepeats = 2\n");
+      "0.1\nseed = 5\n[sweep]\nrepeats = 2\n");
   ASSERT_EQ(sweep.size(), 2);
   EXPECT_EQ(sweep.changes(1), (std::vector<std::string>{"start.seed=10", "sgd.seed=6"}));
   EXPECT_EQ(sweep_of("[sweep]\nrepeats = 2\n").changes(1),
