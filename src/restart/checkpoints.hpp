@@ -22,7 +22,7 @@ struct Checkpoint {
 };
 
 /// The checkpoints of the run with that output: OUTPUT.checkpoint-1.h5 .. -KEPT.h5, written in
-/// turn. They are sealed, so that no damaged one is taken for a good one.
+/// turn. Each ends with a checksum, so that a damaged one is not taken for a good one.
 class Checkpoints {
  public:
   Checkpoints(const Communicator& comm, const std::string& output, int kept);

@@ -38,15 +38,14 @@ TEST(Input, readsTypesDefaultsAndOverrides) {
       read(minimal + "[population]\nsamples = 1e6\n[start]\nm = [[1, 2.5], [3, 4]]\n[flow]\n",
            {"flow.end_time=7", "attention.activation=softmax-1", "flow.method=4"})
           .views()));
-  const std::pair<const char*, const char*> expected[] = {
-      {"model.tokens", "4"},
-      {"model.signal", "[2.0, 1.0]"},
-      {"population.samples", "1000000"},
-      {"flow.end_time", "7.0"},
-      {"flow.method", "\"4\""},
-      {"attention.activation", "\"softmax-1\""},
-      {"start.m", "[[1.0, 2.5], [3.0, 4.0]]"},
-      {"population.replicates", "8"}};
+  const std::pair<const char*, const char*> expected[] = {{"model.tokens", "4"},
+                                                          {"model.signal", "[2.0, 1.0]"},
+                                                          {"population.samples", "1000000"},
+                                                          {"flow.end_time", "7.0"},
+                                                          {"flow.method", "\"4\""},
+                                                          {"attention.activation", "\"softmax-1\""},
+                                                          {"start.m", "[[1.0, 2.5], [3.0, 4.0]]"},
+                                                          {"population.replicates", "8"}};
   for (const auto& [key, value] : expected) EXPECT_EQ(values.at(key), value) << key;
   EXPECT_FALSE(values.contains("start.noise"));
   EXPECT_FALSE(values.contains("sgd.seed")) << "a section that is not given";

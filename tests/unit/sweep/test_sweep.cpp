@@ -33,7 +33,8 @@ TEST(Sweep, membersAreTheProductInTheOrderOfTheFile) {
 
 TEST(Sweep, zippedKeysVaryTogetherInThePlaceOfTheFirst) {
   const Sweep sweep = sweep_of(
-      "[sweep]\n'model.tokens' = [3, 4]\n'attention.heads' = [2, 4]\n'start.noise' = [0.1, 0.2, 0.3]\n"
+      "[sweep]\n'model.tokens' = [3, 4]\n'attention.heads' = [2, 4]\n'start.noise' = [0.1, 0.2, "
+      "0.3]\n"
       "'start.eta' = [1, 2]\nzip = [['attention.heads', 'model.tokens', 'start.eta']]\n");
   ASSERT_EQ(sweep.axes.size(), 2u);
   EXPECT_EQ(sweep.size(), 6);
