@@ -155,11 +155,15 @@ class RestartTest(SystemTest):
         self.assertRegex(last, r"^stopped early \(.*\), state saved: the same command goes on from there$", name)
         return last
 
-    def stop(self, path, number=signal.SIGUSR1, ranks=1, words=()):
-        """Stopped by a signal soon after it began; its last line."""
+    def stop(self, path, number=signal.SIGUSR1, ranks=1, words=(), until=None):
+        """Stopped by a signal soon after it began, or when `until` is true of its output; its last line."""
         process = self.launch(path, *words, ranks=ranks)
         wait_for_update(path, process)
-        time.sleep(0.2)
+        if until is None:
+            time.sleep(0.2)
+        while until is not None and not until(path):
+            self.assertIsNone(process.poll(), "it has ended before it could be stopped")
+            time.sleep(0.02)
         process.send_signal(number)
         return self.assert_stopped(ended(process), path.parent.name)
 
