@@ -52,10 +52,9 @@ std::string footer() {
          "early with a checkpoint: the same command goes on.\n"
          "Signals: USR1, TERM, INT save and stop, USR2 saves; a file STOP beside the output "
          "stops.\n" +
-         fmt::format(
-             "Words that start with {} or {} go to PETSc (-flow_ts_rk_type 3bs, "
-             "-flow_ts_monitor, -train_tao_type bncg, ..).\n\n",
-             fmt::join(prefixes.begin(), prefixes.end() - 1, ", "), prefixes.back()) +
+         fmt::format("Words that start with {} or {} go to PETSc ({}, ..).\n\n",
+                     fmt::join(prefixes.begin(), prefixes.end() - 1, ", "), prefixes.back(),
+                     fmt::join(petsc_examples(), ", ")) +
          "Keys of the input file (TOML):\n\n" + describe_keys(Sections().views());
 }
 

@@ -8,8 +8,6 @@
 #include "headflow/core/error.hpp"
 #include "output/output_file.hpp"
 #include "output/provenance.hpp"
-#include "sections/output_section.hpp"
-#include "sections/start_section.hpp"
 
 namespace headflow {
 namespace {
@@ -41,7 +39,7 @@ Identity identity_of(const Command& command, const Job& job) {
           word.find("monitor") != std::string::npos || word.find("view") != std::string::npos;
     if (!watching) options += (options.empty() ? "" : " ") + word;
   }
-  const Start& start = job.input.section<StartSection>().start();
+  const Start& start = job.input.start().start();
   std::vector<double> numbers = start.parameters.numbers();
   const Matrix& S = start.spike_factor;
   numbers.insert(numbers.end(), S.data(), S.data() + S.size());
@@ -55,7 +53,7 @@ std::map<std::string, std::string> run_provenance(const Communicator& comm, cons
                                                   const Job& job, const Identity& identity,
                                                   const std::optional<Checkpoint>& from) {
   auto texts = provenance(comm, command.command_line, identity.input);
-  texts["restarted_from"] = job.input.section<StartSection>().restarted_from;
+  texts["restarted_from"] = job.input.start().restarted_from;
   texts["runs"] = from ? from->file->text("provenance/runs") + "\n" : "";
   texts["runs"] += fmt::format("{} {} {} ranks", texts["run_id"], texts["started"], comm.size());
   texts.insert(identity.texts.begin(), identity.texts.end());
@@ -70,7 +68,7 @@ std::optional<Checkpoint> find_restart(const Communicator& comm, const Command& 
     found = checkpoints.newest();
   else if (command.restart != "none")
     found = checkpoints.open(command.restart);
-  const std::string& output = job.input.section<OutputSection>().path();
+  const std::string& output = job.input.output().path();
   const bool replace = command.force || found ||
                        (command.restart == "auto" && left_unfinished(comm, output, identity));
   for (const auto& file : job.input.files())

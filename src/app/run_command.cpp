@@ -13,7 +13,6 @@
 #include "output/output_file.hpp"
 #include "output/provenance.hpp"
 #include "restart/watch.hpp"
-#include "sections/output_section.hpp"
 #include "sections/run.hpp"
 #include "sweep/sweep_run.hpp"
 
@@ -27,7 +26,7 @@ class SingleRun : public RunHost {
             Checkpoints& checkpoints, const std::optional<Checkpoint>& from,
             std::map<std::string, std::string> provenance)
       : comm_(comm),
-        output_(input.section<OutputSection>()),
+        output_(input.output()),
         checkpoints_(checkpoints),
         file_(comm, output_.path(), output_.every, file_attributes()),
         watch_(comm, {.checkpoint_every = output_.checkpoint_every,
@@ -94,7 +93,7 @@ bool already_finished(const Communicator& comm, const Checkpoint& checkpoint, co
                       const Identity& identity) {
   bool finished = false;
   comm.on_root([&] {
-    finished = std::filesystem::exists(job.input.section<OutputSection>().path()) &&
+    finished = std::filesystem::exists(job.input.output().path()) &&
                identity.is_finished(*checkpoint.file);
   });
   return comm.any(finished);
@@ -108,7 +107,7 @@ ExitCode run(const Communicator& comm, const Command& command) {
   const bool swept = job.sweep.size() > 0;
   if (!swept && command.parts > 1) throw InputError("--part needs an input with a section [sweep]");
   const Identity identity = identity_of(command, job);
-  const auto& output = job.input.section<OutputSection>();
+  const auto& output = job.input.output();
   Checkpoints checkpoints(comm, output.path(), output.checkpoints_kept);
   const auto from = find_restart(comm, command, job, identity, checkpoints);
   if (from && already_finished(comm, *from, job, identity)) {

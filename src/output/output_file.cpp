@@ -33,7 +33,6 @@ void require_writable_output(const Communicator& comm, const std::string& path,
                              const std::string& input, bool force) {
   namespace fs = std::filesystem;
   comm.on_root([&] {
-    if (path.empty()) throw InputError("output.file must not be empty");
     const fs::path folder =
         fs::path(path).parent_path().empty() ? "." : fs::path(path).parent_path();
     if (!fs::is_directory(folder))

@@ -43,7 +43,7 @@ const Model& Configuration::model() {
 std::string Configuration::resolved() const { return to_toml(sections_.views()); }
 
 std::vector<std::string> Configuration::files() const {
-  const std::string& output = section<OutputSection>().path();
+  const std::string& output = this->output().path();
   std::vector<std::string> files = {output};
   for (const auto& section : sections_) {
     const auto own = section->files(output);

@@ -7,7 +7,9 @@
 
 #include "headflow/core/mpi.hpp"
 #include "headflow/model/model.hpp"
+#include "sections/output_section.hpp"
 #include "sections/section.hpp"
+#include "sections/start_section.hpp"
 
 namespace headflow {
 
@@ -43,6 +45,8 @@ class Configuration {
     return found;
   }
 
+  const OutputSection& output() const { return section<OutputSection>(); }
+  const StartSection& start() const { return section<StartSection>(); }
   const Sections& sections() const { return sections_; }
   const Communicator& comm() const { return comm_; }
   const InputRequest& request() const { return request_; }

@@ -21,6 +21,9 @@ class FlowSection : public Section {
   void prepare(Configuration& input) override;
   bool stands_alone() const override { return true; }
   bool takes_petsc_options() const override { return true; }
+  std::vector<std::string> petsc_examples() const override {
+    return {"-flow_ts_rk_type 3bs", "-flow_ts_monitor"};
+  }
   void print_cost(CostReport& report) const override;
   void resume(Run& run) override;
   void run(Run& run) override;

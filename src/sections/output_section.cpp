@@ -2,6 +2,7 @@
 
 #include <filesystem>
 
+#include "headflow/core/error.hpp"
 #include "sections/configuration.hpp"
 
 namespace headflow {
@@ -30,6 +31,7 @@ void OutputSection::prepare(Configuration& input) {
   const InputRequest& request = input.request();
   if (!request.output.empty()) file_ = request.output;
   if (!file_) file_ = std::filesystem::path(request.input).stem().string() + ".h5";
+  if (file_->empty()) throw InputError("output.file must not be empty");
 }
 
 }  // namespace headflow

@@ -47,6 +47,13 @@ std::vector<std::string> petsc_prefixes() {
   return prefixes;
 }
 
+std::vector<std::string> petsc_examples() {
+  std::vector<std::string> all;
+  for (const auto& section : Sections())
+    for (auto& example : section->petsc_examples()) all.push_back(std::move(example));
+  return all;
+}
+
 bool is_petsc_option(const std::string& word) {
   const auto prefixes = petsc_prefixes();
   return std::any_of(prefixes.begin(), prefixes.end(),

@@ -30,6 +30,8 @@ class Section : public InputSection {
   virtual bool stands_alone() const { return false; }
   /// Whether PETSc options with its name as prefix belong to it.
   virtual bool takes_petsc_options() const { return false; }
+  /// Some of them, for --help.
+  virtual std::vector<std::string> petsc_examples() const { return {}; }
   /// How many random starts it uses, with consecutive seeds.
   virtual std::int64_t starts() const { return 1; }
   /// Files that it writes besides the output of that name.
@@ -65,6 +67,8 @@ class Sections {
 
 /// "-flow_", "-saddle_", ..: how PETSc options begin that belong to a section.
 std::vector<std::string> petsc_prefixes();
+/// Examples of such options.
+std::vector<std::string> petsc_examples();
 /// Whether a word of the command line begins so.
 bool is_petsc_option(const std::string& word);
 

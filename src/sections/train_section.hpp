@@ -27,6 +27,7 @@ class TrainSection : public Section {
   void prepare(Configuration& input) override;
   bool stands_alone() const override { return true; }
   bool takes_petsc_options() const override { return true; }
+  std::vector<std::string> petsc_examples() const override { return {"-train_tao_type bncg"}; }
   std::int64_t starts() const override { return starts_; }
   void print_cost(CostReport& report) const override;
   void run(Run& run) override;

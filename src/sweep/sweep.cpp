@@ -28,12 +28,13 @@ void count(SweepAxis& axis) {
 /// Reads the axes of one [sweep] section.
 class SweepReader {
  public:
-  SweepReader(const toml::table& table, std::string file) : table_(table), file_(std::move(file)) {}
+  SweepReader(const toml::table& table, std::string file, const Sections& base)
+      : table_(table), file_(std::move(file)), base_(base), key_of_(key_lookup(base)) {}
 
-  Sweep read(const Sections& base) const {
+  Sweep read() const {
     Sweep sweep{.axes = axes(), .text = {}};
     zip(sweep.axes);
-    repeat(sweep.axes, base);
+    repeat(sweep.axes);
     if (sweep.axes.empty()) fail(table_, "it has no axis: write \"section.key\" = [values]");
     sweep.ranks_per_member = whole("ranks_per_member", 0, 0);
     if (sweep.size() > 10'000'000)
@@ -87,7 +88,7 @@ class SweepReader {
 
   SweepAxis axis(const std::string& key, const toml::node& node) const {
     SweepAxis axis{.name = key, .keys = {key}, .values = {}, .coordinates = {}};
-    if (key.find('.') == std::string::npos || key.starts_with("output.") ||
+    if (key.find('.') == std::string::npos || key_of_(key).change == Change::irrelevant ||
         key.starts_with("sweep."))
       fail(node, fmt::format("\"{}\" cannot be swept; write \"section.key\"", key));
     std::erase(axis.name, ']');
@@ -178,15 +179,15 @@ class SweepReader {
   }
 
   /// Other seeds for each repeat.
-  void repeat(std::vector<SweepAxis>& axes, const Sections& base) const {
+  void repeat(std::vector<SweepAxis>& axes) const {
     const std::int64_t repeats = whole("repeats", 1, 1);
     if (repeats == 1) return;
     std::int64_t starts = 1;
-    for (const auto& section : base)
+    for (const auto& section : base_)
       if (section->given) starts = std::max(starts, section->starts());
     SweepAxis axis{.name = "repeat", .keys = {}, .values = {}, .coordinates = {}};
     axis.values.resize(static_cast<std::size_t>(repeats));
-    for (const auto& section : base) {
+    for (const auto& section : base_) {
       InputSection* const one[] = {section.get()};
       for (const auto& [name, declared] : key_table(one)) {
         if (declared.key.seed == Seed::none || !declared.given) continue;
@@ -203,6 +204,8 @@ class SweepReader {
 
   const toml::table& table_;
   std::string file_;
+  const Sections& base_;
+  KeyOf key_of_;
 };
 
 std::string text_of(const std::vector<SweepAxis>& axes) {
@@ -256,7 +259,7 @@ Sweep read_sweep(const toml::table& input, const std::string& file, const Sectio
   const auto* table = input["sweep"].as_table();
   if (table == nullptr)
     throw InputError("sweep must be a section: write [sweep] on a line of its own");
-  Sweep sweep = SweepReader(*table, file).read(base);
+  Sweep sweep = SweepReader(*table, file, base).read();
   sweep.text = text_of(sweep.axes);
   for (const auto& section : base)
     if (section->given) section->require_sweepable();

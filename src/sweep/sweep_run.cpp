@@ -12,7 +12,6 @@
 #include "output/output_file.hpp"
 #include "output/provenance.hpp"
 #include "restart/watch.hpp"
-#include "sections/output_section.hpp"
 #include "sections/run.hpp"
 #include "sweep/sweep_store.hpp"
 
@@ -46,7 +45,7 @@ class SweepRun : public RunHost {
            const std::optional<Checkpoint>& from)
       : world_(world),
         input_(base.request()),
-        output_(base.section<OutputSection>()),
+        output_(base.output()),
         sweep_(sweep),
         request_(request),
         checkpoints_(checkpoints),

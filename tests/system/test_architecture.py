@@ -101,6 +101,17 @@ class Architecture(unittest.TestCase):
                         wrong.append(f"{path.relative_to(ROOT)} includes <{name}>")
         self.assert_none(wrong)
 
+    def test_the_registry_alone_knows_sections_by_name(self):
+        names = "|".join(path.stem.removesuffix("_section") for path in ROOT.glob("src/sections/*_section.cpp"))
+        wrong = []
+        for folder, path, _ in files():
+            if folder in ("input", "output", "restart", "sweep", "app"):
+                code = re.sub(r"//.*", "", path.read_text())
+                wrong += [f"{path.relative_to(ROOT)} has {word}"
+                          for word in re.findall(rf'"-?(?:{names})[._"]\w*|(?:{names})_section\.hpp', code)
+                          if word != '"start_hash']  # a name in the provenance
+        self.assert_none(wrong)
+
     def test_no_folder_has_more_than_a_quarter_of_the_code(self):
         lines = dict.fromkeys(BELOW, 0)
         for folder, path, _ in files():
