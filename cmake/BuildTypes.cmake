@@ -1,13 +1,14 @@
-# Release by default; Developer turns warnings into errors; Sanitize adds address and undefined. GCC 12 takes its own
-# AVX-512 intrinsics for uninitialised, hence the two warnings left out.
-if(NOT CMAKE_BUILD_TYPE AND NOT CMAKE_CONFIGURATION_TYPES)
+# Release by default. A parent project chooses for itself.
+if(PROJECT_IS_TOP_LEVEL AND NOT CMAKE_BUILD_TYPE AND NOT CMAKE_CONFIGURATION_TYPES)
   set(CMAKE_BUILD_TYPE Release CACHE STRING "Release, Developer, Sanitize or Debug" FORCE)
 endif()
-set(CMAKE_CXX_FLAGS_RELEASE "-O3 -DNDEBUG" CACHE STRING "" FORCE)
-set(CMAKE_CXX_FLAGS_DEVELOPER
-    "-O2 -g -Wall -Wextra -Wpedantic -Werror -Wno-psabi -Wno-maybe-uninitialized -Wno-uninitialized -D_GLIBCXX_ASSERTIONS" CACHE STRING "" FORCE)
-set(CMAKE_CXX_FLAGS_SANITIZE
-    "-O1 -g -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer"
-    CACHE STRING "" FORCE)
 set(CMAKE_CXX_EXTENSIONS OFF)
-add_compile_options($<$<COMPILE_LANGUAGE:CXX>:-Wno-psabi>)
+
+# Warnings are the project's own: its targets link this privately, so no consumer has them. Developer makes them errors.
+# It has no precompiled headers: they lose what intrinsics.hpp says, and hide when a file lacks an include.
+if(CMAKE_BUILD_TYPE STREQUAL "Developer")
+  set(CMAKE_DISABLE_PRECOMPILE_HEADERS ON)
+endif()
+add_library(headflow_warnings INTERFACE)
+target_compile_options(headflow_warnings INTERFACE -Wno-psabi
+  "$<$<CONFIG:Developer>:-Wall;-Wextra;-Wpedantic;-Werror;SHELL:-include ${CMAKE_CURRENT_LIST_DIR}/intrinsics.hpp>")

@@ -1,8 +1,8 @@
 # Writes git_revision.hpp at every build, so that each output names the code that made it.
 add_custom_target(headflow_git_revision
-  COMMAND ${CMAKE_COMMAND} -DSOURCE=${CMAKE_CURRENT_SOURCE_DIR} -DOUTPUT=${CMAKE_BINARY_DIR}/generated/git_revision.hpp
-          -DVERSION=${PROJECT_VERSION} -P ${CMAKE_CURRENT_SOURCE_DIR}/cmake/write_git_revision.cmake
-  BYPRODUCTS ${CMAKE_BINARY_DIR}/generated/git_revision.hpp VERBATIM)
+  COMMAND ${CMAKE_COMMAND} -DSOURCE=${PROJECT_SOURCE_DIR} -DOUTPUT=${PROJECT_BINARY_DIR}/generated/git_revision.hpp
+          -DVERSION=${PROJECT_VERSION} -P ${PROJECT_SOURCE_DIR}/cmake/write_git_revision.cmake
+  BYPRODUCTS ${PROJECT_BINARY_DIR}/generated/git_revision.hpp VERBATIM)
 add_library(headflow_git_header INTERFACE)
 add_dependencies(headflow_git_header headflow_git_revision)
-target_include_directories(headflow_git_header INTERFACE ${CMAKE_BINARY_DIR}/generated)
+target_include_directories(headflow_git_header INTERFACE ${PROJECT_BINARY_DIR}/generated)

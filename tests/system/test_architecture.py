@@ -4,10 +4,14 @@ Reads the sources alone; nothing is built or run.
 """
 import re
 import unittest
+from functools import cache
 from pathlib import Path
+from typing import NamedTuple
 
 ROOT = Path(__file__).resolve().parents[2]
-# Each folder with those below it, whose headers it may include besides its own.
+PUBLIC = ROOT / "include"
+PRIVATE = ROOT / "src"
+# Each folder with those below it, whose headers it may include besides its own. They stand above it in this table.
 BELOW = {
     "core": (),
     "model": ("core",),
@@ -26,80 +30,159 @@ BELOW["sweep"] = tuple(BELOW)
 BELOW["app"] = tuple(BELOW)
 # Headers beside the sources of a physics folder are its own, but for these.
 SHARED = ("model/attention_formulas.hpp", "model/law_formulas.hpp", "population/sample_means.hpp")
-# Libraries that only some folders may call, by a word of their headers.
-LIBRARIES = {
-    r"hdf5": ("core", "output/provenance.cpp"),
-    r"mpi\.h": ("core",),
-    r"petsc": ("core", "output/provenance.cpp", "flow/time_stepper.cpp", "train/minimise.cpp"),
-    r"toml": ("input", "sections", "sweep"),
-    r"CLI/": ("app/command_line.cpp",),
-}
+
+
+class Library(NamedTuple):
+    """Which headers are a library's, which names of its in the code, and which folders or files may have them."""
+    headers: str
+    names: str
+    allowed: tuple[str, ...]
+
+
+LIBRARIES = (
+    Library(r"hdf5|H5", r"\bH5[A-Z]\w*\(", ("core", "output/provenance.cpp")),
+    Library(r"mpi|\w*/mpi", r"\bMPI_\w+", ("core", "output/provenance.cpp")),
+    Library(r"petsc", r"\b(Petsc|Vec|Mat|TS|Tao)[A-Z]\w*\(",
+            ("core", "output/provenance.cpp", "flow/time_stepper.cpp", "train/minimise.cpp")),
+    Library(r"toml", r"\btoml::", ("input", "sections", "sweep", "app/job.cpp")),
+    Library(r"CLI/", r"\bCLI::", ("app/command_line.cpp",)),
+)
+# What public headers may include besides each other and C++'s own: who uses the library must have these.
+PUBLIC_LIBRARIES = ("mpi.h", "petscsys.h", "petscvec.h", "Eigen/Core")
+GENERATED = ("git_revision.hpp",)
 LARGEST_SHARE = 0.25
 
 
+class File(NamedTuple):
+    path: Path
+    folder: str
+    public: bool
+
+    def __str__(self):
+        return str(self.path.relative_to(ROOT))
+
+
+class Include(NamedTuple):
+    """One #include: what is written, and the file of this project that the compiler finds for it (None: another's)."""
+    file: File
+    operand: str
+    target: File | None
+
+    def __str__(self):
+        return f"{self.file} includes {self.operand}"
+
+    @property
+    def name(self):
+        return self.operand[1:-1]
+
+
+@cache
+def file_at(path):
+    """The File of a path, None where no folder of the architecture has it."""
+    for base, public in ((PUBLIC / "headflow", True), (PRIVATE, False)):
+        if path.is_relative_to(base):
+            return File(path, path.relative_to(base).parts[0], public)
+    return None
+
+
+@cache
 def files():
-    """(folder, path, whether it is public) of every header and source."""
-    for path in sorted(ROOT.glob("include/headflow/*/*.hpp")):
-        yield path.parent.name, path, True
-    for pattern in ("src/*/*.hpp", "src/*/*.cpp"):
-        for path in sorted(ROOT.glob(pattern)):
-            yield path.parent.name, path, False
+    """Every header and source."""
+    paths = [*PUBLIC.rglob("*.?pp"), *PRIVATE.rglob("*.?pp")]
+    return [file for path in sorted(paths) if (file := file_at(path))]
 
 
-def includes(path):
-    """The names in quotes, then those in brackets, that a file includes."""
-    text = path.read_text()
-    return re.findall(r'#include "([^"]+)"', text), re.findall(r"#include <([^>]+)>", text)
+@cache
+def code(path):
+    """The text of a file without comments, continued lines as one."""
+    text = path.read_text().replace("\\\n", " ")
+    return re.sub(r"""("(?:\\.|[^"\\\n])*"|'(?:\\.|[^'\\\n])')|//[^\n]*|/\*.*?\*/""",
+                  lambda match: match[1] or " ", text, flags=re.DOTALL)
+
+
+def resolve(file, operand):
+    """The file of this project that a compiler finds: beside the including file if in quotes, then by src and include."""
+    places = [PRIVATE, PUBLIC]
+    if operand[0] == '"':
+        places.insert(0, file.path.parent)
+    for place in places:
+        path = (place / operand[1:-1]).resolve()
+        if path.is_relative_to(ROOT) and path.is_file():
+            return file_at(path)
+    return None
+
+
+@cache
+def includes():
+    """Every #include of every file."""
+    operands = ((file, operand.strip()) for file in files()
+                for operand in re.findall(r"^[ \t]*(?:#|%:)[ \t]*(?:include|include_next|import)\b(.*)$", code(file.path),
+                                          re.MULTILINE))
+    return [Include(file, operand, resolve(file, operand)) for file, operand in operands]
 
 
 class Architecture(unittest.TestCase):
     def assert_none(self, wrong):
+        wrong = [str(item) for item in wrong]
         self.assertEqual(wrong, [], "\n" + "\n".join(wrong))
 
     def test_every_folder_has_its_floor(self):
-        self.assertEqual({folder for folder, _, _ in files()}, set(BELOW))
+        self.assertEqual({file.folder for file in files()}, set(BELOW))
+        order = list(BELOW)
+        self.assert_none(f"{folder} stands on {below}, which is not above it in the table"
+                         for folder in order for below in BELOW[folder] if below not in order[:order.index(folder)])
+
+    def test_the_readme_has_the_folders_in_the_same_order(self):
+        listed = re.findall(r"^    src/(\w+) ", (ROOT / "README.md").read_text(), re.MULTILINE)
+        self.assertEqual([folder for folder in listed if folder != "plot"], list(BELOW))
+
+    def test_every_file_lies_right_in_its_folder(self):
+        """No headers or sources of other names or at another depth, where the other tests would not see them."""
+        right = {file.path for file in files()
+                 if file.path.parent == (PUBLIC / "headflow" if file.public else PRIVATE) / file.folder
+                 and file.path.suffix in ((".hpp",) if file.public else (".hpp", ".cpp"))}
+        self.assert_none(path.relative_to(ROOT) for base in (PUBLIC, PRIVATE) for path in sorted(base.rglob("*"))
+                         if not path.is_dir() and path not in right
+                         and PRIVATE / "plot" not in path.parents and path != PRIVATE / "theory.md")
+
+    def test_includes_are_written_one_way(self):
+        """The project's headers in quotes, by their place under src or include; all others in brackets."""
+        wrong = []
+        for include in includes():
+            if include.target:
+                base = PUBLIC if include.target.public else PRIVATE
+                plain = f'"{include.target.path.relative_to(base)}"'
+                if include.operand != plain or include.target.path.suffix != ".hpp":
+                    wrong.append(f"{include}, which is {plain}")
+            elif not re.fullmatch(r"<[\w+-][\w+./-]*>", include.operand) or ".." in include.operand:
+                if include.operand not in [f'"{name}"' for name in GENERATED]:
+                    wrong.append(f"{include}, which is not there, or not in brackets")
+        self.assert_none(wrong)
 
     def test_no_include_runs_upward(self):
-        wrong = []
-        for folder, path, _ in files():
-            for name in includes(path)[0]:
-                target = name.removeprefix("headflow/").split("/")[0]
-                if target != folder and target in BELOW and target not in BELOW[folder]:
-                    wrong.append(f"{path.relative_to(ROOT)} includes {name}")
-        self.assert_none(wrong)
-
-    def test_every_include_is_there(self):
-        wrong = []
-        for _, path, _ in files():
-            for name in includes(path)[0]:
-                base = ROOT / "include" if name.startswith("headflow/") else ROOT / "src"
-                if not (base / name).is_file() and name != "git_revision.hpp":
-                    wrong.append(f"{path.relative_to(ROOT)} includes {name}")
-        self.assert_none(wrong)
+        self.assert_none(include for include in includes() if include.target
+                         and include.target.folder not in (include.file.folder, *BELOW[include.file.folder]))
 
     def test_public_headers_include_public_ones_alone(self):
-        wrong = [f"{path.relative_to(ROOT)} includes {name}"
-                 for _, path, public in files() if public
-                 for name in includes(path)[0] if not name.startswith("headflow/")]
-        self.assert_none(wrong)
+        self.assert_none(include for include in includes() if include.file.public
+                         and not (include.target.public if include.target else
+                                  re.fullmatch(r"<[a-z_]+>", include.operand) or include.name in PUBLIC_LIBRARIES))
 
     def test_private_headers_of_the_physics_stay_in_their_folder(self):
-        wrong = []
-        for folder, path, _ in files():
-            for name in includes(path)[0]:
-                target = name.split("/")[0]
-                if target in PHYSICS and target != folder and name not in SHARED:
-                    wrong.append(f"{path.relative_to(ROOT)} includes {name}")
-        self.assert_none(wrong)
+        self.assert_none(include for include in includes() if include.target and not include.target.public
+                         and include.target.folder in PHYSICS and include.target.folder != include.file.folder
+                         and str(include.target.path.relative_to(PRIVATE)) not in SHARED)
 
     def test_libraries_are_called_where_they_are_wrapped(self):
-        wrong = []
-        for folder, path, _ in files():
-            for name in includes(path)[1]:
-                for library, allowed in LIBRARIES.items():
-                    if re.match(library, name) and folder not in allowed and f"{folder}/{path.name}" not in allowed:
-                        wrong.append(f"{path.relative_to(ROOT)} includes <{name}>")
-        self.assert_none(wrong)
+        """By their headers, and by their names, because a header may come with another one."""
+        def forbidden(library, file):
+            return file.folder not in library.allowed and f"{file.folder}/{file.path.name}" not in library.allowed
+
+        self.assert_none([include for library in LIBRARIES for include in includes()
+                          if not include.target and re.match(library.headers, include.name)
+                          and forbidden(library, include.file)] +
+                         [f"{file} has {found[0]}" for library in LIBRARIES for file in files()
+                          if forbidden(library, file) and (found := re.search(library.names, code(file.path)))])
 
     def test_the_registry_alone_knows_sections_by_name(self):
         names = "|".join(path.stem.removesuffix("_section") for path in ROOT.glob("src/sections/*_section.cpp"))
@@ -114,10 +197,21 @@ class Architecture(unittest.TestCase):
 
     def test_no_folder_has_more_than_a_quarter_of_the_code(self):
         lines = dict.fromkeys(BELOW, 0)
-        for folder, path, _ in files():
-            lines[folder] += path.read_text().count("\n")
+        for file in files():
+            lines[file.folder] += file.path.read_text().count("\n")
         largest = max(lines, key=lines.get)
         self.assertLessEqual(lines[largest] / sum(lines.values()), LARGEST_SHARE, f"{largest}: {lines}")
+
+    def test_the_theory_is_cited_by_section(self):
+        """Every "theory.md" in a comment goes on with its section or sections, which are there."""
+        known = set(re.findall(r"^## (\d+)\.", (PRIVATE / "theory.md").read_text(), re.MULTILINE))
+        wrong = []
+        for path in sorted(path for base in ("src", "include", "tests") for path in (ROOT / base).rglob("*.?pp")):
+            text = re.sub(r"[ \t]*\n[ \t]*//[/!<]*[ \t]*", " ", path.read_text())  # a comment's lines as one
+            for found in re.finditer(r"theory\.md(,? sections? (\d+(?:(?:, | and | to )\d+)*))?", text):
+                if not found[1] or not set(re.findall(r"\d+", found[2])) <= known:
+                    wrong.append(f"{path.relative_to(ROOT)}: {text[found.start():found.start() + 40]}..")
+        self.assert_none(wrong)
 
 
 if __name__ == "__main__":

@@ -1,9 +1,12 @@
 """cmake --install, and a project elsewhere that finds the library and links it."""
+import json
 import os
+import re
+import shlex
 import stat
 from pathlib import Path
 
-from harness import SystemTest, execute, main
+from harness import SystemTest, environment, execute, main
 
 CMAKE = os.environ.get("CMAKE_COMMAND", "cmake")
 BUILD = Path(os.environ.get("HEADFLOW_BUILD", "build/release")).absolute()
@@ -15,53 +18,149 @@ find_package(headflow 0.1 REQUIRED)
 add_executable(user user.cpp)
 target_link_libraries(user PRIVATE headflow::headflow)
 """
+# One that can do without.
+OPTIONAL = """\
+cmake_minimum_required(VERSION 3.25)
+project(user LANGUAGES CXX)
+if(LANGUAGE_C)
+  enable_language(C)
+endif()
+if(WANTED)
+  find_package(headflow 0.1 REQUIRED)
+endif()
+find_package(headflow 0.1 QUIET)
+if(headflow_FOUND OR TARGET headflow::headflow)
+  message(FATAL_ERROR "found what cannot be used")
+endif()
+"""
 
 SOURCE = """\
 #include <headflow/core/mpi.hpp>
-#include <headflow/model/prior.hpp>
+#include <headflow/core/petsc.hpp>
+#include <headflow/flow/flow.hpp>
+#include <headflow/model/model.hpp>
+#include <headflow/model/start.hpp>
 #include <headflow/population/population_loss.hpp>
+#include <headflow/saddle/saddle.hpp>
+#include <headflow/saddle/unspecialized.hpp>
+#include <headflow/sgd/run_sgd.hpp>
+#include <headflow/train/bayes_risk.hpp>
+#include <headflow/train/minimise.hpp>
 
 #include <iostream>
 
+using namespace headflow;
+
 int main(int argc, char** argv) {
-  const headflow::MpiSession mpi(argc, argv);
-  const headflow::Communicator comm = headflow::Communicator::world();
-  const headflow::Prior prior = headflow::flipping_spike(2, 2);
-  const headflow::Shape shape{4, 2, 2};
-  headflow::PopulationLoss loss(comm, shape, headflow::Softmax{}, prior, {.samples = 64});
-  const headflow::Parameters zero = headflow::Parameters::zero(shape);
-  if (comm.root()) std::cout << prior.mean().transpose() << '\\n';
-  const double value = loss.evaluate(zero).loss;
-  if (comm.root()) std::cout << value << '\\n';
+  const MpiSession mpi(argc, argv);
+  const PetscSession petsc;
+  const Communicator comm = Communicator::world();
+  const Shape shape{4, 2, 2};
+  const Model model(shape, Softmax{}, flipping_spike(2, 2));
+  std::cout << "mean " << model.prior.mean().transpose() << '\\n';
+  {
+    PopulationLoss few(comm, model, {.samples = 64});
+    std::cout << "zero " << few.evaluate(Parameters::zero(shape)).loss << '\\n';
+  }
+
+  const Sampling sampling{.samples = 4096};
+  PopulationLoss loss(comm, model, sampling);
+  const Parameters start = noisy_start(shape, 0.1, 1.0, 1).parameters;
+  std::cout << "flow";
+  const FlowResult flow = run_flow(loss, start, {.end_time = 2, .output_times = {0, 1, 2}},
+                                   {.record = [](const FlowRecord& record, const Stages&) {
+                                     std::cout << ' ' << record.loss.mean.loss;
+                                   }});
+  std::cout << "\\nsgd";
+  const SgdProblem problem{.model = model, .engine = Engine::overlaps, .dimension = 1000,
+                           .batch = 8, .learning_rate = 0.01};
+  run_sgd(comm, problem, start, {.replicas = 2, .output_steps = {0, 3}}, loss,
+          {.record = [](const SgdRecord& record) { std::cout << ' ' << record.time; }});
+
+  const UnspecializedManifold manifold(model);
+  const Saddle saddle = find_saddle(loss, manifold, manifold.projection(flow.parameters));
+  std::cout << "\\nsaddle " << saddle.loss.value << ' ' << saddle.gradient_norm;
+  const Minimum minimum = minimise(loss, flow.parameters, {.gradient_tolerance = 1e-3});
+  std::cout << "\\nminimum " << minimum.loss;
+  const BayesRisk bayes = bayes_risk(comm, model, sampling, {.standard_error = 1e-2});
+  std::cout << "\\nbayes " << bayes.risk << '\\n';
 }
 """
+# With all these the library was built, yet nothing of them may be needed to compile with it.
+BUILT_WITH = re.compile(r"/(boost|toml\+\+|CLI|Random123|fmt)/|/hdf5\b|/H5\w*\.h$", re.IGNORECASE)
 
 
 class Install(SystemTest):
-    def run_step(self, *words):
-        done = execute(self.folder, words, timeout=150)
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.prefix = cls.shared / "prefix"
+        cls.installed = execute(cls.shared, [CMAKE, "--install", BUILD, "--prefix", cls.prefix])
+
+    def run_step(self, *words, **options):
+        done = execute(self.folder, words, timeout=150, **options)
         self.assertEqual(done.returncode, 0, f"{done.stdout}\n{done.stderr}")
         return done
 
-    def test_install_and_use(self):
-        prefix = self.folder / "prefix"
-        self.run_step(CMAKE, "--install", BUILD, "--prefix", prefix)
-        self.assertRegex(self.run_step(prefix / "bin/headflow", "--version").stdout, r"^headflow \d")
-        self.assertIn("FILE.h5", self.run_step(prefix / "bin/headflow-plot", "--help").stdout)
-        self.assertTrue((prefix / "bin/headflow-plot").stat().st_mode & stat.S_IXOTH)
-        leaked = [path for path in prefix.rglob("*.cmake") if str(BUILD) in path.read_text()]
-        self.assertEqual(leaked, [], "installed files point into the build folder")
-
-        (self.folder / "CMakeLists.txt").write_text(PROJECT)
-        (self.folder / "user.cpp").write_text(SOURCE)
+    def configure(self, project, *words, **options):
+        """cmake on a project's text, which may fail."""
+        (self.folder / "CMakeLists.txt").write_text(project)
         compilers = [f"-D{name}={os.environ[name]}" for name in ("CMAKE_CXX_COMPILER", "CMAKE_C_COMPILER")
                      if name in os.environ]  # the generator's variable is read by cmake itself
-        self.run_step(CMAKE, "-S", ".", "-B", "build", *compilers, f"-DCMAKE_PREFIX_PATH={prefix}",
-                      "-DCMAKE_BUILD_TYPE=Release")
+        return execute(self.folder, [CMAKE, "-S", ".", "-B", "build", *compilers, f"-DCMAKE_PREFIX_PATH={self.prefix}",
+                                     "-DCMAKE_BUILD_TYPE=Release", *words], timeout=150, **options)
+
+    def test_what_is_installed(self):
+        self.assertEqual(self.installed.returncode, 0, self.installed.stderr)
+        self.assertRegex(self.run_step(self.prefix / "bin/headflow", "--version").stdout, r"^headflow \d")
+        self.assertIn("FILE.h5", self.run_step(self.prefix / "bin/headflow-plot", "--help").stdout)
+        self.assertTrue((self.prefix / "bin/headflow-plot").stat().st_mode & stat.S_IXOTH)
+        self.assertEqual(sorted(path.name for path in (self.prefix / "bin").iterdir()), ["headflow", "headflow-plot"])
+        leaked = [path for path in self.prefix.rglob("*.cmake") if str(BUILD) in path.read_text()]
+        self.assertEqual(leaked, [], "installed files point into the build folder")
+        sources = Path(__file__).resolve().parents[2] / "include"
+        self.assertEqual(*(sorted(path.relative_to(base) for path in base.rglob("*.hpp"))
+                           for base in (sources, self.prefix / "include")))
+
+    def test_find_and_use(self):
+        (self.folder / "user.cpp").write_text(SOURCE)
+        done = self.configure(PROJECT, "-DCMAKE_EXPORT_COMPILE_COMMANDS=ON", "-DCMAKE_DISABLE_FIND_PACKAGE_Boost=ON")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        cache = (self.folder / "build/CMakeCache.txt").read_text()
+        self.assertNotRegex(cache, r"(?i)boost_dir|tomlpp|cli11|random123", "looked for what a consumer does not need")
+
+        [unit] = json.loads((self.folder / "build/compile_commands.json").read_text())
+        self.assertNotRegex(unit["command"], r"(?i)hdf5|boost|fmt", "paths or definitions of libraries that are linked only")
+        words = shlex.split(unit["command"])
+        output = words.index("-o")
+        headers = execute(unit["directory"], words[:output] + words[output + 2:] + ["-M"]).stdout.split()
+        self.assertIn(str(self.prefix / "include/headflow/flow/flow.hpp"), headers)
+        self.assertEqual([path for path in headers if BUILT_WITH.search(path)], [])
+
         self.run_step(CMAKE, "--build", "build")
-        mean, loss = self.run_step("build/user").stdout.split("\n")[:2]
-        self.assertEqual([float(number) for number in mean.split()], [1.41421, 0.0])  # (sqrt(2), 0)
-        self.assertAlmostEqual(float(loss), 0.75, delta=1e-6)  # zero fields: 1 - 1/L
+        lines = [line.split() for line in self.run_step("build/user", env=environment()).stdout.splitlines()]
+        found = {words[0]: [float(word) for word in words[1:]] for words in lines}
+        self.assertEqual(found["mean"], [1.41421, 0.0])  # (sqrt(2), 0)
+        self.assertAlmostEqual(found["zero"][0], 0.75, delta=1e-6)  # zero fields: 1 - 1/L
+        self.assertEqual(found["flow"], sorted(found["flow"], reverse=True))  # the loss only falls
+        self.assertEqual((len(found["flow"]), found["sgd"]), (3, [0.0, 0.03]))
+        self.assertLess(found["saddle"][1], 1e-6)
+        # Theory, sections 7 and 8: the saddle lies above the minimum, that above the Bayes risk .343.
+        self.assertLess(found["bayes"][0], found["minimum"][0])
+        self.assertLess(found["minimum"][0], found["saddle"][0])
+        self.assertAlmostEqual(found["bayes"][0], 0.343, delta=0.03)
+
+    def test_what_is_missing(self):
+        """Without PETSc, or C: a project that can do without headflow goes on, one that cannot is told the reason."""
+        nothing = self.folder / "nothing"
+        nothing.mkdir()
+        hidden = environment(PKG_CONFIG_LIBDIR=str(nothing), PKG_CONFIG_PATH=str(nothing))
+        for word, reason in (("-DLANGUAGE_C=OFF", "needs the language C"), ("-DLANGUAGE_C=ON", "PETSc 3.18 or newer")):
+            done = self.configure(OPTIONAL, word, "-DWANTED=OFF", env=hidden)
+            self.assertEqual((done.returncode, done.stderr), (0, ""), done.stdout)
+            done = self.configure(OPTIONAL, word, "-DWANTED=ON", env=hidden)
+            self.assertNotEqual(done.returncode, 0)
+            self.assertIn(reason, " ".join(done.stderr.split()))
 
 
 if __name__ == "__main__":

@@ -8,8 +8,8 @@
 namespace headflow {
 
 /// The attention's parameters in reduced coordinates: K = [m | u] (H x P), biases b (H) and scale
-/// v; also used for the gradient of a loss with respect to them. theory.md's reparameterized loss
-/// depends on K through m and r = u u'.
+/// v; also used for the gradient of a loss with respect to them. The reparameterized loss
+/// (theory.md, section 4) depends on K through m and r = u u'.
 struct Parameters {
   Matrix K;
   Vector b;

@@ -120,8 +120,8 @@ TEST(Posterior, evidenceOfAGaussianIsItsIntegral) {
 
 // Section 6: the Bayes risk.
 
-// theory.md's values are +-.0003 or .0002; together with the own error (t with 7 degrees of
-// freedom, but far smaller) 4 sigma: false alarm 6e-5 for each of the 6.
+// The values of theory.md, section 8, are +-.0003 or .0002. Together with the own error (t with 7
+// degrees of freedom, but far smaller) 4 sigma: false alarm 6e-5 for each of the 6.
 TEST(BayesRisk, hasTheReferenceValues) {
   const auto check = [](int L, const Prior& prior, double risk, double error) {
     const BayesRisk found = bayes_risk(world(), sequences(L, prior), sobol(65536), {1e-4, 1 << 20});

@@ -1,4 +1,5 @@
-// Pruning and attention of trained heads: theory.md, section 10.
+// Pruning and attention of trained heads: theory.md, sections 10 and 13. Bayes-softmax is
+// normalised over all heads here, also after some are removed (see prune.hpp).
 #include <gtest/gtest.h>
 
 #include <numeric>

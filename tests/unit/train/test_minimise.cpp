@@ -1,4 +1,4 @@
-// Minima of the loss: theory.md, section 8, Props. IV.1 and IV.3.
+// Minima of the loss: theory.md, sections 6 to 8, Props. IV.1 and IV.3.
 #include <gtest/gtest.h>
 
 #include <numeric>
@@ -157,8 +157,9 @@ const std::vector<Row> reference_table = {
     {strong_gaussian, 4, .559, .328, .232, .22434, .0002},
     {flipping_spike(10, 10), 4, .0624, .0623, .0085, .00815, .00005}};
 
-// theory.md's trained losses are matched or beaten within their error, 1e-3 from the size of the
-// sample set and half a unit of the last digit; and none is under the Bayes risk (Prop. IV.1).
+// The trained losses of theory.md, section 8, are matched or beaten within their error, 1e-3 from
+// the size of the sample set and half a unit of the last digit. None is under the Bayes risk
+// (Prop. IV.1).
 void check_row(const Row& row, int starts, std::int64_t samples, double slack) {
   const double table[] = {row.softmax, row.softmax_one, row.bayes_softmax};
   const Shape shape{5, row.heads, row.prior.features()};
