@@ -140,6 +140,7 @@ void FlowSection::run(Run& run) {
   ProgressPrinter progress(run.talks(), options.end_time);
   const Stopwatch watch;
   FlowRecord last;
+  Stages known;  // at the last record, as in the file
   result_ = run_flow(
       run.loss(), run.section<StartSection>().parameters(), options,
       {.record =
@@ -147,16 +148,17 @@ void FlowSection::run(Run& run) {
              series_->append(record, stages);
              run.host().updated();
              last = record;
+             known = stages;
            },
        .progress = [&](const FlowProgress& p) { progress.update(p.time, p.loss, p.steps); },
        .save = [&](const Snapshot& state) { run.save(state_group("flow_state", state)); }},
       run, from);
   const bool went_on = from.empty() || result_->time > from.number("t");
-  if (run.talks() && went_on) print(last, watch.seconds());
+  if (run.talks() && went_on) print(last, known, watch.seconds());
   if (result_->end == FlowEnd::requested) throw Interrupt{};
 }
 
-void FlowSection::print(const FlowRecord& last, double seconds) const {
+void FlowSection::print(const FlowRecord& last, const Stages& stages, double seconds) const {
   const char* ends[] = {"end time", "gradient norm under its tolerance", "asked to stop"};
   fmt::print("flow: t = {:g} ({}), {} steps, {} rejected, {} right-hand sides, {:.4g} s\n",
              result_->time, ends[static_cast<int>(result_->end)], result_->steps,
@@ -164,7 +166,6 @@ void FlowSection::print(const FlowRecord& last, double seconds) const {
   if (last.parameters.K.size() == 0) return;  // nothing was recorded since the restart
   fmt::print("loss {:.6f} +- {:.1g}, gradient norm {:.3g}\n", last.loss.mean.loss,
              last.loss.loss_stderr, last.loss.gradient_norm);
-  const Stages& stages = result_->stages;
   fmt::print("heads align at half their plateau: {}\n", time_or_never(stages.alignment_time));
   for (std::size_t f = 0; f < stages.split_time.size(); ++f)
     fmt::print("heads split along feature {}: {}\n", f + 1, time_or_never(stages.split_time[f]));

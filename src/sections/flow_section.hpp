@@ -38,7 +38,7 @@ class FlowSection : public Section {
 
  private:
   double kappa(Configuration& input) const;
-  void print(const FlowRecord& last, double seconds) const;
+  void print(const FlowRecord& last, const Stages& stages, double seconds) const;
 
   OutputTimes times_;
   NumberOrWord learning_rate_noise_ = FlowOptions().kappa;

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numeric>
 
 namespace headflow {
 
@@ -114,7 +115,12 @@ std::string compare(const Trajectory& flow, const Trajectory& sgd, std::int64_t 
   if (common.empty()) return "";
   std::string text =
       fmt::format("largest deviation of SGD from the flow at {} common times\n", common.size());
-  for (std::size_t line = 0; line < flow.lines.size(); ++line) {
+  std::vector<std::size_t> order(flow.lines.size());
+  std::iota(order.begin(), order.end(), std::size_t{0});
+  std::stable_partition(order.begin(), order.end(), [&](std::size_t line) {
+    return flow.lines[line].mean.size() == flow.times.size();  // a single number comes first
+  });
+  for (const std::size_t line : order) {
     const auto& [name, mean, deviation] = sgd.lines[line];
     const std::size_t entries = mean.size() / sgd.times.size();
     double largest = 0, when = 0, variance = 0;
