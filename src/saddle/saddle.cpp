@@ -1,5 +1,6 @@
 #include "headflow/saddle/saddle.hpp"
 
+#include <Eigen/Eigenvalues>
 #include <algorithm>
 #include <cmath>
 
@@ -229,23 +230,25 @@ std::vector<double> times_to_split(const Matrix& hessian, const Matrix& K, const
     for (const int f : open) places.push_back(h * shape.coordinates() + f);
   std::vector<double> times(static_cast<std::size_t>(F), never);
   if (open.empty()) return times;
-  const Solver solver(Matrix(hessian(places, places)));
+  // Not SymmetricEigenByRows, with which the compiler orders the product below otherwise: other
+  // bits.
+  const Eigen::SelfAdjointEigenSolver<Matrix> solver(Matrix(hessian(places, places)));
   const Matrix apart = K.rowwise() - K.colwise().mean();
   Vector now(static_cast<Eigen::Index>(places.size()));
   for (std::size_t i = 0; i < places.size(); ++i)
     now[static_cast<Eigen::Index>(i)] =
         apart(places[i] / shape.coordinates(), places[i] % shape.coordinates());
-  const Vector along = solver.vectors.transpose() * now;
-  const double fastest = -solver.values[0];
+  const Vector along = solver.eigenvectors().transpose() * now;
+  const double fastest = -solver.eigenvalues()[0];
   if (fastest <= 0) return times;
   const auto spread_at = [&](double t) {
-    const Vector grown =
-        solver.vectors * (along.array() * (-solver.values.array() * t).exp()).matrix();
+    const Vector grown = solver.eigenvectors() *
+                         (along.array() * (-solver.eigenvalues().array() * t).exp()).matrix();
     Matrix m = Matrix::Zero(H, F);
     for (std::size_t i = 0; i < places.size(); ++i)
       m(places[i] / shape.coordinates(), places[i] % shape.coordinates()) =
           grown[static_cast<Eigen::Index>(i)];
-    return spread_over_heads(m * model.spike_factor.transpose());
+    return spread_over_heads(model.overlaps(m));
   };
   // In steps of a tenth of the fastest growth time, until everything has split or long after it
   // should have.
