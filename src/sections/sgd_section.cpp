@@ -201,7 +201,11 @@ void SgdSection::resume(Run& run) {
   series_.emplace(group, run.model(), split_threshold_, options_.replicas);
   const auto step = static_cast<std::int64_t>(numbers.number("step"));
   require_later(name(), problem_.time(options_.output_steps.back()), problem_.time(step));
-  resume_series(run, group, output_times(), problem_.time(step));
+  std::vector<double> outputs = output_times();
+  // An output that was interrupted is made again: it is not past.
+  if (numbers.number("last_output") < numbers.number("step"))
+    std::erase(outputs, problem_.time(step));
+  resume_series(run, group, outputs, problem_.time(step));
   series_->resume();
   const auto& file = *run.from()->file;
   source_ = {numbers, [this, &file](IndexRange replicas, IndexRange coordinates) {
