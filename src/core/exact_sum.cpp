@@ -20,12 +20,12 @@ void ExactSums::clear() {
 }
 
 void ExactSums::add(std::size_t i, double term) {
-  if (!(std::abs(term) < 0x1p62)) {
+  if (!(std::abs(term) < 0x1p60)) {
     ++limbs_[count_ * pieces];
     return;
   }
-  ++terms_[i];
   std::int64_t* piece = &limbs_[i * pieces];
+  if (++terms_[i] % terms_between_carries == 0) carry(piece);
   double scale = 0x1p-32;  // highest piece first: weight 2^32
   double weight = 0x1p32;
   for (int k = pieces - 1; k >= 0; --k) {
@@ -37,18 +37,27 @@ void ExactSums::add(std::size_t i, double term) {
   }
 }
 
+/// Leaves 32 bits in every piece but the highest; the number stays the same.
+void ExactSums::carry(std::int64_t* piece) {
+  for (int k = 0; k + 1 < pieces; ++k) {
+    piece[k + 1] += piece[k] >> 32;
+    piece[k] &= 0xffffffff;
+  }
+}
+
 void ExactSums::reduce(const Communicator& comm, std::uint64_t fingerprint) {
   std::int64_t* extra = &limbs_[count_ * pieces + 1];
   extra[0] = static_cast<std::int64_t>(fingerprint);
   extra[1] = static_cast<std::int64_t>(fingerprint * fingerprint);
   extra[2] = terms_.empty() ? 0 : *std::max_element(terms_.begin(), terms_.end());
+  for (std::size_t i = 0; i < count_; ++i) carry(&limbs_[i * pieces]);
   comm.sum(limbs_);
   const auto ranks = static_cast<std::uint64_t>(comm.size());
   if (static_cast<std::uint64_t>(extra[0]) != ranks * fingerprint ||
       static_cast<std::uint64_t>(extra[1]) != ranks * fingerprint * fingerprint)
     throw NumericalError("the ranks disagree about the state of the computation (bits differ)");
   if (extra[2] > most_terms)
-    throw NumericalError("an exact sum has more than 2^31 terms; use fewer samples or sequences");
+    throw NumericalError("an exact sum has more than 2^34 terms; use fewer samples or sequences");
   std::fill(terms_.begin(), terms_.end(), extra[2]);
 }
 
@@ -57,18 +66,12 @@ double ExactSums::value(std::size_t i, std::size_t stride, std::size_t groups) c
   std::array<std::int64_t, pieces> digit{};
   for (std::size_t g = 0; g < groups; ++g)
     for (std::size_t k = 0; k < pieces; ++k) digit[k] += limbs_[(i + g * stride) * pieces + k];
-  const auto carry = [&] {
-    for (int k = 0; k + 1 < pieces; ++k) {
-      digit[k + 1] += digit[k] >> 32;
-      digit[k] &= 0xffffffff;
-    }
-  };
-  carry();
+  carry(digit.data());
   // Rounding must not depend on the sign, so that opposite sums stay opposite.
   const bool negative = digit[pieces - 1] < 0;
   if (negative) {
     for (auto& d : digit) d = -d;
-    carry();
+    carry(digit.data());
   }
   double value = 0;
   for (int k = 0; k < pieces; ++k)

@@ -11,9 +11,10 @@ namespace headflow {
 /// number of ranks.
 ///
 /// Each term is cut at 2^-128 and held in six 32-bit pieces of a fixed-point number (weights 2^-128
-/// .. 2^32), each piece in an int64, so that up to 2^31 terms of magnitude below 2^62 are added
-/// exactly; integers commute, so the reduction over ranks is exact too. reduce() counts the terms.
-/// Terms that are not finite or too large are counted, never added. The idea is that of Hallberg
+/// .. 2^32), each piece in an int64; what outgrows 32 bits is carried to the next piece before it
+/// can overflow. So up to 2^34 terms of magnitude below 2^60 are added exactly; integers commute, so
+/// the reduction over ranks is exact too. reduce() counts the terms. Terms that are not finite or
+/// too large are counted, never added. The idea is that of Hallberg
 /// and Adcroft, Parallel Computing 40 (2014) 140 (MOM6).
 class ExactSums {
  public:
@@ -26,7 +27,7 @@ class ExactSums {
   /// Adds every sum over all ranks of `comm`; collective. `fingerprint` is any number that must be
   /// the same on all ranks (a hash of the state that led here): if ranks disagree, throws
   /// NumericalError instead of a wrong result. Throws NumericalError also when a sum may hold more
-  /// than 2^31 terms.
+  /// than 2^34 terms.
   void reduce(const Communicator& comm, std::uint64_t fingerprint = 0);
   /// True when any term was not finite or was too large.
   bool poisoned() const { return poisoned_count() != 0; }
@@ -37,7 +38,9 @@ class ExactSums {
  private:
   static constexpr int pieces = 6;
   static constexpr int lowest_exponent = -128;
-  static constexpr std::int64_t most_terms = std::int64_t{1} << 31;
+  static constexpr std::int64_t most_terms = std::int64_t{1} << 34;
+  static constexpr std::int64_t terms_between_carries = std::int64_t{1} << 30;
+  static void carry(std::int64_t* piece);
   std::int64_t poisoned_count() const { return limbs_[count_ * pieces]; }
 
   std::size_t count_;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <boost/random/sobol.hpp>
+#include <functional>
 #include <string>
 
 #include "core/normal.hpp"
@@ -11,6 +12,7 @@ namespace headflow {
 namespace {
 
 constexpr int sobol_bits = 32;
+constexpr int sobol_index_bits = sobol_bits - 1;  // Boost has direction numbers for these
 
 std::uint32_t reversed(std::uint32_t x) {
   x = x << 16 | x >> 16;  // shifts and masks alone, so that loops over it vectorise
@@ -47,7 +49,7 @@ std::uint32_t lower_digits(std::uint32_t x, std::uint32_t seed) {
 std::vector<std::uint32_t> sobol_directions(int dimension) {
   using Engine = boost::random::sobol_engine<std::uint32_t, sobol_bits>;
   const auto count = static_cast<std::size_t>(dimension);
-  std::vector<std::uint32_t> directions(sobol_bits * count);
+  std::vector<std::uint32_t> directions(sobol_index_bits * count);
   Engine engine(count);
   const auto point = [&](std::uint32_t i) {
     std::vector<std::uint32_t> x(count, 0);
@@ -56,7 +58,7 @@ std::vector<std::uint32_t> sobol_directions(int dimension) {
     std::generate(x.begin(), x.end(), std::ref(engine));
     return x;
   };
-  for (int bit = 0; bit < sobol_bits - 1; ++bit) {
+  for (int bit = 0; bit < sobol_index_bits; ++bit) {
     const auto here = point(1u << bit);
     const auto before = point((1u << bit) - 1);
     for (std::size_t d = 0; d < count; ++d)
@@ -81,6 +83,12 @@ int SampleGenerator::dimension_of(const Shape& shape, const Prior& prior,
     throw InputError("Sobol points have at most " + std::to_string(max_sobol_dimension) +
                      " dimensions, this model needs " + std::to_string(dimension) +
                      "; use population.sampling = \"monte-carlo\"");
+  constexpr std::int64_t most = std::int64_t{1} << sobol_index_bits;
+  if (sampling.method == SamplingMethod::sobol && sampling.samples_per_replicate() > most)
+    throw InputError("a replicate of Sobol points has at most 2^31 = " + std::to_string(most) +
+                     ", here it has " + std::to_string(sampling.samples_per_replicate()) +
+                     "; use more population.replicates, or population.sampling = "
+                     "\"monte-carlo\"");
   return dimension;
 }
 
@@ -100,7 +108,8 @@ void SampleGenerator::set_epoch(std::uint64_t epoch) {
   }
 }
 
-void SampleGenerator::uniforms(int replicate, std::int64_t index, std::vector<double>& u) const {
+void SampleGenerator::uniforms(int replicate, std::int64_t index, std::vector<std::uint32_t>& point,
+                               std::vector<double>& u) const {
   const auto r = static_cast<std::size_t>(replicate);
   const std::size_t count = u.size();
   if (sampling_.method == SamplingMethod::monte_carlo) {
@@ -113,7 +122,7 @@ void SampleGenerator::uniforms(int replicate, std::int64_t index, std::vector<do
     }
     return;
   }
-  std::vector<std::uint32_t> point(count, 0);
+  point.assign(count, 0);
   for (auto bits = static_cast<std::uint64_t>(index); bits != 0; bits &= bits - 1) {
     const auto* direction = &directions_[static_cast<std::size_t>(__builtin_ctzll(bits)) * count];
     for (std::size_t d = 0; d < count; ++d) point[d] ^= direction[d];
@@ -130,21 +139,25 @@ template <class Real>
 void SampleGenerator::fill(int replicate, std::int64_t first, std::int64_t count, Real* x) const {
   constexpr int lanes = lane_count<Real>;
   const int per_sample = shape_.tokens * shape_.coordinates();
-  const int skip = prior_.draw_dimension();
+  std::vector<std::uint32_t> point;
   std::vector<double> u(static_cast<std::size_t>(dimension()));
   std::vector<double> normals;
   std::vector<double> theta(static_cast<std::size_t>(shape_.features));
   const std::int64_t groups = (count + lanes - 1) / lanes;
   std::fill_n(x, groups * per_sample * lanes, Real(0));
   for (std::int64_t i = 0; i < count; ++i) {
-    uniforms(replicate, first + i, u);
+    uniforms(replicate, first + i, point, u);
     normals = u;
     normal_quantile(normals);
     prior_.draw(u, normals, theta);
     Real* out = x + (i / lanes) * per_sample * lanes + i % lanes;
-    for (int c = 0; c < per_sample; ++c) {
-      const double signal = c < shape_.features ? theta[static_cast<std::size_t>(c)] : 0.0;
-      out[c * lanes] = static_cast<Real>(normals[static_cast<std::size_t>(skip + c)] + signal);
+    const auto begin = normals.begin() + prior_.draw_dimension();
+    std::transform(theta.begin(), theta.end(), begin, begin, std::plus<>());
+    const double* z = &*begin;
+    const double* w = z + shape_.tokens * shape_.features;
+    for (int l = 0; l < shape_.tokens; ++l) {
+      for (int f = 0; f < shape_.features; ++f, out += lanes) *out = static_cast<Real>(*z++);
+      for (int h = 0; h < shape_.heads; ++h, out += lanes) *out = static_cast<Real>(*w++);
     }
   }
 }

@@ -14,8 +14,8 @@ namespace headflow {
 /// addressed by (seed, epoch, replicate, index): the same whatever the rank that asks, and in
 /// whatever order.
 ///
-/// One sample uses a point of the unit cube with coordinates (theta's draw, then token by token
-/// z_l, w_l) and inverse normal CDFs: either pseudo-random (Philox) or a Sobol' point (Joe-Kuo
+/// One sample uses a point of the unit cube with coordinates (theta's draw, then z of all tokens,
+/// then w of all tokens: theory.md section 12) and inverse normal CDFs: either pseudo-random (Philox) or a Sobol' point (Joe-Kuo
 /// direction numbers from Boost) under hashed nested-uniform (Owen) scrambling, a different
 /// scrambling for each replicate (Burley, JCGT 9(4), 2020).
 class SampleGenerator {
@@ -24,7 +24,8 @@ class SampleGenerator {
 
   /// Number of coordinates of the unit cube that one sample uses.
   int dimension() const { return dimension_; }
-  /// The same for what is not drawn yet. Throws InputError when Sobol points have fewer.
+  /// The same for what is not drawn yet. Throws InputError when Sobol points have fewer, or when a
+  /// replicate has more than the 2^31 points that direction numbers exist for.
   static int dimension_of(const Shape& shape, const Prior& prior, const Sampling& sampling);
   /// Another, independent set for each epoch.
   void set_epoch(std::uint64_t epoch);
@@ -41,7 +42,9 @@ class SampleGenerator {
     std::vector<std::uint32_t> first,
         second;  // seeds of the two hash rounds, one for each dimension
   };
-  void uniforms(int replicate, std::int64_t index, std::vector<double>& u) const;
+  /// Writes the point of the unit cube to `u`; `point` is room for its bits.
+  void uniforms(int replicate, std::int64_t index, std::vector<std::uint32_t>& point,
+                std::vector<double>& u) const;
 
   Shape shape_;
   Prior prior_;
