@@ -5,25 +5,30 @@
 namespace headflow {
 
 Heads::Heads(const Model& model, const Parameters& parameters)
-    : shape_(model.shape),
+    : L_(model.shape.tokens),
       activation_(model.activation),
       parameters_(parameters),
-      sigma_(static_cast<std::size_t>(shape_.heads * shape_.tokens)),
-      A_(static_cast<std::size_t>(shape_.tokens)) {}
+      sigma_(static_cast<std::size_t>(parameters.b.size() * L_)),
+      A_(static_cast<std::size_t>(L_)) {}
 
-const AlignedVector<Heads::Real>& Heads::operator()(const Real* x) {
-  const int L = shape_.tokens;
-  const int H = shape_.heads;
-  const int P = shape_.coordinates();
-  for (int h = 0; h < H; ++h)
-    for (int l = 0; l < L; ++l) {
+const AlignedVector<Heads::Real>& Heads::fields(const Real* x) {
+  const auto P = static_cast<int>(parameters_.K.cols());
+  auto chi = sigma_.begin();
+  for (Eigen::Index h = 0; h < parameters_.b.size(); ++h)
+    for (int l = 0; l < L_; ++l) {
       Real field{};
       for (int p = 0; p < P; ++p) field += parameters_.K(h, p) * x[l * P + p];
-      sigma_[static_cast<std::size_t>(h * L + l)] = field;
+      *chi++ = field;
     }
+  return sigma_;
+}
+
+const AlignedVector<Heads::Real>& Heads::operator()(const Real* x) {
+  fields(x);
+  const auto H = static_cast<int>(parameters_.b.size());
   std::visit(
       [&]<class Formulas>(Formulas) {
-        Formulas::forward(sigma_.data(), A_.data(), L, H,
+        Formulas::forward(sigma_.data(), A_.data(), L_, H,
                           Offsets<double>{parameters_.b.data(), parameters_.v});
       },
       activation_);

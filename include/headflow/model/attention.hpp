@@ -14,7 +14,8 @@ namespace headflow {
 // g_{h,l} = de/dchi_{h,l} (in place) and adds de/db_h and de/dv. Real is a number or a vector of
 // lanes; L may be an integral constant. The largest field is subtracted first, so any finite field
 // is safe. Equations: theory.md, sections 2 and 3. head_scale(H, v) s_{h,l} is the head's own
-// attention sigma_{h,l}, whose mean over heads is A_l.
+// attention sigma_{h,l}, whose mean over heads is A_l. `joint` tells whether heads are normalised
+// together, so that without one of them the others' attention is another.
 
 /// Which parameters besides K an activation trains.
 struct TrainedParts {
@@ -44,6 +45,7 @@ inline void normalise_each_head(Real* s, Tokens L, Heads H, const Scalar* b);
 /// sigma_{h,l} = exp(chi_{h,l}) / sum_j exp(chi_{h,j}); b and v unused.
 struct Softmax {
   static constexpr std::string_view name = "softmax";
+  static constexpr bool joint = false;
   static constexpr TrainedParts trained{};
   static constexpr double head_scale(int, double) { return 1; }
 
@@ -58,6 +60,7 @@ struct Softmax {
 /// itself off.
 struct SoftmaxOne {
   static constexpr std::string_view name = "softmax-1";
+  static constexpr bool joint = false;
   static constexpr TrainedParts trained{.b = true, .v = true};
   static constexpr double head_scale(int, double v) { return v; }
 
@@ -71,6 +74,7 @@ struct SoftmaxOne {
 /// sigma_{h,l} = H exp(chi_{h,l} + b_h) / sum_{g,j} exp(chi_{g,j} + b_g); v unused.
 struct BayesSoftmax {
   static constexpr std::string_view name = "bayes-softmax";
+  static constexpr bool joint = true;
   static constexpr TrainedParts trained{.b = true};
   static constexpr double head_scale(int heads, double) { return heads; }
 
@@ -99,6 +103,9 @@ inline Activation activation_named(std::string_view name) {
     ((A::name == name ? void(found = A{}) : void()), ...);
   }(static_cast<Activation*>(nullptr));
   return found;
+}
+inline bool normalised_jointly(const Activation& activation) {
+  return std::visit([](auto a) { return decltype(a)::joint; }, activation);
 }
 inline TrainedParts trained_by(const Activation& activation) {
   return std::visit([](auto a) { return decltype(a)::trained; }, activation);

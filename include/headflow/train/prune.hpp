@@ -17,14 +17,14 @@ struct Pruning {
 };
 
 /// Greedy pruning of trained heads (theory.md, sections 10 and 13): at each step the head whose
-/// removal leaves the smallest loss. The attention of the heads S that are left is their average,
-/// rescaled so that the mean of sum_l A_l is what it was with all heads:
+/// removal leaves the smallest loss. The attention is that of the heads S that are left, rescaled
+/// so that the mean of sum_l A_l is what it was with all heads:
 ///   A_l = (c / |S|) sum_{h in S} sigma_{h,l},  c = (mean of w_h over all) / (mean of w_h over S),
-/// w_h = E[ sum_l sigma_{h,l} ]. The scores sigma are those before pruning: the normaliser of
-/// Bayes-softmax runs over all heads, also over those that are gone. The convention of theory.md,
-/// section 13, is another: there it runs over the heads that are left. The loss follows from
-/// moments of sigma alone, so one pass over the samples gives it for every subset of heads.
-/// Collective; asks control.within_step() about every 2^18 samples of a rank.
+/// w_h = E[ sum_l sigma_{h,l} ]. Where heads are normalised together (Bayes-softmax) the normaliser
+/// runs over S alone, and c = 1. Heads that are normalised each by itself have moments from which
+/// one pass over the samples tells the loss of any S, and a step costs O(H^2) numbers; where they
+/// are normalised together a step is a pass over the samples and costs O(H^2 L) exponentials a
+/// sample. Collective; asks control.within_step() about every 2^18 samples of a rank.
 Pruning prune(const Communicator& comm, const Model& model, const Parameters& parameters,
               const Sampling& sampling, Control& control = Control::none());
 
