@@ -26,8 +26,11 @@ const std::vector<Column<BayesRisk>>& risk_columns() {
 }  // namespace
 
 void BayesSection::prepare(Configuration& input) {
-  if (given && input.prepared<PopulationSection>().sampling.replicates < 2)
+  if (!given) return;
+  const Sampling& sampling = input.prepared<PopulationSection>().test_sampling;
+  if (sampling.replicates < 2)
     throw InputError("[bayes] needs population.replicates >= 2 for its standard error, found 1");
+  require_bayes_samples(input.model(), sampling);
 }
 
 void BayesSection::run(Run& run) {
@@ -36,7 +39,7 @@ void BayesSection::run(Run& run) {
                  run.without_state());
   add_variables(run.add_group(name()), risk_columns(), found);
   if (run.talks())
-    fmt::print("Bayes risk: {:.7f} +- {:.1g}, {} samples{}\n", found.risk, found.error,
+    fmt::print("Bayes risk: {:.7g} +- {:.1g}, {} samples{}\n", found.risk, found.error,
                found.samples,
                found.error > options_.standard_error ? " (more would be over bayes.samples)" : "");
 }

@@ -87,7 +87,7 @@ class Moments {
     return sum;
   }
   double loss(const Sums& left) const {
-    const double scale = left.weight != 0 ? all_ / H_ / left.weight : 0;
+    const double scale = std::abs(left.weight) > 1e-150 ? all_ / H_ / left.weight : 0;
     return 1 - 2 * scale * left.relevant + scale * scale * left.squares;
   }
 
