@@ -1,13 +1,23 @@
 #include "headflow/flow/flow.hpp"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <string>
 
 #include "headflow/core/error.hpp"
 #include "headflow/core/keys.hpp"
+#include "headflow/core/statistics.hpp"
 
 namespace headflow {
 namespace {
+
+/// What lies between the ends of steps may be above the output before by this part of it: near a
+/// minimum the loss falls less than it is interpolated.
+constexpr double interpolation = 1e-9;
+
+/// A step that raises the loss by more than this part of it ends the flow.
+constexpr double largest_rise = 0.01;
 
 class Flow {
  public:
@@ -18,8 +28,9 @@ class Flow {
         options_(options),
         observer_(observer),
         control_(control),
-        stages_(loss.model().prior, options.split_threshold),
-        stages_before_(stages_),
+        falls_(options.kappa == 0 && options.resample == 0),
+        now_{.stages = StageFinder(loss.model().prior, options.split_threshold)},
+        before_(now_),
         stepper_(
             options.stepper,
             [this](double t, std::span<const double> y, std::span<double> f) {
@@ -28,11 +39,11 @@ class Flow {
             packed(start), options.end_time) {}
 
   FlowResult run(const Snapshot& from) {
-    stages_.start(0, loss_.model().overlaps(start_.K));
+    now_.stages.start(0, loss_.model().overlaps(start_.K));
     bool begun = false;  // whether there is a state to save
     try {
       if (from.empty())
-        write_records_until(0);
+        begin();
       else
         restore(from);
       begun = true;
@@ -42,13 +53,13 @@ class Flow {
       if (begun) save_before_step();
       if (in_step_) {
         result_.time = stepper_.previous_time();
-        stages_ = stages_before_;
-        plateaus_ = plateaus_before_;
+        now_ = before_;
       }
       result_.end = FlowEnd::requested;
     }
-    result_.stages = stages_.stages();
-    for (const Plateau& plateau : plateaus_.plateaus())
+    result_.stages = now_.stages.stages();
+    result_.rises = now_.rises;
+    for (const Plateau& plateau : now_.plateaus.plateaus())
       result_.plateaus.push_back({plateau.time, unpacked(plateau.state)});
     result_.steps = stepper_.steps();
     result_.rejected_steps = stepper_.rejected_steps();
@@ -56,6 +67,20 @@ class Flow {
   }
 
  private:
+  /// What is known of the flow at the end of a step.
+  struct Trail {
+    StageFinder stages;
+    PlateauFinder plateaus{};
+    double loss = 0;
+    double loss_of_record = never;  // the last one that was handed out
+    LossRises rises{};
+  };
+
+  void begin() {
+    if (!falls_) now_.rises = {never, never};
+    write_records_until(0);
+  }
+
   /// True when the flow ends by itself.
   bool last() const {
     return result_.end == FlowEnd::small_gradient || stepper_.time() >= options_.end_time;
@@ -65,32 +90,63 @@ class Flow {
   void advance() {
     in_step_ = false;
     draw_samples();
-    stages_before_ = stages_;
-    plateaus_before_ = plateaus_;
+    if (falls_ && stepper_.steps() == 0) {
+      stepper_.end_slope();
+      now_.loss = last_loss_;
+    }
+    before_ = now_;
     in_step_ = true;
     step();
     const Request request = control_.between_steps();
     if (last() || request == Request::none) return;
-    save(stepper_.snapshot(true), stages_, plateaus_);
+    save(stepper_.snapshot(true), now_);
     if (request == Request::stop) result_.end = FlowEnd::requested;
   }
 
   void step() {
-    stepper_.step();
+    stepper_.step([this] { return !falls_ || rise() <= 0; });
     result_.time = std::min(stepper_.time(), options_.end_time);
     const double end = result_.time;
-    const FlowProgress progress{end, last_loss_, stepper_.steps()};
-    const auto& slope = stepper_.last_slope();
+    // With fresh samples the next step could not use it.
+    const auto& slope = options_.resample == 0 ? stepper_.end_slope() : stepper_.last_slope();
     const double speed =
         Eigen::Map<const Vector>(slope.data(), static_cast<Eigen::Index>(slope.size())).norm();
-    stages_.step(stepper_.previous_time(), end, [this](double t) {
+    const double gradient_norm = last_gradient_norm_;
+    if (falls_) count_rise();
+    now_.loss = last_loss_;
+    const FlowProgress progress{end, now_.loss, stepper_.steps()};
+    now_.stages.step(stepper_.previous_time(), end, [this](double t) {
       return loss_.model().overlaps(unpacked(stepper_.interpolate(t)).K);
     });
     write_records_until(end);
     observer_.progress(progress);
     if (stepper_.time() <= options_.end_time)
-      plateaus_.step(end, speed, [this] { return stepper_.state(); });
-    if (speed < options_.stop_gradient_norm) stop(end);
+      now_.plateaus.step(end, speed, [this] { return stepper_.state(); });
+    if (gradient_norm < options_.stop_gradient_norm) stop(end);
+  }
+
+  /// By how much the loss at the end of the step is above that at its start, beyond rounding.
+  double rise() {
+    stepper_.end_slope();  // of which last_loss_ is the loss
+    const double rise = last_loss_ - now_.loss;
+    return rise <= loss_.rounding() * std::abs(now_.loss) ? 0 : rise;
+  }
+
+  void count_rise() {
+    const double by = rise();
+    if (by <= 0) return;
+    if (by > largest_rise * now_.loss)
+      throw NumericalError(fmt::format(
+          "the step from t = {:.6g} to {:.6g} has raised the loss from {:.6g} to {:.6g}, which the "
+          "flow cannot do: the step is too large; use a smaller flow.step or an adaptive "
+          "flow.method",
+          stepper_.previous_time(), stepper_.time(), now_.loss, last_loss_));
+    count(by);
+  }
+
+  void count(double rise) {
+    ++now_.rises.count;
+    now_.rises.largest = std::max(now_.rises.largest, rise);
   }
 
   void finish() {
@@ -101,24 +157,29 @@ class Flow {
   /// The state before the last step, or as it is where none has been begun.
   void save_before_step() const {
     if (in_step_)
-      save(stepper_.snapshot(false), stages_before_, plateaus_before_);
+      save(stepper_.snapshot(false), before_);
     else
-      save(stepper_.snapshot(true), stages_, plateaus_);
+      save(stepper_.snapshot(true), now_);
   }
 
-  void save(Snapshot snapshot, const StageFinder& stages, const PlateauFinder& plateaus) const {
-    stages.save(snapshot);
-    plateaus.save(snapshot);
-    snapshot.put("loss", last_loss_);
+  void save(Snapshot snapshot, const Trail& trail) const {
+    trail.stages.save(snapshot);
+    trail.plateaus.save(snapshot);
+    snapshot.put("loss", trail.loss);
+    snapshot.put("loss_of_record", trail.loss_of_record);
+    snapshot.put("loss_rises", {trail.rises.count, trail.rises.largest});
     snapshot.put("right_hand_sides", static_cast<double>(result_.right_hand_sides));
     observer_.save(snapshot);
   }
 
   void restore(const Snapshot& from) {
     stepper_.restore(from);
-    stages_.restore(from);
-    plateaus_.restore(from);
-    last_loss_ = from.number("loss");
+    now_.stages.restore(from);
+    now_.plateaus.restore(from);
+    now_.loss = last_loss_ = from.number("loss");
+    now_.loss_of_record = from.number("loss_of_record");
+    const auto& rises = from.list("loss_rises");
+    now_.rises = {rises[0], rises[1]};
     result_.right_hand_sides = static_cast<std::int64_t>(from.number("right_hand_sides"));
     result_.time = std::min(stepper_.time(), options_.end_time);
     next_output_ =
@@ -153,6 +214,7 @@ class Flow {
       throw NumericalError(std::string(error.what()) + " at t = " + std::to_string(t) +
                            "; the last good step ended at t = " + std::to_string(stepper_.time()));
     }
+    last_gradient_norm_ = value.gradient.packed(loss_.model().activation).norm();
     if (options_.kappa > 0) {
       const auto heads = parameters.K.rows();
       auto slope = value.gradient.K.rightCols(heads);
@@ -173,8 +235,13 @@ class Flow {
 
   void write_record(double t) {
     const Parameters parameters = t == 0 ? start_ : unpacked(stepper_.resolve(t));
-    observer_.record({loss_.state(parameters, control_), t, stepper_.step_size()},
-                     stages_.stages());
+    FlowRecord record{loss_.state(parameters, control_), t, stepper_.step_size()};
+    const double loss = record.loss.mean.loss, before = now_.loss_of_record;
+    if (falls_ && loss - before > std::max(interpolation, loss_.rounding()) * before)
+      count(loss - before);
+    now_.loss_of_record = loss;
+    record.rises = now_.rises;
+    observer_.record(record, now_.stages.stages());
   }
 
   void write_records_until(double t) {
@@ -193,12 +260,12 @@ class Flow {
   const FlowOptions& options_;
   const FlowObserver& observer_;
   Control& control_;
-  StageFinder stages_, stages_before_;  // the latter before the step, as plateaus_before_
-  PlateauFinder plateaus_, plateaus_before_;
+  bool falls_;          // whether the loss can only fall
+  Trail now_, before_;  // the latter before the step
   TimeStepper stepper_;
   FlowResult result_;
   std::size_t next_output_ = 0;
-  double last_loss_ = 0;
+  double last_loss_ = 0, last_gradient_norm_ = 0;  // of the last right-hand side
   bool in_step_ = false;  // whether the stepper has begun the last step that was asked for
 };
 

@@ -51,17 +51,15 @@ class TimeStepper::Impl {
     }
   }
 
-  void step() {
+  void step(const std::function<bool()>& acceptable) {
     before_ = snapshot();
     start_time_ = time();
     start_y_ = state();
     // A method that reuses its last stage does not ask for f here again.
     start_f_ = known_.at(start_time_, start_y_) ? known_.f : std::vector<double>();
-    one_step(ts_);
-    first_slope_.clear();
-    if (!(time() > start_time_))
-      throw NumericalError("the time step is too small to advance t = " +
-                           std::to_string(start_time_));
+    attempt();
+    if (acceptable && adaptive())
+      for (; !acceptable(); attempt()) reject();
     petsc_check(TSMonitor(ts_, static_cast<PetscInt>(steps()), time(), y_.handle()), "TSMonitor");
   }
 
@@ -100,6 +98,20 @@ class TimeStepper::Impl {
 
   void invalidate() { known_ = {}; }
 
+  const std::vector<double>& end_slope() {
+    if (reuses_last_stage() && !last_slope_.empty()) return last_slope_;
+    return derivative(time(), state());
+  }
+
+  bool adaptive() const {
+    TSAdapt adapt = nullptr;
+    petsc_check(TSGetAdapt(ts_, &adapt), "TSGetAdapt");
+    PetscBool none = PETSC_FALSE;
+    petsc_check(PetscObjectTypeCompare(reinterpret_cast<PetscObject>(adapt), TSADAPTNONE, &none),
+                "TSADAPTNONE");
+    return none == PETSC_FALSE;
+  }
+
   std::int64_t steps() const {
     PetscInt steps = 0;
     petsc_check(TSGetStepNumber(ts_, &steps), "TSGetStepNumber");
@@ -120,19 +132,13 @@ class TimeStepper::Impl {
   }
 
   void restore(const Snapshot& snapshot) {
-    const double t = snapshot.number("t");
-    const auto& y = snapshot.list("y");
-    if (y.size() != start_y_.size()) throw FileError("the saved state has another size");
-    write(y_.handle(), y);
-    petsc_check(TSSetTime(ts_, t), "TSSetTime");
-    petsc_check(TSSetTimeStep(ts_, snapshot.number("dt")), "TSSetTimeStep");
-    petsc_check(TSSetStepNumber(ts_, static_cast<PetscInt>(snapshot.number("steps"))),
-                "TSSetStepNumber");
+    if (snapshot.list("y").size() != start_y_.size())
+      throw FileError("the saved state has another size");
+    put_back(snapshot);
     rejected_before_ = static_cast<std::int64_t>(snapshot.number("rejected"));
-    start_time_ = t;
-    start_y_ = y;
+    start_time_ = snapshot.number("t");
+    start_y_ = snapshot.list("y");
     known_ = {};
-    if (snapshot.has("f")) last_slope_ = first_slope_ = snapshot.list("f");
   }
 
   double next_step_size() const {
@@ -144,7 +150,7 @@ class TimeStepper::Impl {
   std::int64_t rejected() const {
     PetscInt rejected = 0;
     petsc_check(TSGetStepRejections(ts_, &rejected), "TSGetStepRejections");
-    return rejected_before_ + rejected;
+    return rejected_before_ + rejected + rejected_here_;
   }
 
   double start_time_ = 0;
@@ -183,6 +189,46 @@ class TimeStepper::Impl {
     if (!one_of(type, {TSRK, TSEULER, TSSSP}))
       throw InputError(std::string("the time stepper must be explicit (") + TSRK + ", " + TSEULER +
                        " or " + TSSSP + "), found -flow_ts_type " + type);
+  }
+
+  void attempt() {
+    one_step(ts_);
+    first_slope_.clear();
+    if (!(time() > start_time_))
+      throw NumericalError("the time step is too small to advance t = " +
+                           std::to_string(start_time_));
+  }
+
+  /// Takes the last step back; the next one tries a quarter of it, as PETSc does where a stage has
+  /// failed.
+  void reject() {
+    const double size = time() - start_time_;
+    put_back(before_);
+    petsc_check(TSSetTimeStep(ts_, 0.25 * size), "TSSetTimeStep");
+    petsc_check(TSRestartStep(ts_), "TSRestartStep");
+    petsc_check(TSSetConvergedReason(ts_, TS_CONVERGED_ITERATING), "TSSetConvergedReason");
+    known_ = start_f_.empty() ? Derivative{} : Derivative{start_time_, start_y_, start_f_};
+    ++rejected_here_;
+  }
+
+  /// Time, step size, number of steps, state and last slope of the stepper.
+  void put_back(const Snapshot& snapshot) {
+    write(y_.handle(), snapshot.list("y"));
+    petsc_check(TSSetTime(ts_, snapshot.number("t")), "TSSetTime");
+    petsc_check(TSSetTimeStep(ts_, snapshot.number("dt")), "TSSetTimeStep");
+    petsc_check(TSSetStepNumber(ts_, static_cast<PetscInt>(snapshot.number("steps"))),
+                "TSSetStepNumber");
+    if (snapshot.has("f")) last_slope_ = first_slope_ = snapshot.list("f");
+  }
+
+  /// f there, which is kept for the next step.
+  const std::vector<double>& derivative(double t, const std::vector<double>& y) {
+    if (!known_.at(t, y)) {
+      Derivative there{t, y, std::vector<double>(y.size())};
+      f_(there.t, there.y, there.f);
+      known_ = std::move(there);
+    }
+    return known_.f;
   }
 
   void one_step(TS ts) {
@@ -278,14 +324,10 @@ class TimeStepper::Impl {
       start_f_.resize(y.size());
       f_(start_time_, start_y_, start_f_);
     }
-    if (!known_.at(time(), end_y)) {
-      Derivative end{time(), end_y, std::vector<double>(y.size())};
-      f_(end.t, end.y, end.f);
-      known_ = std::move(end);
-    }
+    const std::vector<double>& end_f = derivative(time(), end_y);
     for (std::size_t i = 0; i < y.size(); ++i) {
       const double rise = end_y[i] - start_y_[i];
-      y[i] += s * (1 - s) * ((1 - s) * (h * start_f_[i] - rise) - s * (h * known_.f[i] - rise));
+      y[i] += s * (1 - s) * ((1 - s) * (h * start_f_[i] - rise) - s * (h * end_f[i] - rise));
     }
     return y;
   }
@@ -299,6 +341,7 @@ class TimeStepper::Impl {
   Derivative known_;
   std::vector<double> first_slope_;   // of the step after a restart of an FSAL method
   std::int64_t rejected_before_ = 0;  // of the runs that this one goes on from
+  std::int64_t rejected_here_ = 0;    // by the caller of step()
   CallbackGuard guard_;
 };
 
@@ -308,13 +351,15 @@ TimeStepper::TimeStepper(const Options& options, RightHandSide f, std::span<cons
 
 TimeStepper::~TimeStepper() = default;
 
-void TimeStepper::step() { impl_->step(); }
+void TimeStepper::step(const std::function<bool()>& acceptable) { impl_->step(acceptable); }
 double TimeStepper::time() const { return impl_->time(); }
 double TimeStepper::previous_time() const { return impl_->start_time_; }
 std::vector<double> TimeStepper::state() const { return impl_->state(); }
 std::vector<double> TimeStepper::interpolate(double t) { return impl_->interpolate(t); }
 std::vector<double> TimeStepper::resolve(double t) { return impl_->resolve(t); }
 const std::vector<double>& TimeStepper::last_slope() const { return impl_->last_slope_; }
+const std::vector<double>& TimeStepper::end_slope() { return impl_->end_slope(); }
+bool TimeStepper::adaptive() const { return impl_->adaptive(); }
 void TimeStepper::invalidate() { impl_->invalidate(); }
 
 std::int64_t TimeStepper::steps() const { return impl_->steps(); }

@@ -69,7 +69,8 @@ OrderParameters order_parameters(const Matrix& K, const Matrix& spike_factor) {
   OrderParameters order;
   order.m = K.leftCols(features) * spike_factor.transpose();
   order.q = K * K.transpose();
-  order.r = order.q - order.m * order.m.transpose();
+  const auto u = K.rightCols(K.rows());
+  order.r = u * u.transpose();
   return order;
 }
 

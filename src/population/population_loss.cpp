@@ -134,6 +134,9 @@ PopulationLoss::~PopulationLoss() = default;
 PopulationLoss::PopulationLoss(PopulationLoss&&) noexcept = default;
 
 const Model& PopulationLoss::model() const { return impl_->model_; }
+double PopulationLoss::rounding() const {
+  return impl_->sampling_.precision == Precision::single ? 1e-6 : 1e-12;
+}
 
 LossGradient PopulationLoss::evaluate(const Parameters& parameters, Control& control) {
   return impl_->mean(impl_->sums(parameters, 1, control), 0, 1,

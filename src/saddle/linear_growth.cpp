@@ -64,6 +64,7 @@ class TangentFlow {
   void operator()(std::span<const double> y, std::span<double> slope) {
     point_.unpack(activation_, y.subspan(0, trained_size_));
     const LossTangents found = loss_.differentiate(point_, directions_, control_);
+    last_loss_ = found.at.loss;
     manifold_.projection(found.at.gradient).pack(activation_, slope.subspan(0, trained_size_));
     for (std::size_t i = 0; i < trained_size_; ++i) slope[i] = -slope[i];
     const Matrix B = pattern_block(found.products);
@@ -75,6 +76,10 @@ class TangentFlow {
       slope[exponent(c)] = rate;
     }
   }
+
+  /// Of the last call.
+  double last_loss() const { return last_loss_; }
+  double rounding() const { return loss_.rounding(); }
 
  private:
   /// B = e' (Hessian) e, without what the prior's symmetries forbid.
@@ -90,6 +95,7 @@ class TangentFlow {
   }
 
   PopulationLoss& loss_;
+  double last_loss_ = 0;
   const UnspecializedManifold& manifold_;
   Activation activation_;
   Control& control_;
@@ -123,10 +129,15 @@ class ManifoldFlow {
     y_ = stepper_.state();
     restore_nodes(from.list("nodes"));
     gradient_norm_ = from.number("gradient_norm");
+    loss_ = from.number("loss");
   }
 
+  /// The loss falls along this flow, too: a step that raises it is rejected.
   void step() {
-    stepper_.step();
+    stepper_.step([this] {
+      stepper_.end_slope();
+      return tangents_.last_loss() <= loss_ + tangents_.rounding() * std::abs(loss_);
+    });
     y_ = stepper_.state();
     add_node();
   }
@@ -140,7 +151,7 @@ class ManifoldFlow {
 
   /// Makes the snapshot of now, whenever it is called.
   std::function<Snapshot()> snapshot() const {
-    return [nodes = nodes_, count = nodes_->size(), gradient_norm = gradient_norm_,
+    return [nodes = nodes_, count = nodes_->size(), gradient_norm = gradient_norm_, loss = loss_,
             snapshot = stepper_.snapshot(true)] {
       std::vector<double> numbers;
       const auto add = [&](const auto& values) {
@@ -155,6 +166,7 @@ class ManifoldFlow {
       Snapshot all = snapshot;
       all.put("nodes", std::move(numbers));
       all.put("gradient_norm", gradient_norm);
+      all.put("loss", loss);
       return all;
     };
   }
@@ -162,6 +174,7 @@ class ManifoldFlow {
  private:
   void add_node() {
     tangents_(y_, slope_);
+    loss_ = tangents_.last_loss();
     LinearGrowth::Node node{stepper_.time(), Vector(C_), Vector(C_), Matrix(C_, F_)};
     for (int c = 0; c < C_; ++c) {
       const Eigen::Map<const Vector> amplitude(&y_[tangents_.amplitudes(c)], C_);
@@ -195,7 +208,7 @@ class ManifoldFlow {
   std::vector<double> y_, slope_;
   TimeStepper stepper_;
   std::shared_ptr<Nodes> nodes_ = std::make_shared<Nodes>();
-  double gradient_norm_ = 0;
+  double gradient_norm_ = 0, loss_ = 0;
 };
 
 }  // namespace

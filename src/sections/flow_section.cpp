@@ -163,6 +163,13 @@ void FlowSection::print(const FlowRecord& last, const Stages& stages, double sec
   fmt::print("flow: t = {:g} ({}), {} steps, {} rejected, {} right-hand sides, {:.4g} s\n",
              result_->time, ends[static_cast<int>(result_->end)], result_->steps,
              result_->rejected_steps, result_->right_hand_sides, seconds);
+  if (result_->rises.count > 0)
+    fmt::print(
+        stderr,
+        "headflow: warning: the loss has risen in a step or between outputs {:g} times, by at "
+        "most {:.2g}, which it cannot do along the flow: use a smaller flow.tolerance, or a "
+        "smaller flow.step of a method that is not adaptive\n",
+        result_->rises.count, result_->rises.largest);
   if (last.parameters.K.size() == 0) return;  // nothing was recorded since the restart
   fmt::print("loss {:.6f} +- {:.1g}, gradient norm {:.3g}\n", last.loss.mean.loss,
              last.loss.loss_stderr, last.loss.gradient_norm);

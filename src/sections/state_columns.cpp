@@ -18,7 +18,7 @@ const std::vector<StateColumn>& state_columns() {
        true},
       {{"r",
         {"head", "head_b"},
-        "overlap of heads beyond the spikes, r = q - m m'",
+        "overlap of heads outside the span of the spikes, r = u u'",
         [](const State& s) { return flat(s.order.r); }}},
       {{"u",
         {"head", "head_b"},

@@ -18,7 +18,8 @@ AXES = {
     "m": ("time", "head", "feature"), "r": ("time", "head", "head_b"), "u": ("time", "head", "head_b"),
     "q": ("time", "head", "head_b"),
     "b": ("time", "head"), "v": ("time",), "loss": ("time",), "loss_stderr": ("time",), "gradient_norm": ("time",),
-    "gradient_norm_stderr": ("time",), "step_size": ("time",), "cosine": ("time", "head", "head_b"),
+    "gradient_norm_stderr": ("time",), "step_size": ("time",), "loss_rises": ("time",), "largest_loss_rise": ("time",),
+    "cosine": ("time", "head", "head_b"),
     "spike_gram": ("feature", "feature_b"), "alignment_time": (), "split_time": ("feature",),
     "growth_rate": ("feature",), "side": ("time", "head", "feature"), "excursions": ("time", "head", "feature"),
     "evenness": ("time", "feature"), "combinations": ("time",), "undecided": ("time",),
@@ -177,14 +178,14 @@ class Numbers(SystemTest):
     def assert_overlaps(self, flow, orthonormal):
         m, q, gram = flow["m"], flow["q"], flow["spike_gram"]
         scale = np.abs(q).max()
-        np.testing.assert_allclose(flow["r"], q - m @ m.swapaxes(1, 2), rtol=0, atol=1e-13 * scale)
         norms = np.sqrt(np.diagonal(q, axis1=1, axis2=2))
         np.testing.assert_allclose(flow["cosine"], q / (norms[:, :, None] * norms[:, None, :]), rtol=0, atol=1e-13)
         np.testing.assert_array_equal(gram, gram.T)
         self.assertEqual((gram == np.eye(len(gram))).all(), orthonormal)
-        # What the heads have outside the spikes is a Gram matrix too.
+        # What the heads have outside the span of the spikes is a Gram matrix too.
         outside = q - m @ np.linalg.inv(gram) @ m.swapaxes(1, 2)
-        self.assertGreater(np.linalg.eigvalsh(outside).min(), -1e-12 * scale)
+        np.testing.assert_allclose(flow["r"], outside, rtol=0, atol=1e-12 * scale)
+        self.assertGreater(np.linalg.eigvalsh(flow["r"]).min(), -1e-15 * scale)
 
     def test_overlaps(self):
         for name, changes in {
@@ -193,7 +194,13 @@ class Numbers(SystemTest):
                 "single": {"start.noise": None, "start.dimension": 30, "population.precision": "single"},
                 "gaussian": {"model.prior": "anisotropic-gaussian", "model.features": 3, "attention.heads": 4}}.items():
             with self.subTest(name):
-                self.assert_overlaps(self.run_flow(name, changes), name not in ("finite", "single"))
+                flow = self.run_flow(name, changes)
+                self.assert_overlaps(flow, name not in ("finite", "single"))
+                # What a file says of r can be given back.
+                again = self.run_flow(f"again-{name}", changes | {
+                    "start.noise": None, "start.dimension": None, "start.spikes": None, "start.seed": None,
+                    "start.m": flow["m"][-1].tolist(), "start.r": flow["r"][-1].tolist()})
+                np.testing.assert_allclose(again["r"][0], flow["r"][-1], rtol=0, atol=1e-13)
 
     def test_explicit_start(self):
         flow = self.run_flow("explicit", {
@@ -367,6 +374,43 @@ class CommandLine(SystemTest):
         self.assertEqual(done.returncode, 4, done.stderr)
         self.assertRegex(done.stderr, r"headflow: error: .*case\.h5")
         self.assertEqual((self.folder / "case.h5").read_bytes(), b"an older result")
+
+    def test_steps_that_are_too_large(self):
+        """The loss of fixed samples only falls. Adaptive methods see to it at any tolerance, others say what they did."""
+        base = {"flow.end_time": 200.0, "start.noise": 0.05, "population.samples": 256, "population.replicates": 2}
+        for method in "5dp", "2a", "3bs", "8vr":
+            for activation in "softmax", "softmax-1", "bayes-softmax":
+                with self.subTest(method=method, activation=activation):
+                    changes = base | {"flow.method": method, "attention.activation": activation}
+                    exact = self.run_flow(f"exact-{method}-{activation}", changes)
+                    self.write_input(changes | {"flow.tolerance": 0.1}, "rough")
+                    done = self.headflow("run", "rough.toml", "--force")
+                    self.assertEqual(done.returncode, 0, done.stderr)
+                    rough = read_group(self.folder / "rough.h5")
+                    self.assertEqual((np.diff(exact["loss"]) > 1e-12).sum(), 0)
+                    self.assertEqual(exact["loss_rises"][-1], 0)
+                    # No step rises; what is interpolated between their ends may, and is told.
+                    rises = np.diff(rough["loss"])
+                    self.assertEqual(rough["loss_rises"][-1], (rises > 1e-9).sum())
+                    self.assertEqual("the loss has risen" in done.stderr, (rises > 1e-9).any(), done.stderr)
+                    self.assertAlmostEqual(rough["largest_loss_rise"][-1], max(rises.max(), 0), delta=1e-9)
+                    self.assertAlmostEqual(rough["loss"][-1], exact["loss"][-1], delta=5e-3)
+        base |= {"flow.method": "euler", "attention.activation": "bayes-softmax"}
+        self.write_input(base | {"flow.step": 10.0}, "risen")
+        done = self.headflow("run", "risen.toml")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        risen = read_group(self.folder / "risen.h5")
+        count, largest = risen["loss_rises"][-1], risen["largest_loss_rise"][-1]
+        self.assertGreater(count, 0)
+        self.assertIn(f"the loss has risen in a step or between outputs {count:g} times, by at most {largest:.2g},",
+                      done.stderr)
+        self.write_input(base | {"flow.step": 15.0}, "unstable")
+        done = self.headflow("run", "unstable.toml")
+        self.assertEqual(done.returncode, 3, done.stderr)
+        self.assertRegex(done.stderr, "has raised the loss from .* the step is too large; use a smaller flow.step")
+        # With noise the loss may rise; nothing is told of it.
+        noisy = self.run_flow("noisy", {"flow.learning_rate_noise": 0.5})
+        self.assertTrue(np.isnan(noisy["loss_rises"]).all() and np.isnan(noisy["largest_loss_rise"]).all())
 
     def test_numerical_failure(self):
         """Exit code 3, said once."""

@@ -179,8 +179,10 @@ class Contents(SgdTest):
 
     def test_overlaps(self):
         m, q, u, gram = (self.output.sgd[name] for name in ("m", "q", "u", "spike_gram"))
-        self.assert_near(self.output.sgd["r"], q - m @ m.swapaxes(2, 3), 1e-13)
-        self.assert_near(u @ u.swapaxes(2, 3), q - m @ np.linalg.inv(gram) @ m.swapaxes(2, 3), 1e-12)
+        r = self.output.sgd["r"]
+        self.assert_near(r, u @ u.swapaxes(2, 3), 1e-15)
+        self.assert_near(r, q - m @ np.linalg.inv(gram) @ m.swapaxes(2, 3), 1e-12)
+        self.assertGreater(np.linalg.eigvalsh(r).min(), -1e-15)
         norms = np.sqrt(np.diagonal(q, axis1=2, axis2=3))
         self.assert_near(self.output.sgd["cosine"], q / (norms[..., :, None] * norms[..., None, :]), 1e-13)
         np.testing.assert_array_equal(gram, self.output.flow["spike_gram"])

@@ -18,18 +18,29 @@ struct FlowOptions {
   TimeStepper::Options stepper{};
   std::vector<double> output_times{};  ///< increasing, within [0, end_time]
   double split_threshold = 0.3;
-  double stop_gradient_norm = 0;  ///< end the run when |dE/d(K,b,v)| falls under it; 0: never
-  std::int64_t resample = 0;      ///< fresh samples every so many steps; 0: the same at every step
-  double kappa = 0;               ///< lr D / B, the learning-rate noise; 0: the paper's limit
+  /// End the run when |dE/d(K,b,v)| at the end of a step falls under it; 0: never. With fresh
+  /// samples (resample) it is that of the step's last right-hand side.
+  double stop_gradient_norm = 0;
+  std::int64_t resample = 0;  ///< fresh samples every so many steps; 0: the same at every step
+  double kappa = 0;           ///< lr D / B, the learning-rate noise; 0: the paper's limit
 
   /// split_threshold and stop_gradient_norm. `stepper` and OutputTimes have keys of their own.
   void declare_keys(KeyVisitor& visitor);
+};
+
+/// Where the loss of fixed samples has risen, which it cannot do along the flow without noise: what
+/// an integration with too large a step does wrong. Rises below rounding do not count. NaN where it
+/// cannot be told.
+struct LossRises {
+  double count = 0;    ///< steps that end, and outputs that lie, above the one before
+  double largest = 0;  ///< of these rises
 };
 
 /// The state at one output time.
 struct FlowRecord : State {
   double time = 0;
   double step_size = 0;
+  LossRises rises{};  ///< so far
 };
 
 /// How far a running flow is.
@@ -47,8 +58,9 @@ struct FlowResult {
   std::int64_t rejected_steps = 0;
   std::int64_t right_hand_sides = 0;
   FlowEnd end = FlowEnd::end_time;
-  Parameters parameters{};                                ///< where it has ended, unless requested
-  Stages stages{};                                        ///< up to `time`
+  Parameters parameters{};  ///< where it has ended, unless requested
+  Stages stages{};          ///< up to `time`
+  LossRises rises{};
   std::vector<std::pair<double, Parameters>> plateaus{};  ///< times and places where it lingered
 };
 
@@ -69,6 +81,11 @@ struct FlowObserver {
 /// its model tells whether there is a common direction to align with and which signs are free.
 /// Collective; the trajectory has the same bits on any number of ranks and for any output times.
 /// Throws NumericalError, with the time of the last good step, when the loss is not finite.
+///
+/// With kappa = 0 and the same samples at every step the loss can only fall. An adaptive method's
+/// step that raises it is rejected; of other methods it is counted (FlowResult::rises), and a step
+/// that raises the loss by more than 1 % ends the flow with a NumericalError. An output between the
+/// ends of steps that lies above the output before is counted, too.
 ///
 /// control.between_steps() is asked after each step, control.within_step() inside right-hand sides
 /// and records. observer.save answers a request of the first with the state after the step, an

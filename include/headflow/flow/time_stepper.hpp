@@ -35,8 +35,11 @@ class TimeStepper {
   TimeStepper(const TimeStepper&) = delete;
   TimeStepper& operator=(const TimeStepper&) = delete;
 
-  /// One accepted step. An exception of f comes out as it is; NumericalError when PETSc gives up.
-  void step();
+  /// One accepted step. With an adaptive method `acceptable` is asked after each step that the
+  /// error estimate accepts, at its end; where it says no, the step is rejected and tried again
+  /// with a quarter of its size. An exception of f comes out as it is; NumericalError when PETSc
+  /// gives up or the step has become too small to advance the time.
+  void step(const std::function<bool()>& acceptable = {});
   double time() const;
   double previous_time() const;
   double step_size() const { return time() - previous_time(); }
@@ -55,6 +58,11 @@ class TimeStepper {
   /// f as the last stage of the last step had it; what interpolate() and resolve() ask for leaves
   /// no trace here.
   const std::vector<double>& last_slope() const;
+  /// f at (time(), state()), which the next step uses again: free for methods whose last stage is
+  /// there, and of no cost in the end for all others.
+  const std::vector<double>& end_slope();
+  /// Whether the size of a step follows an estimate of its error.
+  bool adaptive() const;
   /// What the next step depends on, as it was before step number steps() (the last one, or the one
   /// that an exception has ended) or, with `now`, as it is.
   Snapshot snapshot(bool now) const;

@@ -77,6 +77,8 @@ class PopulationLoss {
   PopulationLoss(PopulationLoss&&) noexcept;
 
   const Model& model() const;
+  /// A change of the loss by less than this part of it is rounding.
+  double rounding() const;
 
   /// Loss and gradient at `parameters`, the same on all ranks.
   LossGradient evaluate(const Parameters& parameters, Control& control = Control::none());

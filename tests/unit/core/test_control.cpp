@@ -97,12 +97,12 @@ FlowRun run(PopulationLoss& loss, Control& control, const Snapshot& from = {}) {
 }
 
 // Three questions in each of: the record of t = 0, then the right-hand side and the records of two
-// steps. Wherever it is stopped, it goes on with the same bits.
+// steps, and the loss at the end of the last. Wherever it is stopped, it goes on with the same bits.
 TEST(DistributedControl, isHeardInTheRecordsOfAFlow) {
   PopulationLoss loss(world(), model(), many());
   StopAt all = never_stop();
   const FlowRun whole = run(loss, all);
-  EXPECT_EQ(all.asked(), 3 * (1 + 2 + 3));
+  EXPECT_EQ(all.asked(), 3 * (1 + 2 + 3 + 1));
   for (int last = 1; last <= all.asked(); last += 2) {
     StopAt control(last, StopAt::Place::within);
     const FlowRun stopped = run(loss, control);

@@ -93,6 +93,30 @@ TEST(TimeStepper, lookingBetweenStepsLeavesNoTrace) {
   }
 }
 
+// A step that the caller refuses leaves no trace but a smaller step: the state is that of a stepper
+// which has tried the smaller step at once.
+TEST(TimeStepper, aRefusedStepIsTriedAgainWithAQuarter) {
+  const std::vector<double> y0 = {1, 0};
+  for (const auto& method : TimeStepper::methods()) {
+    const TimeStepper::Options large{.method = method, .tolerance = 1, .step = 0.4};
+    const TimeStepper::Options small{.method = method, .tolerance = 1, .step = 0.1};
+    TimeStepper refused(large, forced_decay, y0, 3), plain(small, forced_decay, y0, 3);
+    int asked = 0;
+    refused.step([&] { return ++asked > 1; });
+    plain.step();
+    EXPECT_EQ(asked, refused.adaptive() ? 2 : 0) << method;
+    if (!refused.adaptive()) continue;
+    EXPECT_EQ(refused.time(), plain.time()) << method;
+    EXPECT_EQ(refused.state(), plain.state()) << method;
+    EXPECT_EQ(refused.steps(), 1) << method;
+    EXPECT_EQ(refused.rejected_steps(), 1) << method;
+    std::vector<double> slope(y0.size());
+    forced_decay(refused.time(), refused.state(), slope);
+    for (std::size_t i = 0; i < slope.size(); ++i)
+      EXPECT_NEAR(refused.end_slope()[i], slope[i], 1e-14) << method;
+  }
+}
+
 TEST(TimeStepper, anExceptionOfTheRightHandSideComesOutAsItIs) {
   const double y0[] = {1.0};
   TimeStepper stepper(

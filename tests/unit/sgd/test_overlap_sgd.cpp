@@ -16,14 +16,12 @@ namespace {
 
 using namespace testing_support;
 
-/// m, the lower triangle of r = q - m m' (m in an orthonormal basis), b and v of a replica.
+/// m, the lower triangle of r = u u', b and v of a replica.
 std::vector<double> overlaps_of(const Parameters& parameters, const Matrix& spike_factor) {
   const OrderParameters order = order_parameters(parameters.K, spike_factor);
   std::vector<double> all(order.m.data(), order.m.data() + order.m.size());
-  const Matrix u = parameters.K.rightCols(parameters.K.rows());
-  const Matrix r = u * u.transpose();
-  for (Eigen::Index h = 0; h < r.rows(); ++h)
-    for (Eigen::Index g = 0; g <= h; ++g) all.push_back(r(h, g));
+  for (Eigen::Index h = 0; h < order.r.rows(); ++h)
+    for (Eigen::Index g = 0; g <= h; ++g) all.push_back(order.r(h, g));
   all.insert(all.end(), parameters.b.begin(), parameters.b.end());
   all.push_back(parameters.v);
   return all;
