@@ -20,6 +20,10 @@ double SampleMeans::standard_error(
   return std::sqrt(sum / (n * (n - 1)));
 }
 
+void require_samples(const Shape& shape, const Prior& prior, const Sampling& sampling) {
+  SampleGenerator::dimension_of(shape, prior, sampling);
+}
+
 SampleMeans sample_means(const Communicator& comm, const Shape& shape, const Prior& prior,
                          const Sampling& sampling, std::size_t size, const BlockSums& block_sums,
                          Control& control) {

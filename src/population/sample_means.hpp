@@ -20,6 +20,10 @@ struct SampleMeans {
   double standard_error(const std::function<double(const std::vector<double>&)>& f) const;
 };
 
+/// Throws InputError where there are no such samples: Sobol points have too few dimensions, or a
+/// replicate of them too many points.
+void require_samples(const Shape& shape, const Prior& prior, const Sampling& sampling);
+
 /// Adds, for `count` samples laid out as SampleGenerator::fill lays them out, what is averaged.
 using BlockSums = std::function<void(const double* x, std::int64_t count, std::span<double> sums)>;
 

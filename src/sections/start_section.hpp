@@ -20,6 +20,8 @@ class StartSection : public Section {
 
   const Start& start() const { return *start_; }
   const Parameters& parameters() const { return start_->parameters; }
+  /// Whether it is random, with the same spikes whatever its seed.
+  bool has_seeds() const { return !m_ && !file_ && !bayes_ && (!dimension_ || orthonormal_); }
   /// K, b, v of `count` random starts with consecutive seeds, for the key `who`. Collective. Throws
   /// InputError when the start is not random, or its spikes differ from seed to seed.
   std::vector<Parameters> random_starts(Configuration& input, std::int64_t count,

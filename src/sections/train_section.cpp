@@ -28,6 +28,14 @@ const std::vector<Column<FinishedSearch>>& search_columns() {
        {},
        "gradient norm on the samples that were trained on",
        [](Search s) { return Values{s.minimum.gradient_norm}; }},
+      {"choice_loss",
+       {},
+       "population loss on other fresh samples, by which the best is chosen",
+       [](Search s) { return Values{s.choice.mean}; }},
+      {"loss_share",
+       {},
+       "part of the samples that the loss comes from, mean(e)^2 / mean(e^2) of single sequences",
+       [](Search s) { return Values{s.choice.share}; }},
       {"evaluations",
        {},
        "evaluations of loss and gradient",
@@ -58,27 +66,51 @@ Minimum minimum_of(std::span<const double> numbers, const Shape& shape) {
 }  // namespace
 
 void TrainSection::declare_keys(KeyVisitor& visitor) {
-  visitor.choice<bool>(
-      {"from", "start: from [start] with seeds seed, seed + 1, ..; flow: from its end"}, from_flow_,
-      {{"start", false}, {"flow", true}});
-  visitor.key({"starts", "number of starts"}, starts_, {.least = 1, .most = 10000});
+  visitor.choice<TrainFrom>(
+      {"from",
+       "search: the least loss, from [start] and from draws of theta in turn, also with fewer "
+       "heads; "
+       "start: one descent each from [start] with seeds seed, seed + 1, ..; flow: from its end"},
+      from_,
+      {{"search", TrainFrom::search}, {"start", TrainFrom::start}, {"flow", TrainFrom::flow}});
+  visitor.key({"starts", "number of starts; from the flow one"}, starts_,
+              {.least = 1, .most = 10000});
   options_.declare_keys(visitor);
 }
 
 void TrainSection::prepare(Configuration& input) {
   if (!given) return;
-  const auto& start = input.prepared<StartSection>();
-  if (from_flow_ && !input.section<FlowSection>().given)
+  if (from_ == TrainFrom::flow && !input.section<FlowSection>().given)
     throw InputError("train.from = \"flow\" needs a section [flow]");
+  const auto& start = input.prepared<StartSection>();
   first_ = {start.parameters()};
-  if (!from_flow_ && starts_ > 1) first_ = start.random_starts(input, starts_, "train.starts > 1");
+  if (starts_ == 1 || from_ == TrainFrom::flow) return;
+  first_ = from_ == TrainFrom::start
+               ? start.random_starts(input, starts_, "train.from = \"start\" with train.starts > 1")
+               : random_starts(input);
+}
+
+/// From [start] and from draws of theta in turn, or all but the first from draws where [start] has
+/// no seeds.
+std::vector<Parameters> TrainSection::random_starts(Configuration& input) const {
+  const auto& start = input.section<StartSection>();
+  const Model& model = input.model();
+  const std::int64_t count = start.has_seeds() ? (starts_ + 1) / 2 : 1;
+  std::vector<Parameters> all{start.parameters()};
+  if (count > 1) all = start.random_starts(input, count, "train.starts > 1");
+  for (std::int64_t i = 0; std::ssize(all) < starts_; ++i) {
+    const auto place = std::min(2 * i + 1, static_cast<std::int64_t>(all.size()));
+    all.insert(all.begin() + place, heads_on_draws(model.shape, model.signal,
+                                                   static_cast<std::uint64_t>(start.seed + i)));
+  }
+  return all;
 }
 
 void TrainSection::print_cost(CostReport& report) const {
   const auto& population = report.input().section<PopulationSection>();
   fmt::print(
-      "# train                      {} start{}, {:.3g} s an evaluation; most searches need 20 to "
-      "200\n",
+      "# train                      {} start{}, {:.3g} s an evaluation; most need 20 to 200, "
+      "with fewer heads three times that\n",
       first_.size(), first_.size() > 1 ? "s" : "",
       report.seconds_per_evaluation(population.sampling));
   fmt::print("# fresh samples              {}, {:.3g} s for the loss of a start\n",
@@ -87,37 +119,48 @@ void TrainSection::print_cost(CostReport& report) const {
 }
 
 void TrainSection::run(Run& run) {
-  if (from_flow_) first_ = {run.section<FlowSection>().result()->parameters};
+  if (from_ == TrainFrom::flow) first_ = {run.section<FlowSection>().result()->parameters};
   PopulationLoss fresh(run.comm(), run.model(), run.section<PopulationSection>().test_sampling,
                        false, run.without_state());
   resume_searches(run, fresh);
   group_ = &run.add_group(name());
   while (result_.size() < first_.size()) search(run, fresh);
   fill_group(run);
-  if (run.talks()) print();
+  if (run.talks()) print(run.section<PopulationSection>().test_sampling);
 }
 
-/// What a checkpoint has: the finished searches, and the log of the one that it was in.
+/// What a checkpoint has: the finished searches, and the log of the one that it was in; nothing of
+/// use where the flow has gone on since.
 void TrainSection::resume_searches(Run& run, PopulationLoss& fresh) {
   const Snapshot from = run.saved_state(name());
-  if (from.has("log")) log_ = from.list("log");
+  if (!from.has("first") || from.list("first") != first_[0].numbers()) return;
+  if (from.has("log")) log_.numbers = from.list("log");
   if (!from.has("minima")) return;
   const Shape& shape = run.model().shape;
   const std::span<const double> all = from.list("minima");
   const std::size_t size = numbers_of({.parameters = first_[0]}).size();
-  for (std::size_t i = 0; i < all.size(); i += size) {
-    Minimum minimum = minimum_of(all.subspan(i, size), shape);
-    LossStatistics loss = fresh.statistics(minimum.parameters, run);
-    result_.push_back({std::move(minimum), std::move(loss)});
-  }
+  for (std::size_t i = 0; i < all.size(); i += size)
+    result_.push_back(finished(run, fresh, minimum_of(all.subspan(i, size), shape)));
+}
+
+/// The best is chosen on replicates that no other loss uses.
+FinishedSearch TrainSection::finished(Run& run, PopulationLoss& fresh, Minimum minimum) const {
+  const auto& population = run.section<PopulationSection>();
+  Sampling others = population.test_sampling;
+  others.samples = population.sampling.samples;
+  others.first_replicate += others.replicates;
+  LossStatistics loss = fresh.statistics(minimum.parameters, run);
+  const LossMoments choice = loss_moments(run.comm(), run.model(), minimum.parameters, others, run);
+  return {std::move(minimum), std::move(loss), choice};
 }
 
 Snapshot TrainSection::state() const {
   Values minima;
   for (const FinishedSearch& one : result_) append(minima, numbers_of(one.minimum));
   Snapshot snapshot;
+  snapshot.put("first", first_[0].numbers());
   snapshot.put("minima", minima);
-  snapshot.put("log", log_);
+  snapshot.put("log", log_.numbers);
   return snapshot;
 }
 
@@ -127,22 +170,22 @@ void TrainSection::search(Run& run, PopulationLoss& fresh) {
     run.save(state_group("train_state", state()));
   };
   try {
-    Minimum minimum = minimise(run.loss(), first_[result_.size()], options_, run, &log_, save);
-    LossStatistics loss = fresh.statistics(minimum.parameters, run);
-    result_.push_back({std::move(minimum), std::move(loss)});
+    const auto& descend = from_ == TrainFrom::search ? minimise_with_fewer_heads : minimise;
+    result_.push_back(finished(
+        run, fresh, descend(run.loss(), first_[result_.size()], options_, run, &log_, save)));
   } catch (const Interrupt&) {
     if (run.stopping()) save();  // with the log of the whole search
     throw;
   }
-  log_.clear();
+  log_.numbers.clear();
   fill_group(run);
   save();
 }
 
 std::size_t TrainSection::best() const {
-  const auto least = std::min_element(
-      result_.begin(), result_.end(),
-      [](const auto& a, const auto& b) { return a.fresh.mean.loss < b.fresh.mean.loss; });
+  const auto least =
+      std::min_element(result_.begin(), result_.end(),
+                       [](const auto& a, const auto& b) { return a.choice.mean < b.choice.mean; });
   return static_cast<std::size_t>(least - result_.begin());
 }
 
@@ -159,18 +202,17 @@ void TrainSection::fill_group(Run& run) {
     for (const FinishedSearch& one : result_) append(variable.data, column.values(one));
   }
   if (!result_.empty())
-    group_->variables.push_back(
-        {.name = "best",
-         .axes = {},
-         .data = {static_cast<double>(best() + 1)},
-         .long_name = "number of the start with the smallest loss on fresh samples"});
+    group_->variables.push_back({.name = "best",
+                                 .axes = {},
+                                 .data = {static_cast<double>(best() + 1)},
+                                 .long_name = "number of the start with the smallest choice_loss"});
   run.host().updated();
 }
 
-void TrainSection::print() const {
-  const auto& [minimum, fresh] = result_[best()];
+void TrainSection::print(const Sampling& fresh_samples) const {
+  const auto& [minimum, fresh, choice] = result_[best()];
   fmt::print(
-      "trained: loss {:.6f} +- {:.1g} on fresh samples, {:.6f} on its own, gradient norm "
+      "trained: loss {:.6g} +- {:.1g} on fresh samples, {:.6g} on its own, gradient norm "
       "{:.2g}, {} evaluations",
       fresh.mean.loss, fresh.loss_stderr, minimum.loss, minimum.gradient_norm, minimum.evaluations);
   if (result_.size() > 1) fmt::print("; best of {} starts", result_.size());
@@ -179,6 +221,15 @@ void TrainSection::print() const {
   if (missed > 0)
     fmt::print("; {} ended above the gradient tolerance {:g}", missed, options_.gradient_tolerance);
   fmt::print("\n");
+  constexpr double few = 100;
+  const double count = choice.share * static_cast<double>(fresh_samples.samples);
+  if (count < few)
+    fmt::print(
+        stderr,
+        "headflow: warning: the trained loss comes from about {:.2g} of {} fresh samples; it and "
+        "its error may be far too small, as rarer errors were not seen (more "
+        "population.test_samples see more)\n",
+        count, fresh_samples.samples);
 }
 
 std::vector<Parameters> heads_of(const Run& run) {

@@ -4,16 +4,22 @@
 #include "core/data_file.hpp"
 #include "headflow/core/snapshot.hpp"
 #include "headflow/population/population_loss.hpp"
+#include "headflow/train/loss_moments.hpp"
 #include "headflow/train/minimise.hpp"
 #include "sections/section.hpp"
 
 namespace headflow {
 
-/// A search that has ended: where, and the loss there on samples that it was not trained on.
+/// A search that has ended: where, and the loss there on samples that it was not trained on, twice:
+/// to be reported, and to choose the best.
 struct FinishedSearch {
   Minimum minimum;
   LossStatistics fresh;
+  LossMoments choice;
 };
+
+/// Where searches begin.
+enum class TrainFrom { search, start, flow };
 
 /// [train]: minimisation of the population loss.
 class TrainSection : public Section {
@@ -34,18 +40,21 @@ class TrainSection : public Section {
 
   /// The searches that have ended, in the order of their starts.
   const std::vector<FinishedSearch>& result() const { return result_; }
-  /// The one with the least loss on fresh samples.
+  /// The one with the least loss on samples that are neither those of the searches nor those of the
+  /// losses that are told.
   std::size_t best() const;
 
  private:
+  std::vector<Parameters> random_starts(Configuration& input) const;
+  FinishedSearch finished(Run& run, PopulationLoss& fresh, Minimum minimum) const;
   Snapshot state() const;
   void resume_searches(Run& run, PopulationLoss& fresh);
   void search(Run& run, PopulationLoss& fresh);
   void fill_group(Run& run);
-  void print() const;
+  void print(const Sampling& fresh_samples) const;
 
   MinimiseOptions options_;
-  bool from_flow_ = false;
+  TrainFrom from_ = TrainFrom::search;
   std::int64_t starts_ = 5;
   std::vector<Parameters> first_;  // of each search
   std::vector<FinishedSearch> result_;

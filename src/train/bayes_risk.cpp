@@ -15,7 +15,6 @@
 #include "headflow/core/statistics.hpp"
 #include "model/law_formulas.hpp"
 #include "population/sample_means.hpp"
-#include "population/samples.hpp"
 
 namespace headflow {
 namespace {
@@ -150,8 +149,7 @@ void BayesOptions::declare_keys(KeyVisitor& visitor) {
 }
 
 void require_bayes_samples(const Model& model, const Sampling& sampling) {
-  SampleGenerator::dimension_of({model.shape.tokens + 1, 0, model.shape.features}, model.signal,
-                                sampling);
+  require_samples({model.shape.tokens + 1, 0, model.shape.features}, model.signal, sampling);
 }
 
 BayesRisk bayes_risk(const Communicator& comm, const Model& model, Sampling sampling,

@@ -2,9 +2,13 @@
 
 #include <petsctao.h>
 
+#include <algorithm>
 #include <span>
+#include <utility>
 
 #include "core/callback_guard.hpp"
+#include "core/normal.hpp"
+#include "core/random.hpp"
 #include "headflow/core/error.hpp"
 #include "headflow/core/keys.hpp"
 #include "headflow/core/petsc.hpp"
@@ -12,46 +16,74 @@
 namespace headflow {
 namespace {
 
-/// What the callback of Tao needs.
-struct Objective {
-  PopulationLoss& loss;
-  Parameters parameters;
-  Control& control;
-  SearchLog& log;
-  const std::function<void()>& save;
-  std::int64_t evaluations = 0;
-  CallbackGuard guard{};
-
-  void evaluate(Vec x, double& value, Vec gradient) {
-    const Activation activation = loss.model().activation;
-    parameters.unpack(activation, read(x));
-    const std::size_t size = 1 + parameters.trained_size(activation);
-    const std::size_t place = static_cast<std::size_t>(evaluations) * size;
-    const bool known = place < log.size();
-    if (!known) {
-      const LossGradient found = evaluate_or_save();
-      log.resize(place + size);
-      log[place] = found.loss;
-      found.gradient.pack(activation, std::span(log).subspan(place + 1));
-    }
-    value = log[place];
-    write(gradient, std::span(log).subspan(place + 1, size - 1));
-    ++evaluations;
-    if (!known) answer(control.between_steps());
+/// The loss on its samples, with the log of its evaluations.
+class LoggedLoss {
+ public:
+  LoggedLoss(PopulationLoss& loss, const Parameters& start, Control& control, SearchLog& log,
+             const std::function<void()>& save)
+      : activation_(loss.model().activation),
+        loss_(loss),
+        control_(control),
+        log_(log),
+        save_(save),
+        size_(1 + start.trained_size(activation_)) {
+    log_.next = 0;
   }
 
-  LossGradient evaluate_or_save() {
+  /// Loss and packed gradient, from the log where it has them.
+  std::span<const double> evaluate(const Parameters& parameters) {
+    const std::size_t place = log_.next;
+    const bool known = place < log_.numbers.size();
+    if (!known) {
+      const LossGradient found = evaluate_or_save(parameters);
+      log_.numbers.resize(place + size_);
+      log_.numbers[place] = found.loss;
+      found.gradient.pack(activation_, std::span(log_.numbers).subspan(place + 1));
+    }
+    log_.next += size_;
+    ++evaluations_;
+    if (!known) answer(control_.between_steps());
+    return std::span(log_.numbers).subspan(place, size_);
+  }
+
+  const Activation& activation() const { return activation_; }
+  std::int64_t evaluations() const { return evaluations_; }
+
+ private:
+  LossGradient evaluate_or_save(const Parameters& parameters) {
     try {
-      return loss.evaluate(parameters, control);
+      return loss_.evaluate(parameters, control_);
     } catch (const Interrupt&) {
-      save();
+      save_();
       throw;
     }
   }
 
   void answer(Request request) {
-    if (request != Request::none) save();
+    if (request != Request::none) save_();
     if (request == Request::stop) throw Interrupt{};
+  }
+
+  Activation activation_;
+  PopulationLoss& loss_;
+  Control& control_;
+  SearchLog& log_;
+  const std::function<void()>& save_;
+  std::size_t size_;
+  std::int64_t evaluations_ = 0;
+};
+
+/// What the callback of Tao needs.
+struct Objective {
+  LoggedLoss& loss;
+  Parameters parameters;
+  CallbackGuard guard{};
+
+  void evaluate(Vec x, double& value, Vec gradient) {
+    parameters.unpack(loss.activation(), read(x));
+    const std::span<const double> found = loss.evaluate(parameters);
+    value = found[0];
+    write(gradient, found.subspan(1));
   }
 };
 
@@ -72,29 +104,15 @@ void set_from_options(Tao tao) {
   }
 }
 
-}  // namespace
-
-void MinimiseOptions::declare_keys(KeyVisitor& visitor) {
-  visitor.key({"gradient_tolerance", "Euclidean norm of dE/d(K, b, v) at which a search ends"},
-              gradient_tolerance, positive);
-  visitor.key({"evaluations", "most evaluations of loss and gradient of a search"},
-              most_evaluations, {.least = 1, .most = 1e9});
-}
-
-Minimum minimise(PopulationLoss& loss, const Parameters& start, const MinimiseOptions& options,
-                 Control& control, SearchLog* log, const std::function<void()>& save) {
-  const Activation activation = loss.model().activation;
+Minimum descend(LoggedLoss& loss, const Parameters& start, const MinimiseOptions& options) {
+  const Activation& activation = loss.activation();
+  const std::int64_t before = loss.evaluations();
   const std::size_t size = start.trained_size(activation);
   PetscVector x(size);
   std::vector<double> packed(size);
   start.pack(activation, packed);
   write(x.handle(), packed);
-  SearchLog own;
-  Objective objective{.loss = loss,
-                      .parameters = start,
-                      .control = control,
-                      .log = log != nullptr ? *log : own,
-                      .save = save};
+  Objective objective{.loss = loss, .parameters = start};
   PetscOwner<Tao, TaoDestroy> tao;
   petsc_check(TaoCreate(PETSC_COMM_SELF, tao.receive()), "TaoCreate");
   petsc_check(TaoSetType(tao, TAOLMVM), "TaoSetType");
@@ -122,10 +140,89 @@ Minimum minimise(PopulationLoss& loss, const Parameters& start, const MinimiseOp
   found.parameters.unpack(activation, read(x.handle()));
   found.loss = value;
   found.gradient_norm = norm;
-  found.evaluations = objective.evaluations;
+  found.evaluations = loss.evaluations() - before;
   found.converged = norm <= options.gradient_tolerance;
   found.reason = TaoConvergedReasons[reason];
   return found;
+}
+
+/// Under every field and every bias.
+constexpr double silence = -1e6;
+
+void silence_head(Parameters& parameters, Eigen::Index h) {
+  parameters.K.row(h).setZero();
+  parameters.b[h] = silence;
+}
+
+/// Silences the `count` heads of `active` that the loss needs least.
+void silence_least_needed(LoggedLoss& loss, Parameters& parameters,
+                          std::vector<Eigen::Index>& active, std::size_t count) {
+  std::vector<std::pair<double, Eigen::Index>> without;
+  for (const Eigen::Index h : active) {
+    Parameters others = parameters;
+    silence_head(others, h);
+    without.emplace_back(loss.evaluate(others)[0], h);
+  }
+  std::sort(without.begin(), without.end());
+  for (std::size_t i = 0; i < count; ++i) {
+    silence_head(parameters, without[i].second);
+    std::erase(active, without[i].second);
+  }
+}
+
+}  // namespace
+
+void MinimiseOptions::declare_keys(KeyVisitor& visitor) {
+  visitor.key({"gradient_tolerance", "Euclidean norm of dE/d(K, b, v) at which a search ends"},
+              gradient_tolerance, positive);
+  visitor.key({"evaluations", "most evaluations of loss and gradient of a search"},
+              most_evaluations, {.least = 1, .most = 1e9});
+}
+
+Minimum minimise(PopulationLoss& loss, const Parameters& start, const MinimiseOptions& options,
+                 Control& control, SearchLog* log, const std::function<void()>& save) {
+  SearchLog own;
+  LoggedLoss logged(loss, start, control, log != nullptr ? *log : own, save);
+  return descend(logged, start, options);
+}
+
+Minimum minimise_with_fewer_heads(PopulationLoss& loss, const Parameters& start,
+                                  const MinimiseOptions& options, Control& control, SearchLog* log,
+                                  const std::function<void()>& save) {
+  SearchLog own;
+  LoggedLoss logged(loss, start, control, log != nullptr ? *log : own, save);
+  Minimum best = descend(logged, start, options);
+  std::vector<Eigen::Index> active;
+  for (Eigen::Index h = 0; h < start.b.size(); ++h)
+    if (best.parameters.b[h] > silence) active.push_back(h);
+  Parameters parameters = best.parameters;
+  while (active.size() > 1 && trained_by(logged.activation()).b) {
+    silence_least_needed(logged, parameters, active, std::max<std::size_t>(1, active.size() / 8));
+    const Minimum one = descend(logged, parameters, options);
+    parameters = one.parameters;
+    if (one.loss < best.loss) best = one;
+  }
+  best.evaluations = logged.evaluations();
+  return best;
+}
+
+Parameters heads_on_draws(const Shape& shape, const Prior& signal, std::uint64_t seed) {
+  const RandomStream stream(seed, Purpose::start);
+  Parameters parameters = Parameters::zero(shape);
+  parameters.v = 1;
+  std::vector<double> u(static_cast<std::size_t>(signal.draw_dimension()));
+  std::vector<double> theta(static_cast<std::size_t>(shape.features));
+  for (int h = 0; h < shape.heads; ++h) {
+    RandomSequence sequence(stream, static_cast<std::uint64_t>(h));
+    for (double& value : u) value = sequence.uniform();
+    std::vector<double> normals = u;
+    normal_quantile(normals);
+    signal.draw(u, normals, theta);
+    for (int f = 0; f < shape.features; ++f)
+      parameters.K(h, f) = theta[static_cast<std::size_t>(f)] + 0.1 * sequence.normal();
+    parameters.b[h] = -0.5 * parameters.K.row(h).squaredNorm();
+  }
+  return parameters;
 }
 
 }  // namespace headflow

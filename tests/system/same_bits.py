@@ -333,7 +333,6 @@ EXTENDED = {  # input and the keys of its later end
     "train": (changed(FULL, {"flow": QUICK["flow"]}), FLOW_LATER),
     "train from the flow": (changed(FULL, {"flow": QUICK["flow"], "train.from": "flow", "train.starts": 1}), FLOW_LATER),
 }
-KEPT = {"train from the flow"}  # whose search from the old end is kept, so that it is not that of a run in one piece
 INTERRUPTED = {  # inputs that are stopped at once, several times, and then finished
     "5dp": QUICK,
     "Euler": EXTENDED["Euler"][0],
@@ -342,6 +341,7 @@ INTERRUPTED = {  # inputs that are stopped at once, several times, and then fini
     "flow and SGD": SGD_PARTS | {"flow": QUICK["flow"]},
     "saddle": SHORT_FLIPPING,
     "train": FULL,
+    "search": changed(FULL, {"train.from": "search", "attention.heads": 3}),
     "sweep": changed(SWEPT, SWEEPS["product"]),
 }
 
@@ -354,8 +354,7 @@ def restarts():
         yield Case(f"extended/{name}, whole", files, [last])
         for before, after in (0, 3), (3, 0):
             yield Case(f"extended/{name}, {before or 1} and {after or 1} ranks", files,
-                       [run(ranks=before), last._replace(ranks=after)],
-                       like="" if name in KEPT else f"extended/{name}, whole")
+                       [run(ranks=before), last._replace(ranks=after)], like=f"extended/{name}, whole")
     for name, base in INTERRUPTED.items():
         files = {"case.toml": toml_text(base)}
         yield Case(f"stopped/{name}, whole", files, [run()])

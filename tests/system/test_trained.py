@@ -8,14 +8,15 @@ import xarray
 from harness import SMALL, SystemTest, changed, command, execute, main, read_group, side_by_side, toml_text
 from test_output import AXES, as_text
 
-# Everything but the flow: three starts of Bayes-softmax.
-FULL = changed(SMALL, {"flow": None, "attention.activation": "bayes-softmax", "train.starts": 3,
+# Everything but the flow: three starts of Bayes-softmax, a descent from each.
+FULL = changed(SMALL, {"flow": None, "attention.activation": "bayes-softmax", "train.starts": 3, "train.from": "start",
                        "bayes.standard_error": 2e-3, "bayes.samples": 2**16, "maps.sequences": 5}) | {"prune": {}}
 LISTS = {"m", "r", "u", "q", "b", "v", "loss", "loss_stderr", "gradient_norm", "gradient_norm_stderr", "cosine"}
 OUTPUT = {  # of FULL: every group's axes with their sizes, and its variables with their axes
     "train": ({"start": 3, "head": 2, "head_b": 2, "feature": 2, "feature_b": 2},
               {name: ("start", *AXES[name][1:]) for name in LISTS} | {"best": ()}
-              | {name: ("start",) for name in ("sampled_loss", "sampled_gradient_norm", "evaluations", "converged")}),
+              | {name: ("start",) for name in ("sampled_loss", "sampled_gradient_norm", "choice_loss", "loss_share",
+                                               "evaluations", "converged")}),
     "bayes": ({}, {"risk": (), "risk_stderr": (), "samples": ()}),
     "prune": ({"start": 3, "left": 2, "removal": 1},
               {"loss": ("start", "left"), "loss_stderr": ("start", "left"), "order": ("start", "removal")}),
@@ -93,7 +94,11 @@ class Readers(SystemTest):
     def test_numbers_belong_together(self):
         groups = groups_of(self.path)
         train, bayes, prune, maps = (groups[name] for name in ("train", "bayes", "prune", "maps"))
-        self.assertEqual(train["best"], 1 + train["loss"].argmin())
+        self.assertEqual(train["best"], 1 + train["choice_loss"].argmin())
+        for other in "loss", "sampled_loss":  # the same quantity on other samples
+            self.assertTrue((train["choice_loss"] != train[other]).all(), other)
+            np.testing.assert_allclose(train["choice_loss"], train[other], rtol=0, atol=0.1)
+        self.assertTrue(((train["loss_share"] > 0.1) & (train["loss_share"] < 1)).all())
         self.assertTrue(train["converged"].all() and (train["sampled_gradient_norm"] <= 1e-6).all())
         self.assertTrue((train["evaluations"] > 5).all())
         self.assertLessEqual(bayes["risk_stderr"], 2e-3)
@@ -125,6 +130,7 @@ class Bits(TrainedTest):
                                                  "train.evaluations": 60, "population.samples": 5200},
         "finite spikes": {"start.noise": None, "start.dimension": 40, "train.starts": 1, "population.memory": 0.01},
         "from the flow": FLOW | {"train.from": "flow", "train.starts": 1},
+        "search": {"train.from": "search", "attention.heads": 3, "train.gradient_tolerance": 1e-4},
         "bayes": {"start.noise": None, "start.bayes": True, "train.starts": 1},
     }
 
@@ -252,13 +258,60 @@ class Sections(TrainedTest):
         self.assertLessEqual(fine["risk_stderr"], 5e-4)
 
 
+class Search(TrainedTest):
+    """train.from = "search", the default."""
+    BASE = {"train.from": None, "train.gradient_tolerance": 1e-4, "prune": None, "maps": None, "bayes": None}
+
+    def test_starts(self):
+        """The first is that of [start]; where that has no seeds, all others are draws of theta."""
+        at_once = {"train.gradient_tolerance": 100.0, "attention.activation": "softmax"}  # which silences no head
+        noise, given, more = (run["train"]["m"] for run in self.compute(
+            self.BASE | at_once | {"train.starts": 4}, self.BASE | at_once | EXPLICIT, self.BASE | at_once | EXPLICIT
+            | {"train.starts": 4}))
+        self.assertEqual(given[0].tolist(), EXPLICIT["start.m"])
+        self.assert_same_bits({"m": given}, {"m": more[:3]})
+        self.assertTrue((np.abs(noise[[0, 2]]) < 1).all())  # start.noise = 0.2
+        for drawn in noise[1], noise[3], given[1], given[2]:  # near (sqrt 2, +-sqrt 2)
+            np.testing.assert_allclose(np.abs(drawn), np.sqrt(2), rtol=0, atol=0.5)
+        self.assert_same_bits({"m": noise[[1, 3]]}, {"m": given[1:]})
+
+    def test_more_heads_never_lose(self):
+        """Heads that are not needed are silenced, where descents alone end higher: the best of 16 at H = 6 was above that
+        of H = 4."""
+        model = {"model.prior": "canonical-spikes", "model.features": 4, "model.signal": 10.0, "model.tokens": 5,
+                 "attention.activation": "softmax-1", "population.samples": 2048, "population.test_samples": 4096,
+                 "start.noise": 0.5}
+        least = [run["train"]["sampled_loss"].min() for run in self.compute(
+            *(self.BASE | model | {"attention.heads": heads} for heads in (2, 4, 5, 6)))]
+        self.assertTrue((np.diff(least) < 5e-4).all(), least)
+        plain, = self.compute(self.BASE | model | {"attention.heads": 6, "train.from": "start"})
+        self.assertLess(least[-1], plain["train"]["sampled_loss"].min() - 1e-4)
+
+    def test_losses_of_few_samples_are_warned_of(self):
+        """A loss of 2.7e-7 from a thousand samples, none of which has seen an error, says so."""
+        for signal, count in (30.0, 1), (2.0, 0):
+            self.write_input(self.BASE | BAYES | {"train.starts": 1, "model.signal": [signal, signal], "train.from": "start"},
+                             base=FULL)
+            done = self.headflow("run", "case.toml", "--force")
+            self.assertEqual(done.returncode, 0)
+            self.assertEqual(done.stderr.count("headflow: warning: the trained loss comes from about"), count, done.stderr)
+            self.assertEqual(done.stderr.count("\n"), count, done.stderr)
+
+    def test_rare_errors_of_the_bayes_estimator(self):
+        """Flipping spike, nu = 30, L = 5: 2.682e-7 by an independent program."""
+        run, = self.compute({"train": None, "prune": None, "maps": None, "model.tokens": 5, "model.signal": [30.0, 30.0],
+                             "population.test_samples": 2**15})
+        self.assertLess(abs(run["bayes"]["risk"] - 2.682e-7), 1e-8)
+        self.assertLess(run["bayes"]["risk_stderr"], 1e-8)
+
+
 EXPLICIT = {"start.noise": None, "start.m": [[1.0, 0.5], [0.5, 1.0]]}
 BAYES = {"start.noise": None, "start.bayes": True}
 ERRORS = {  # changes of FULL, or of SMALL's flow alone, and the words of the message
     "prune without heads": ({"train": None, "maps": None}, ["[prune]", "[train]", "[flow]"]),
     "maps without heads": ({"train": None, "prune": None}, ["[maps]", "[train]", "[flow]"]),
     "no flow to train from": ({"train.from": "flow"}, ["train.from", "flow", "[flow]"]),
-    "from elsewhere": ({"train.from": "end"}, ["train.from", "'end'", '"start"', '"flow"']),
+    "from elsewhere": ({"train.from": "end"}, ["train.from", "'end'", '"search"', '"start"', '"flow"']),
     "bayes of a Gaussian": (GAUSSIAN | BAYES | {"train.starts": 1}, ["Bayes", "atoms", "Gaussian"]),
     "bayes with too few heads": (BAYES | {"train.starts": 1, "attention.heads": 1}, ["2 atoms", "1 heads"]),
     "bayes and noise": ({"start.bayes": True}, ["[start]", "one of", "noise and bayes"]),

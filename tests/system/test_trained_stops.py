@@ -70,6 +70,28 @@ class Stops(RestartTest):
         self.finish(parts, ranks=1)
         self.assert_same_numbers(parts, whole)
 
+    def test_a_later_end_of_the_flow(self):
+        """What was trained from the old end is not kept."""
+        base = changed(FULL, FLOW | {"train.from": "flow"})
+        later = {"flow.end_time": 2 * FLOW["flow.end_time"]}
+        whole, parts = self.place("whole", changed(base, later)), self.place("parts", base)
+        self.finish(whole)
+        self.finish(parts)
+        self.rewrite(parts, base, later)
+        self.assertIn("going on", self.finish(parts))
+        for group in "train", "prune", "maps":  # the outputs of the flow are at other times
+            self.assert_same_bits(read_group(parts, group), read_group(whole, group))
+
+    def test_a_search_with_fewer_heads(self):
+        """Stopped within it, it goes on with the same bits."""
+        base = changed(FULL, {"train.from": "search", "attention.heads": 3})
+        whole, parts = self.place("whole", base), self.place("parts", base)
+        self.finish(whole)
+        for _ in range(3):
+            self.assert_stopped(ended(self.launch(parts, "--max-walltime", "0", ranks=1)), "no time")
+        self.finish(parts, ranks=2)
+        self.assert_same_numbers(parts, whole)
+
     def test_finished(self):
         """Nothing is computed twice; a lost output comes back from the checkpoint."""
         path, whole = self.place("case", FULL), self.place("whole", FULL)

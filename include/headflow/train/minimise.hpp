@@ -29,9 +29,12 @@ struct Minimum {
 };
 
 /// What the evaluations of a search have found, one after the other: loss and packed gradient. A
-/// search that begins again with the log of one that was cut short repeats it without computing
+/// search that begins again with the numbers of one that was cut short repeats it without computing
 /// anything twice, and goes on with the same bits.
-using SearchLog = std::vector<double>;
+struct SearchLog {
+  std::vector<double> numbers;
+  std::size_t next = 0;  ///< where the next evaluation of the search that runs is, or will be
+};
 
 /// Minimises the population loss on its fixed samples over what the activation trains of (K, b, v),
 /// from `start`, with PETSc Tao: limited-memory BFGS (TAOLMVM) with the line search of More and
@@ -45,5 +48,22 @@ Minimum minimise(
     PopulationLoss& loss, const Parameters& start, const MinimiseOptions& options,
     Control& control = Control::none(), SearchLog* log = nullptr,
     const std::function<void()>& save = [] {});
+
+/// Minimises as minimise(), then silences heads one after the other (of n > 8 heads n / 8 at once),
+/// each time those without which the loss is least, and minimises again over the others, down to
+/// one head. Returns the least of these minima, with the evaluations of all. A head is silent with
+/// k_h = 0 and a bias far below all fields; an activation without biases has no silent heads, and
+/// this is minimise(). The fewer heads a minimum needs, the more often it is found this way:
+/// theory.md, section 13.
+Minimum minimise_with_fewer_heads(
+    PopulationLoss& loss, const Parameters& start, const MinimiseOptions& options,
+    Control& control = Control::none(), SearchLog* log = nullptr,
+    const std::function<void()>& save = [] {});
+
+/// Where a search may start beside random heads: every head on a draw of theta from `signal`, as
+/// those of the Bayes estimator are (Prop. IV.2): m_h = theta, plus 0.1 N(0,1) for each entry, b_h
+/// =
+/// -|m_h|^2/2, u = 0, v = 1.
+Parameters heads_on_draws(const Shape& shape, const Prior& signal, std::uint64_t seed);
 
 }  // namespace headflow
