@@ -1,15 +1,35 @@
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "app/commands.hpp"
 #include "app/job.hpp"
 #include "headflow/core/petsc.hpp"
 #include "output/output_file.hpp"
 #include "sections/cost.hpp"
+#include "sweep/sweep_run.hpp"
 
 namespace headflow {
+namespace {
+
+constexpr std::int64_t many_members = 10'000;  // whose results may be too many for the memory
+
+void print_memory(Job& job) {
+  const double gib = least_numbers_of_member(Communicator::self(), job.input) *
+                     static_cast<double>(job.sweep.size()) * sizeof(double) / 0x1p30;
+  fmt::print(
+      "# results                    {:.3g} GiB or more, twice that in the memory of rank 0\n", gib);
+}
+
+}  // namespace
 
 ExitCode check(const Communicator& comm, const Command& command) {
-  const Job job = Job::read(comm, command.request);
+  if (command.members) {
+    const Job job = Job::read_base(comm, command.request);
+    if (comm.root()) fmt::print("{}\n", std::max<std::int64_t>(1, job.sweep.size()));
+    return ExitCode::finished;
+  }
+  Job job = Job::read(comm, command.request);
   const auto files = job.input.files();
   for (const auto& file : files) require_writable_output(comm, file, command.request.input, true);
   const PetscSession petsc(command.petsc_options);  // collective
@@ -21,6 +41,7 @@ ExitCode check(const Communicator& comm, const Command& command) {
   CostReport report(comm, job.input);
   for (const auto& section : job.input.sections())
     if (section->given) section->print_cost(report);
+  if (job.sweep.size() >= many_members) print_memory(job);
   fmt::print("# output                     {}\n", fmt::join(files, ", "));
   return ExitCode::finished;
 }

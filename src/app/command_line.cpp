@@ -36,12 +36,13 @@ std::vector<std::string> take_petsc_options(std::vector<std::string>& words) {
 /// "I/N" with 1 <= I <= N.
 void read_part(const std::string& text, Command& command) {
   if (text.empty()) return;
+  constexpr long long most = 10'000'000;
   long long part = 0, parts = 0;
   char rest = 0;
   if (std::sscanf(text.c_str(), "%lld/%lld%c", &part, &parts, &rest) != 2 || part < 1 ||
-      part > parts)
+      part > parts || parts > most)
     throw InputError(
-        fmt::format("--part {} is not allowed; it must be I/N with 1 <= I <= N", text));
+        fmt::format("--part {} is not allowed; it must be I/N with 1 <= I <= N <= {}", text, most));
   command.part = part - 1;
   command.parts = parts;
 }
@@ -71,11 +72,14 @@ class CommandLine {
     app_.footer(footer);
     app_.set_version_flag("--version", version_text());
     app_.require_subcommand(1);
-    add_run();
-    CLI::App& check =
-        add("check", "validate the input, print it resolved, memory and cost; run nothing",
-            headflow::check);
-    add_input(check);
+    add_run(add("run", "compute what the input describes", headflow::run));
+    CLI::App& check = add("check",
+                          "validate the input, print it resolved, memory and cost; run nothing. "
+                          "Takes the options of run, too",
+                          headflow::check);
+    add_run(check);
+    check.add_flag("--members", command_.members,
+                   "print only how many members the sweep has; 1 where there is none");
     add("info", "what an output file holds", headflow::info)
         .add_option("FILE", command_.file, "output file (HDF5)")
         ->required();
@@ -101,7 +105,9 @@ class CommandLine {
     }
     command_.wall_seconds = wall_seconds_of(wall_time_);
     read_part(part_, command_);
-    if (command_.force && restart_->count() == 0) command_.restart = "none";
+    const auto asked = [](const auto& one) { return one.second->count() > 0; };
+    if (command_.force && std::none_of(restart_.begin(), restart_.end(), asked))
+      command_.restart = "none";
   }
 
  private:
@@ -125,11 +131,10 @@ class CommandLine {
         });
   }
 
-  void add_run() {
-    CLI::App& run = add("run", "compute what the input describes", headflow::run);
+  void add_run(CLI::App& run) {
     add_input(run);
     run.add_flag("--force", command_.force, "begin anew and replace an existing output file");
-    restart_ = run.add_option(
+    restart_[&run] = run.add_option(
         "--restart", command_.restart,
         "auto (default): go on where a valid checkpoint of the same input exists; none: begin "
         "anew; or a checkpoint's file");
@@ -148,7 +153,7 @@ class CommandLine {
 
   Command& command_;
   CLI::App app_;
-  CLI::Option* restart_ = nullptr;
+  std::map<CLI::App*, CLI::Option*> restart_;
   std::string wall_time_, part_;
   std::vector<std::string> names_;
 };

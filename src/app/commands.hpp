@@ -14,6 +14,7 @@ struct Command {
   ExitCode (*execute)(const Communicator& comm, const Command& command) = nullptr;
   InputRequest request;
   bool force = false;
+  bool members = false;          ///< of check: print only how many there are
   std::string restart = "auto";  ///< auto, none, or a checkpoint's path
   double wall_seconds = std::numeric_limits<double>::infinity();
   std::string file;                        ///< of info, or that merge writes

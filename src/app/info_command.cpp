@@ -2,6 +2,7 @@
 
 #include "app/commands.hpp"
 #include "core/data_file.hpp"
+#include "sweep/sweep_store.hpp"
 
 namespace headflow {
 namespace {
@@ -18,6 +19,8 @@ void print_variable(const DataReader& file, const std::string& path) {
 void print_file(const std::string& file) {
   const DataReader reader(file);
   for (const auto& [name, value] : reader.attributes()) fmt::print("{}: {}\n", name, value);
+  const auto sweep = SweepProgress::of(reader);
+  if (sweep.members > 0) fmt::print("sweep: {}\n", sweep.text());
   for (const auto& group : reader.members("/")) {
     fmt::print("\n[{}]\n", group);
     for (const auto& name : reader.members("/" + group)) {

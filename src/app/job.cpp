@@ -5,13 +5,19 @@
 
 namespace headflow {
 
-Job Job::read(const Communicator& comm, const InputRequest& request) {
+Job Job::read_base(const Communicator& comm, const InputRequest& request) {
   const std::string text = read_text(comm, request.input);
   const toml::table table = parse_input(text, request.input, request.overrides);
   Configuration input(comm, request, table);
   Sweep sweep = read_sweep(table, request.input, input.sections());
-  if (sweep.size() > 0) check_members(comm, sweep, request, text);
-  return {text, std::move(input), std::move(sweep)};
+  require_unswept(sweep, request.overrides);
+  return {std::move(input), std::move(sweep)};
+}
+
+Job Job::read(const Communicator& comm, const InputRequest& request) {
+  Job job = read_base(comm, request);
+  if (job.sweep.size() > 0) check_members(comm, job.sweep, request);
+  return job;
 }
 
 }  // namespace headflow

@@ -1,6 +1,9 @@
+#include <fmt/format.h>
+
 #include "app/commands.hpp"
 #include "core/report.hpp"
 #include "core/signals.hpp"
+#include "headflow/core/control.hpp"
 #include "headflow/core/mpi.hpp"
 
 int main(int argc, char** argv) {
@@ -10,7 +13,12 @@ int main(int argc, char** argv) {
   return run_and_report([&] {
     const Communicator comm = Communicator::world();
     const Command command = read_command_line(argc, argv, comm.root());
-    return static_cast<int>(command.execute == nullptr ? ExitCode::finished
-                                                       : command.execute(comm, command));
+    if (command.execute == nullptr) return static_cast<int>(ExitCode::finished);
+    try {
+      return static_cast<int>(command.execute(comm, command));
+    } catch (const Interrupt&) {
+      if (comm.root()) fmt::print("stopped early (signal): nothing was computed yet\n");
+      return static_cast<int>(ExitCode::stopped_early);
+    }
   });
 }

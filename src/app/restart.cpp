@@ -12,23 +12,28 @@
 namespace headflow {
 namespace {
 
-/// An output that an earlier run of the same input left unfinished, without a checkpoint: killed
-/// too soon. To compute it again loses nothing.
-bool left_unfinished(const Communicator& comm, const std::string& output,
-                     const Identity& identity) {
-  bool unfinished = false;
+/// Whether a run may replace its output without a checkpoint, as nothing is lost: an earlier run of
+/// the same input was killed too soon, or it is a sweep, which takes over what is there.
+bool loses_nothing(const Communicator& comm, const Job& job, const Identity& identity) {
+  const auto file = own_output(comm, job, identity);
+  return comm.any(file && (job.sweep.size() > 0 || !file->has("provenance/finished")));
+}
+
+}  // namespace
+
+std::shared_ptr<const DataReader> own_output(const Communicator& comm, const Job& job,
+                                             const Identity& identity) {
+  std::shared_ptr<const DataReader> own;
   comm.on_root([&] {
     try {
-      const DataReader file(output);
-      unfinished = !file.has("provenance/finished") && identity.obstacles(file).empty();
+      const auto file = std::make_shared<const DataReader>(job.input.output().path());
+      if (identity.obstacles(*file).empty()) own = file;
     } catch (const Error&) {
       // not there, or not ours
     }
   });
-  return comm.any(unfinished);
+  return own;
 }
-
-}  // namespace
 
 Identity identity_of(const Command& command, const Job& job) {
   std::string options;
@@ -46,7 +51,8 @@ Identity identity_of(const Command& command, const Job& job) {
   return {.input = job.resolved(),
           .texts = {{"solver_options", options},
                     {"start_hash", fmt::format("{:016x}", fingerprint(numbers))}},
-          .key_of = key_lookup(job.input.sections())};
+          .key_of = key_lookup(job.input.sections()),
+          .extendable = job.sweep.size() == 0};
 }
 
 std::map<std::string, std::string> run_provenance(const Communicator& comm, const Command& command,
@@ -68,9 +74,8 @@ std::optional<Checkpoint> find_restart(const Communicator& comm, const Command& 
     found = checkpoints.newest();
   else if (command.restart != "none")
     found = checkpoints.open(command.restart);
-  const std::string& output = job.input.output().path();
-  const bool replace = command.force || found ||
-                       (command.restart == "auto" && left_unfinished(comm, output, identity));
+  const bool replace =
+      command.force || found || (command.restart == "auto" && loses_nothing(comm, job, identity));
   for (const auto& file : job.input.files())
     require_writable_output(comm, file, command.request.input, replace);
   if (!found) {

@@ -1,5 +1,6 @@
 #pragma once
 #include <map>
+#include <memory>
 #include <optional>
 #include <string>
 
@@ -13,6 +14,11 @@ namespace headflow {
 /// What decides about the numbers of a run: its input, the options for PETSc (but those that only
 /// watch) and the state at the start.
 Identity identity_of(const Command& command, const Job& job);
+
+/// The output, where an earlier run of the same input has written it. On rank 0; null on others.
+/// Collective.
+std::shared_ptr<const DataReader> own_output(const Communicator& comm, const Job& job,
+                                             const Identity& identity);
 
 /// The checkpoint that the command line and the files ask to go on from, or none. A run that begins
 /// anew may do so: its output may be written, and checkpoints of an earlier one are removed.

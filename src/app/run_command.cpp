@@ -110,7 +110,7 @@ ExitCode run(const Communicator& comm, const Command& command) {
   const auto& output = job.input.output();
   Checkpoints checkpoints(comm, output.path(), output.checkpoints_kept);
   const auto from = find_restart(comm, command, job, identity, checkpoints);
-  if (from && already_finished(comm, *from, job, identity)) {
+  if (from && !swept && already_finished(comm, *from, job, identity)) {
     if (comm.root())
       fmt::print("finished already: {} (--force computes it again)\n", output.path());
     return ExitCode::finished;
@@ -127,13 +127,16 @@ ExitCode run(const Communicator& comm, const Command& command) {
     return SingleRun(comm, job.input, command.wall_seconds, checkpoints, from,
                      std::move(provenance))
         .execute();
-  return run_sweep(comm, job.input, job.sweep,
-                   {.text = job.text,
-                    .provenance = std::move(provenance),
-                    .part = command.part,
-                    .parts = command.parts,
-                    .wall_seconds = command.wall_seconds},
-                   checkpoints, from);
+  SweepRequest request{.provenance = std::move(provenance),
+                       .part = command.part,
+                       .parts = command.parts,
+                       .wall_seconds = command.wall_seconds,
+                       .earlier = {}};
+  if (from) request.earlier.push_back(from->file);
+  const auto output_of_before =
+      command.restart == "none" ? nullptr : own_output(comm, job, identity);
+  if (output_of_before) request.earlier.push_back(output_of_before);
+  return run_sweep(comm, job.input, job.sweep, request, checkpoints);
 }
 
 }  // namespace headflow

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <charconv>
 #include <cstdlib>
 #include <sstream>
 
@@ -23,11 +24,13 @@ toml::table parse(const std::string& text, const std::string& name) {
 void set_element(toml::table& section, const std::string& setting, const std::string& key,
                  std::size_t bracket, const toml::table& parsed) {
   const std::string name = key.substr(0, bracket);
-  char* end = nullptr;
-  const long index = std::strtol(key.c_str() + bracket + 1, &end, 10);
+  const std::string number = key.substr(bracket + 1, key.size() - bracket - 2);
+  std::ptrdiff_t index =
+      0;  // written in one way only, so that keys are the same if their names are
+  const auto end = std::from_chars(number.data(), number.data() + number.size(), index);
   auto* list = section[name].as_array();
-  if (std::string_view(end) != "]" || index < 1 || list == nullptr ||
-      static_cast<std::size_t>(index) > list->size())
+  if (key.back() != ']' || number != std::to_string(index) || end.ec != std::errc() || index < 1 ||
+      list == nullptr || index > static_cast<std::ptrdiff_t>(list->size()))
     throw InputError(
         fmt::format("{}: {} must be a list in the file, with an element of that number (from 1)",
                     setting, name));
@@ -78,8 +81,12 @@ void override_key(toml::table& table, const std::string& setting) {
 toml::table parse_input(const std::string& text, const std::string& name,
                         const std::vector<std::string>& overrides) {
   toml::table table = parse(text, name);
-  for (const auto& setting : overrides) override_key(table, setting);
+  override_keys(table, overrides);
   return table;
+}
+
+void override_keys(toml::table& table, const std::vector<std::string>& overrides) {
+  for (const auto& setting : overrides) override_key(table, setting);
 }
 
 std::string to_toml(const toml::node& node) {

@@ -12,6 +12,9 @@ namespace headflow {
 toml::table parse_input(const std::string& text, const std::string& name,
                         const std::vector<std::string>& overrides);
 
+/// The same on top of a parsed input.
+void override_keys(toml::table& table, const std::vector<std::string>& overrides);
+
 /// A value as TOML.
 std::string to_toml(const toml::node& node);
 /// A number as TOML: the shortest digits that read back as the same number.

@@ -15,7 +15,7 @@ void Sampling::declare_keys(KeyVisitor& visitor) {
       {{"sobol", SamplingMethod::sobol}, {"monte-carlo", SamplingMethod::monte_carlo}});
   visitor.whole({"replicates", "independent sample sets whose spread gives the standard errors"},
                 replicates, {.least = 1, .most = 4096});
-  visitor.whole({"seed", "of the samples"}, seed, seeds);
+  visitor.whole({.name = "seed", .help = "of the samples", .seed = Seed::one}, seed, seeds);
   visitor.key({"symmetric", "close the set under cyclic head shifts and the prior's sign flips"},
               symmetric);
   visitor.choice<Precision>({"precision", "of the kernel; sums are exact either way"}, precision,

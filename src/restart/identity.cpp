@@ -25,8 +25,10 @@ std::string differences(const std::string& before, const std::string& now, const
 }
 
 std::string Identity::obstacles(const DataReader& file) const {
-  std::string text = differences(file.text("provenance/input"), input, key_of,
-                                 [](Change change) { return change != Change::refused; });
+  std::string text =
+      differences(file.text("provenance/input"), input, key_of, [this](Change change) {
+        return change == Change::irrelevant || (extendable && change == Change::allowed);
+      });
   for (const auto& [name, now] : texts) {
     const std::string before = file.text("provenance/" + name);
     if (before != now) text += fmt::format("  {}: \"{}\" -> \"{}\"\n", name, before, now);

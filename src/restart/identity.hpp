@@ -21,6 +21,7 @@ struct Identity {
   std::string input;
   std::map<std::string, std::string> texts;  ///< as in the provenance of files, by name
   KeyOf key_of;
+  bool extendable = true;  ///< whether keys may differ whose Change is allowed
 
   /// What stands between going on from `file` and this run, a line for each; empty if nothing.
   std::string obstacles(const DataReader& file) const;

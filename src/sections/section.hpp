@@ -32,8 +32,6 @@ class Section : public InputSection {
   virtual bool takes_petsc_options() const { return false; }
   /// Some of them, for --help.
   virtual std::vector<std::string> petsc_examples() const { return {}; }
-  /// How many random starts it uses, with consecutive seeds.
-  virtual std::int64_t starts() const { return 1; }
   /// Files that it writes besides the output of that name.
   virtual std::vector<std::string> files(const std::string& /*output*/) const { return {}; }
   /// Throws InputError when it cannot be a member of a sweep, which has one file for all.

@@ -20,7 +20,6 @@ class SgdSection : public Section {
   /// Also completes the end time of [flow].
   void prepare(Configuration& input) override;
   bool stands_alone() const override { return true; }
-  std::int64_t starts() const override { return own_starts_ ? options_.replicas : 1; }
   std::vector<std::string> files(const std::string& output) const override;
   void require_sweepable() const override;
   void print_cost(CostReport& report) const override;

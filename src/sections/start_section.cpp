@@ -19,6 +19,36 @@ namespace {
 
 constexpr double default_noise = 0.01;
 
+/// What a flow's variable has at that place, and must have that shape. In a sweep NaN fills it up
+/// to the shape of the largest member.
+void read_state(const DataReader& file, const std::vector<std::size_t>& place,
+                const std::string& name, const std::vector<std::size_t>& shape,
+                std::span<double> out) {
+  const std::string path = "flow/" + name;
+  const auto axes = file.axes(path);
+  const bool placed = !axes.empty() && axes[0] == file.axes("flow/m")[0];
+  Slab slab{.offset = placed ? place : std::vector<std::size_t>{}, .count = {}};
+  slab.count.assign(slab.offset.size(), 1);
+  std::vector<std::size_t> stored;
+  for (std::size_t i = slab.count.size(); i < axes.size(); ++i)
+    stored.push_back(file.numbers("flow/" + axes[i]).data.size());
+  slab.offset.resize(axes.size(), 0);
+  slab.count.insert(slab.count.end(), stored.begin(), stored.end());
+  const Numbers numbers = file.numbers(path, slab);
+  std::vector<std::size_t> found(stored.size(), 0);  // without what is filled up
+  std::vector<double> values;
+  for (std::size_t i = 0; i < numbers.data.size(); ++i) {
+    if (std::isnan(numbers.data[i])) continue;
+    values.push_back(numbers.data[i]);
+    for (std::size_t rest = i, axis = stored.size(); axis-- > 0; rest /= stored[axis])
+      found[axis] = std::max(found[axis], rest % stored[axis] + 1);
+  }
+  if (found != shape || values.size() != out.size())
+    throw InputError(fmt::format("its {} has the shape {}, but heads and features here make it {}",
+                                 path, fmt::join(found, " x "), fmt::join(shape, " x ")));
+  std::copy(values.begin(), values.end(), out.begin());
+}
+
 std::span<double> span_of(auto& matrix) {
   return {matrix.data(), static_cast<std::size_t>(matrix.size())};
 }
@@ -46,6 +76,10 @@ void StartSection::declare_keys(KeyVisitor& visitor) {
   visitor.key({"b", "explicit: H biases; default 0"}, b_, any_number);
   visitor.key({"v", "explicit: scale; default 1"}, v_, any_number);
   visitor.key({"file", "last state of another output file"}, file_);
+  visitor.key({"member",
+               "which member, if that file is of a sweep: its place along each axis, from 1, as "
+               "[2, 1]"},
+              member_, {.least = 1, .most = 1e7});
   visitor.key(
       {"bayes",
        "the Bayes estimator of a discrete prior, in the heads of Bayes-softmax (Prop. IV.2)"},
@@ -81,6 +115,7 @@ void StartSection::complete(Configuration& input) {
     throw InputError(
         fmt::format("[start] must have one of dimension, noise, m, file, bayes; found {}",
                     fmt::join(kinds, " and ")));
+  if (!file_ && member_) throw InputError("start.member goes with start.file");
   if (!m_ && (r_ || b_ || v_)) throw InputError("start.r, start.b and start.v go with start.m");
 }
 
@@ -116,31 +151,18 @@ Start StartSection::explicit_start(const Shape& shape) const {
 
 Start StartSection::start_from_file(const Communicator& comm, const Shape& shape) {
   const int H = shape.heads, F = shape.features;
+  const auto h = static_cast<std::size_t>(H), f = static_cast<std::size_t>(F);
   Matrix m(H, F), u(H, H), gram(F, F);
   Vector b_v(H + 1);
   comm.on_root([&] {
     try {
       const DataReader file(*file_);
-      const Numbers all = file.numbers("flow/m");
-      if (all.shape.size() != 3 || all.shape[0] < 1 ||
-          all.shape[1] != static_cast<std::size_t>(H) ||
-          all.shape[2] != static_cast<std::size_t>(F))
-        throw InputError(
-            fmt::format("its flow/m has the shape {0} (time x heads x features), but heads x "
-                        "features is {1} x {2}: heads = {1}, features = {2}",
-                        fmt::join(all.shape, " x "), H, F));
-      const auto last = [&](const char* name, std::span<double> out) {
-        const Numbers numbers = file.numbers(std::string("flow/") + name);
-        if (numbers.data.size() < out.size())
-          throw InputError(fmt::format("its flow/{} is too short", name));
-        std::copy(numbers.data.end() - static_cast<std::ptrdiff_t>(out.size()), numbers.data.end(),
-                  out.begin());
-      };
-      last("m", span_of(m));
-      last("u", span_of(u));
-      last("b", span_of(b_v).first(static_cast<std::size_t>(H)));
-      last("v", span_of(b_v).last(1));
-      last("spike_gram", span_of(gram));
+      const std::vector<std::size_t> place = place_in(file);
+      read_state(file, place, "m", {h, f}, span_of(m));
+      read_state(file, place, "u", {h, h}, span_of(u));
+      read_state(file, place, "b", {h}, span_of(b_v).first(h));
+      read_state(file, place, "v", {}, span_of(b_v).last(1));
+      read_state(file, place, "spike_gram", {f, f}, span_of(gram));
       restarted_from = file.text("provenance/run_id");
     } catch (const Error& error) {
       throw InputError(fmt::format("start.file {}: {}", *file_, error.what()));
@@ -150,6 +172,42 @@ Start StartSection::start_from_file(const Communicator& comm, const Shape& shape
   comm.broadcast(span_of(b_v));
   restarted_from = comm.broadcast(restarted_from);
   return start_from_state(m, u, gram, b_v.head(H), b_v[H]);
+}
+
+/// Where the state stands in the variables of the file's flow: the last time, or a member of a
+/// sweep.
+std::vector<std::size_t> StartSection::place_in(const DataReader& file) const {
+  const auto axes = file.axes("flow/m");
+  if (axes[0] == "time") {
+    if (member_) throw InputError("it is of a single run, not of a sweep: leave out start.member");
+    const std::size_t times = file.numbers("flow/time").data.size();
+    if (times == 0) throw InputError("its flow has no state yet");
+    return {times - 1};
+  }
+  const Numbers done = file.numbers("sweep/done");
+  const auto& shape = done.shape;
+  std::vector<std::string> extents;
+  for (std::size_t i = 0; i < shape.size(); ++i)
+    extents.push_back(fmt::format("{} (1 to {})", axes[i], shape[i]));
+  std::vector<std::size_t> place;
+  std::size_t number = 0;
+  const std::vector<double> given = member_.value_or(std::vector<double>{});
+  for (std::size_t i = 0; i < shape.size() && given.size() == shape.size(); ++i) {
+    if (given[i] != std::floor(given[i]) || given[i] > static_cast<double>(shape[i])) break;
+    place.push_back(static_cast<std::size_t>(given[i]) - 1);
+    number = number * shape[i] + place.back();
+  }
+  if (place.size() != shape.size())
+    throw InputError(
+        fmt::format("it is of a sweep: start.member must be a list of the member's "
+                    "place along {}, {}",
+                    fmt::join(extents, ", "),
+                    member_ ? fmt::format("found [{}]", fmt::join(given, ", "))
+                            : std::string("and is missing")));
+  if (done.data[number] != 1)
+    throw InputError(fmt::format("its member [{}] {}", fmt::join(given, ", "),
+                                 done.data[number] == 0 ? "is not computed yet" : "has failed"));
+  return place;
 }
 
 std::vector<Parameters> StartSection::random_starts(Configuration& input, std::int64_t count,

@@ -1,6 +1,7 @@
 #pragma once
 #include <optional>
 
+#include "core/data_file.hpp"
 #include "headflow/core/mpi.hpp"
 #include "headflow/model/start.hpp"
 #include "sections/section.hpp"
@@ -36,11 +37,12 @@ class StartSection : public Section {
   Start make(Configuration& input, std::int64_t with_seed);
   Start explicit_start(const Shape& shape) const;
   Start start_from_file(const Communicator& comm, const Shape& shape);
+  std::vector<std::size_t> place_in(const DataReader& file) const;
 
   std::optional<double> dimension_, noise_, v_;
   bool orthonormal_ = false;
   std::optional<Matrix> m_, r_;
-  std::optional<std::vector<double>> b_;
+  std::optional<std::vector<double>> b_, member_;
   std::optional<std::string> file_;
   bool bayes_ = false;
   std::optional<Start> start_;

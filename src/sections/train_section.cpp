@@ -73,8 +73,9 @@ void TrainSection::declare_keys(KeyVisitor& visitor) {
        "start: one descent each from [start] with seeds seed, seed + 1, ..; flow: from its end"},
       from_,
       {{"search", TrainFrom::search}, {"start", TrainFrom::start}, {"flow", TrainFrom::flow}});
-  visitor.key({"starts", "number of starts; from the flow one"}, starts_,
-              {.least = 1, .most = 10000});
+  visitor.key(
+      {.name = "starts", .help = "number of starts; from the flow one", .seed = Seed::count},
+      starts_, {.least = 1, .most = 10000});
   options_.declare_keys(visitor);
 }
 

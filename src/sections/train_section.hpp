@@ -34,7 +34,6 @@ class TrainSection : public Section {
   bool stands_alone() const override { return true; }
   bool takes_petsc_options() const override { return true; }
   std::vector<std::string> petsc_examples() const override { return {"-train_tao_type bncg"}; }
-  std::int64_t starts() const override { return starts_; }
   void print_cost(CostReport& report) const override;
   void run(Run& run) override;
 

@@ -221,8 +221,9 @@ int replica_groups(int ranks, std::int64_t replicas, std::int64_t batch, Engine 
 }
 
 void SgdOptions::declare_keys(KeyVisitor& visitor) {
-  visitor.key({"replicas", "independent runs on other sequences"}, replicas,
-              {.least = 1, .most = 1e6});
+  visitor.key(
+      {.name = "replicas", .help = "independent runs on other sequences", .seed = Seed::count},
+      replicas, {.least = 1, .most = 1e6});
 }
 
 bool run_sgd(const Communicator& comm, const SgdProblem& problem, const Parameters& start,

@@ -20,14 +20,24 @@ void merge_sweeps(const std::string& output, const std::vector<std::string>& fil
   Sections base;
   base.read(table, files[0]);
   const Sweep sweep = read_sweep(table, files[0], base);
-  SweepStore store(sweep);
-  std::string sources;
+  DataFile content{.attributes = file_attributes(),
+                   .provenance = {{"input", input},
+                                  {"sweep", sweep.text},
+                                  {"command_line", command_line},
+                                  {"run_id", first.text("provenance/run_id")}},
+                   .groups = {}};
+  for (const char* name : {"solver_options", "start_hash"})  // so that a run can go on from it
+    content.provenance[name] = first.text(std::string("provenance/") + name);
+  SweepStore store(sweep, content.groups);
+  std::string& sources = content.provenance["merged"];
   for (const auto& path : files) {
     const DataReader file(path);
     if (!file.has("provenance/input") ||
-        !differences(file.text("provenance/input"), input, key_lookup(base), [](Change change) {
-           return change == Change::irrelevant;
-         }).empty())
+        !differences(file.text("provenance/input"), input, key_lookup(base),
+                     [](Change change) { return change == Change::irrelevant; })
+             .empty() ||
+        file.text("provenance/solver_options") != content.provenance["solver_options"] ||
+        file.text("provenance/start_hash") != content.provenance["start_hash"])
       throw InputError(fmt::format("{} and {} are of different inputs", files[0], path));
     try {
       store.read(file);
@@ -36,16 +46,10 @@ void merge_sweeps(const std::string& output, const std::vector<std::string>& fil
     }
     sources += file.text("provenance/run_id") + " " + path + "\n";
   }
-  DataFile content{.attributes = file_attributes(),
-                   .provenance = {{"input", input},
-                                  {"sweep", sweep.text},
-                                  {"merged", sources},
-                                  {"command_line", command_line},
-                                  {"run_id", first.text("provenance/run_id")}},
-                   .groups = store.groups()};
-  if (store.finished() == sweep.size()) content.provenance["finished"] = utc_now();
+  const SweepProgress progress = store.progress();
+  if (progress.complete()) content.provenance["finished"] = utc_now();
   write_data_file(self, output, content);
-  fmt::print("merged: {} of {} members in {}\n", store.finished(), sweep.size(), output);
+  fmt::print("merged: {} in {}\n", progress.text(), output);
 }
 
 }  // namespace headflow

@@ -4,26 +4,51 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdlib>
+#include <map>
+#include <numeric>
+#include <optional>
 #include <utility>
 
 #include "headflow/core/error.hpp"
 #include "input/printer.hpp"
+#include "input/reader.hpp"
 #include "input/toml_text.hpp"
+#include "sweep/range.hpp"
 
 namespace headflow {
 namespace {
 
-/// To 13 digits, so that a step of a decade gives 1000 and not 1000.0000000000002.
-double round_number(double x) { return std::stod(fmt::format("{:.13g}", x)); }
+constexpr std::int64_t most_members = 10'000'000;
+constexpr std::int64_t most_values = 1'000'000;  // of all axes but the repeats
 
 /// A number as TOML that reads back as the same; whole ones without a point, which every key takes.
-std::string text_of(double x) { return std::isfinite(x) ? fmt::format("{}", x) : "nan"; }
+std::string text_of(double x) { return fmt::format("{}", x); }
 
-void count(SweepAxis& axis) {
-  axis.coordinates.clear();
-  for (std::size_t i = 1; i <= axis.values.size(); ++i)
-    axis.coordinates.push_back(static_cast<double>(i));
+std::vector<double> counted(std::size_t count) {
+  std::vector<double> numbers(count);
+  std::iota(numbers.begin(), numbers.end(), 1.0);
+  return numbers;
 }
+
+/// The key of "section.list[i]" without its element.
+std::string whole_key(const std::string& key) { return key.substr(0, key.find('[')); }
+
+/// Whether to set one key sets all of the other.
+bool covers(const std::string& key, const std::string& other) {
+  return key == other || key == whole_key(other);
+}
+
+/// A seed as TOML, if it is a whole number that a seed may be.
+std::optional<std::int64_t> seed_of(const std::string& text) {
+  char* end = nullptr;
+  const double x = std::strtod(text.c_str(), &end);
+  if (*end != '\0' || !(x >= seeds.least && x <= seeds.most) || x != std::floor(x))
+    return std::nullopt;
+  return static_cast<std::int64_t>(x);
+}
+
+std::string section_of(const std::string& key) { return key.substr(0, key.find('.')); }
 
 /// Reads the axes of one [sweep] section.
 class SweepReader {
@@ -32,13 +57,12 @@ class SweepReader {
       : table_(table), file_(std::move(file)), base_(base), key_of_(key_lookup(base)) {}
 
   Sweep read() const {
-    Sweep sweep{.axes = axes(), .text = {}};
+    Sweep sweep{.axes = axes(), .seeds = {}, .base = {}, .text = {}};
     zip(sweep.axes);
-    repeat(sweep.axes);
+    repeat(sweep);
     if (sweep.axes.empty()) fail(table_, "it has no axis: write \"section.key\" = [values]");
-    sweep.ranks_per_member = whole("ranks_per_member", 0, 0);
-    if (sweep.size() > 10'000'000)
-      fail(table_, fmt::format("it has {} members, at most 10000000 are allowed", sweep.size()));
+    sweep.ranks_per_member = whole("ranks_per_member", 0, most_members);
+    require_few_members(sweep.axes);
     return sweep;
   }
 
@@ -49,25 +73,50 @@ class SweepReader {
                                : fmt::format("{}:{}: [sweep]: {}", file_, line, message));
   }
 
-  std::int64_t whole(const char* key, std::int64_t least, std::int64_t otherwise) const {
+  /// That key's value, or `least`.
+  std::int64_t whole(const char* key, std::int64_t least, std::int64_t most) const {
     const toml::node* node = table_.get(key);
-    if (node == nullptr) return otherwise;
-    const auto value = node->value<std::int64_t>();
-    if (!value || !node->is_integer() || *value < least)
-      fail(*node, fmt::format("{} = {} is not allowed; it must be a whole number >= {}", key,
-                              to_toml(*node), least));
+    return node == nullptr ? least : whole(key, *node, least, most);
+  }
+
+  std::int64_t whole(const std::string& key, const toml::node& node, std::int64_t least,
+                     std::int64_t most) const {
+    const auto value = node.is_number() ? node.value<std::int64_t>() : std::nullopt;
+    if (!value || *value < least || *value > most)
+      fail(node, fmt::format("{} = {} is not allowed; it must be a whole number >= {} and <= {}",
+                             key, to_toml(node), least, most));
     return *value;
+  }
+
+  void require_few_members(const std::vector<SweepAxis>& axes) const {
+    std::int64_t size = 1;
+    std::vector<std::string> extents;
+    for (const SweepAxis& axis : axes) {
+      const auto extent = static_cast<std::int64_t>(axis.coordinates.size());
+      size = std::min(size, most_members + 1) * extent;  // far from an overflow
+      extents.push_back(std::to_string(extent));
+    }
+    if (size > most_members)
+      fail(table_, fmt::format("it has {} members, at most {} are allowed",
+                               fmt::join(extents, " x "), most_members));
   }
 
   /// All axes, in the order of the file, which TOML tables do not keep.
   std::vector<SweepAxis> axes() const {
     using Place = std::pair<toml::source_index, toml::source_index>;
     std::vector<std::pair<Place, SweepAxis>> found;
+    std::int64_t values = 0;
     const auto add = [&](const std::string& key, const toml::node& node) {
-      for (const auto& [place, other] : found)
+      for (const auto& [place, other] : found) {
         if (other.keys[0] == key) fail(node, fmt::format("{} is there twice", key));
+        if (covers(key, other.keys[0]) || covers(other.keys[0], key))
+          fail(node, fmt::format("{} and {} set the same numbers", other.keys[0], key));
+      }
       const auto begin = node.source().begin;
       found.push_back({{begin.line, begin.column}, axis(key, node)});
+      values += static_cast<std::int64_t>(found.back().second.coordinates.size());
+      if (values > most_values)
+        fail(node, fmt::format("its axes have more than {} values", most_values));
     };
     for (const auto& [key, value] : table_) {
       const std::string word(key.str());
@@ -96,7 +145,8 @@ class SweepReader {
     bool numeric = true;
     if (const auto* list = node.as_array()) {
       for (const auto& value : *list) {
-        axis.values.push_back({to_toml(value)});
+        const auto* whole = value.as_integer();
+        axis.values.push_back({whole != nullptr ? std::to_string(whole->get()) : to_toml(value)});
         numeric = numeric && value.is_number();
         if (value.is_number()) axis.coordinates.push_back(*value.value<double>());
       }
@@ -110,7 +160,7 @@ class SweepReader {
                              to_toml(node)));
     }
     if (axis.values.empty()) fail(node, fmt::format("{} has no values", key));
-    if (!numeric) count(axis);
+    if (!numeric) axis.coordinates = counted(axis.values.size());
     return axis;
   }
 
@@ -122,24 +172,17 @@ class SweepReader {
                                 std::string(word.str()), key));
     const auto from = range["from"].value<double>();
     const auto to = range["to"].value<double>();
-    const auto points = range["count"].value<std::int64_t>();
     const auto spacing = range["spacing"].value_or(std::string("linear"));
-    if (!from || !to || !points || *points < 1 || !std::isfinite(*from) || !std::isfinite(*to))
+    const toml::node* count = range.get("count");
+    if (!from || !to || count == nullptr || !std::isfinite(*from) || !std::isfinite(*to))
       fail(range, fmt::format("the range of {} needs numbers from, to and a count >= 1", key));
+    const std::int64_t points = whole("the count of " + key, *count, 1, most_values);
     if (spacing != "linear" && spacing != "log")
       fail(range, fmt::format("the spacing of {} must be \"linear\" or \"log\", found \"{}\"", key,
                               spacing));
     if (spacing == "log" && (*from <= 0 || *to <= 0))
       fail(range, fmt::format("a log range of {} needs from and to > 0", key));
-    std::vector<double> values;
-    for (std::int64_t i = 0; i < *points; ++i) {
-      const double s = *points == 1 ? 0 : static_cast<double>(i) / static_cast<double>(*points - 1);
-      values.push_back(i == 0                ? *from
-                       : i + 1 == *points    ? *to
-                       : spacing == "linear" ? *from + s * (*to - *from)
-                                             : round_number(*from * std::pow(*to / *from, s)));
-    }
-    return values;
+    return range_values(*from, *to, points, spacing == "log");
   }
 
   /// Joins the axes that vary together, in the place of the first.
@@ -178,28 +221,65 @@ class SweepReader {
     }
   }
 
-  /// Other seeds for each repeat.
-  void repeat(std::vector<SweepAxis>& axes) const {
-    const std::int64_t repeats = whole("repeats", 1, 1);
+  /// Other seeds for each repeat: all of what is given, or becomes given by an axis.
+  void repeat(Sweep& sweep) const {
+    const std::int64_t repeats = whole("repeats", 1, most_members);
     if (repeats == 1) return;
+    const auto keys = key_table(base_.views());
+    const auto is_there = [&](const auto& named) {
+      const auto sets = [&](const std::string& key) {
+        return section_of(key) == section_of(named.first);
+      };
+      return named.second.given ||
+             std::any_of(sweep.axes.begin(), sweep.axes.end(), [&](const SweepAxis& axis) {
+               return std::any_of(axis.keys.begin(), axis.keys.end(), sets);
+             });
+    };
     std::int64_t starts = 1;
-    for (const auto& section : base_)
-      if (section->given) starts = std::max(starts, section->starts());
-    SweepAxis axis{.name = "repeat", .keys = {}, .values = {}, .coordinates = {}};
-    axis.values.resize(static_cast<std::size_t>(repeats));
-    for (const auto& section : base_) {
-      InputSection* const one[] = {section.get()};
-      for (const auto& [name, declared] : key_table(one)) {
-        if (declared.key.seed == Seed::none || !declared.given) continue;
-        axis.keys.push_back(name);
-        const std::int64_t stride = declared.key.seed == Seed::starts ? starts : 1;
-        for (std::int64_t i = 0; i < repeats; ++i)
-          axis.values[static_cast<std::size_t>(i)].push_back(
-              std::to_string(std::stoll(declared.value) + i * stride));
-      }
+    for (const auto& named : keys)
+      if (named.second.key.seed == Seed::count && is_there(named))
+        starts = std::max(starts, range_of_values(sweep, named.first, named.second.value).second);
+    for (const auto& named : keys) {
+      const auto& [name, declared] = named;
+      if (declared.key.seed != Seed::one && declared.key.seed != Seed::starts) continue;
+      if (!is_there(named)) continue;
+      const auto [least, most] = range_of_values(sweep, name, declared.value);
+      const std::int64_t stride =
+          most - least + (declared.key.seed == Seed::starts ? starts : std::int64_t{1});
+      if (static_cast<double>(most) + static_cast<double>(stride) * static_cast<double>(repeats) >
+          seeds.most)
+        fail(*table_.get("repeats"),
+             fmt::format("{} repeats of {} = {} to {}, {} apart, go beyond the largest seed, {}",
+                         repeats, name, least, most, stride, seeds.most));
+      sweep.seeds.push_back({name, *seed_of(declared.value), stride});
     }
-    count(axis);
-    axes.push_back(std::move(axis));
+    if (sweep.seeds.empty())
+      fail(*table_.get("repeats"), "repeats would be copies: nothing that is computed is random");
+    sweep.axes.push_back({.name = "repeat",
+                          .keys = {},
+                          .values = {},
+                          .coordinates = counted(static_cast<std::size_t>(repeats))});
+  }
+
+  /// The least and the largest value of a whole number over all members.
+  std::pair<std::int64_t, std::int64_t> range_of_values(const Sweep& sweep, const std::string& key,
+                                                        const std::string& base) const {
+    std::vector<std::string> texts;
+    for (const SweepAxis& axis : sweep.axes)
+      for (std::size_t k = 0; k < axis.keys.size(); ++k)
+        for (const auto& point : axis.values)
+          if (axis.keys[k] == key) texts.push_back(point[k]);
+    if (texts.empty()) texts.push_back(base);
+    std::vector<std::int64_t> values;
+    for (const auto& text : texts) {
+      const auto value = seed_of(text);
+      if (!value)
+        fail(table_, fmt::format("{} = {} is not allowed; it must be a whole number {}", key, text,
+                                 describe(seeds)));
+      values.push_back(*value);
+    }
+    const auto [least, most] = std::minmax_element(values.begin(), values.end());
+    return {*least, *most};
   }
 
   const toml::table& table_;
@@ -213,7 +293,7 @@ std::string text_of(const std::vector<SweepAxis>& axes) {
   std::vector<std::string> zips;
   for (const SweepAxis& axis : axes) {
     if (axis.name == "repeat") {
-      text += fmt::format("repeats = {}\n", axis.values.size());
+      text += fmt::format("repeats = {}\n", axis.coordinates.size());
       continue;
     }
     for (std::size_t k = 0; k < axis.keys.size(); ++k) {
@@ -231,21 +311,39 @@ std::string text_of(const std::vector<SweepAxis>& axes) {
 
 std::int64_t Sweep::size() const {
   std::int64_t size = axes.empty() ? 0 : 1;
-  for (const SweepAxis& axis : axes) size *= static_cast<std::int64_t>(axis.values.size());
+  for (const SweepAxis& axis : axes) size *= static_cast<std::int64_t>(axis.coordinates.size());
   return size;
 }
 
+std::int64_t Sweep::repeats() const {
+  return seeds.empty() ? 1 : static_cast<std::int64_t>(axes.back().coordinates.size());
+}
+
 std::vector<std::string> Sweep::changes(std::int64_t member) const {
-  std::vector<std::string> changes;
+  std::map<std::string, std::string> seed_values;
+  const std::int64_t repeat = member % repeats();
+  for (const RepeatedSeed& seed : seeds) seed_values[seed.key] = std::to_string(seed.base);
+  std::vector<std::pair<std::string, std::string>> changes;  // backwards
   for (auto axis = axes.rbegin(); axis != axes.rend(); ++axis) {
-    const auto count = static_cast<std::int64_t>(axis->values.size());
-    const auto& values = axis->values[static_cast<std::size_t>(member % count)];
+    const auto count = static_cast<std::int64_t>(axis->coordinates.size());
+    const auto point = static_cast<std::size_t>(member % count);
     member /= count;
-    for (std::size_t k = 0; k < axis->keys.size(); ++k)
-      changes.insert(changes.begin() + static_cast<std::ptrdiff_t>(k),
-                     axis->keys[k] + "=" + values[k]);
+    for (std::size_t k = axis->keys.size(); k-- > 0;) {
+      const std::string& key = axis->keys[k];
+      const std::string& value = axis->values[point][k];
+      if (const auto seed = seed_values.find(key); seed != seed_values.end())
+        seed->second = value;
+      else
+        changes.emplace_back(key, value);
+    }
   }
-  return changes;
+  std::reverse(changes.begin(), changes.end());
+  for (const RepeatedSeed& seed : seeds)
+    changes.emplace_back(seed.key,
+                         std::to_string(*seed_of(seed_values[seed.key]) + repeat * seed.stride));
+  std::vector<std::string> texts;
+  for (const auto& [key, value] : changes) texts.push_back(key + "=" + value);
+  return texts;
 }
 
 std::string Sweep::to_toml() const {
@@ -261,9 +359,24 @@ Sweep read_sweep(const toml::table& input, const std::string& file, const Sectio
     throw InputError("sweep must be a section: write [sweep] on a line of its own");
   Sweep sweep = SweepReader(*table, file, base).read();
   sweep.text = text_of(sweep.axes);
+  for (const auto& [section, keys] : input)
+    if (section != "sweep") sweep.base.insert(section, keys);
   for (const auto& section : base)
     if (section->given) section->require_sweepable();
   return sweep;
+}
+
+void require_unswept(const Sweep& sweep, const std::vector<std::string>& overrides) {
+  for (const auto& setting : overrides) {
+    const std::string key = setting.substr(0, setting.find('='));
+    for (const SweepAxis& axis : sweep.axes)
+      for (const auto& swept : axis.keys)
+        if (covers(swept, key))
+          throw InputError(fmt::format(
+              "--set {}: the sweep sets {} in every member; --set 'sweep.\"{}\"=[..]' changes its "
+              "values",
+              setting, swept, swept));
+  }
 }
 
 KeyOf key_lookup(const Sections& sections) {

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <filesystem>
 #include <limits>
+#include <span>
 
 #include "core/stopwatch.hpp"
 #include "core/work_queue.hpp"
@@ -20,10 +21,10 @@ namespace {
 
 /// The input of one member.
 Configuration member_input(const Communicator& comm, const Sweep& sweep, std::int64_t member,
-                           const InputRequest& base, const std::string& text) {
-  InputRequest own = base;
-  for (auto& change : sweep.changes(member)) own.overrides.push_back(std::move(change));
-  return Configuration(comm, own, parse_input(text, own.input, own.overrides));
+                           const InputRequest& base) {
+  toml::table table = sweep.base;
+  override_keys(table, sweep.changes(member));
+  return Configuration(comm, base, table);
 }
 
 std::string name_of_member(const Sweep& sweep, std::int64_t member) {
@@ -41,8 +42,7 @@ int group_count(const Sweep& sweep, int ranks) {
 class SweepRun : public RunHost {
  public:
   SweepRun(const Communicator& world, const Configuration& base, const Sweep& sweep,
-           const SweepRequest& request, Checkpoints& checkpoints,
-           const std::optional<Checkpoint>& from)
+           const SweepRequest& request, Checkpoints& checkpoints)
       : world_(world),
         input_(base.request()),
         output_(base.output()),
@@ -54,16 +54,34 @@ class SweepRun : public RunHost {
         comm_(world.split(group_)),
         counter_(world),
         mailbox_(world),
-        store_(sweep),
+        store_(sweep, content_.groups),
         watch_(comm_, {.checkpoint_every = output_.checkpoint_every,
                        .wall_seconds = request.wall_seconds,
                        .stop_file = group_ == 0 ? stop_file(output_.path()) : ""}) {
-    if (from) store_.read(*from->file);
+    world_.on_root([&] {
+      for (const auto& file : request.earlier) store_.read(*file);
+    });
+    auto done = store_.done();
+    world_.broadcast(std::span(done));
     for (std::int64_t member = request.part; member < sweep.size(); member += request.parts)
-      if (!store_.done(member)) members_.push_back(member);
+      if (done[static_cast<std::size_t>(member)] == 0) members_.push_back(member);
     content_.attributes = file_attributes();
     content_.provenance = request.provenance;
     content_.provenance["sweep"] = sweep.text;
+    if (request.parts > 1) content_.provenance["part"] = part_text();
+  }
+
+  /// Whether the output has everything that is asked for; says so.
+  bool finished_already() const {
+    bool finished = false;
+    world_.on_root([&] {
+      const std::string& path = output_.path();
+      const SweepProgress all = store_.progress();
+      finished = members_.empty() && !all.all_failed() && std::filesystem::exists(path) &&
+                 SweepProgress::of(DataReader(path)).done == all.done;
+      if (finished) print_finished("finished already");
+    });
+    return world_.any(finished);
   }
 
   ExitCode execute() {
@@ -103,7 +121,7 @@ class SweepRun : public RunHost {
     MemberResult result{.member = member};
     bool finished = true;
     try {
-      Configuration own = member_input(comm_, sweep_, member, input_, request_.text);
+      Configuration own = member_input(comm_, sweep_, member, input_);
       DataFile content;
       const std::optional<Checkpoint> none;
       finished = Run(comm_, own, content, *this, none).execute();
@@ -144,7 +162,6 @@ class SweepRun : public RunHost {
   /// On rank 0: output and checkpoint, without the other ranks, who are busy.
   void write_results() {
     const Stopwatch watch;
-    content_.groups = store_.groups();
     std::string failures;
     for (const auto& [member, text] : store_.failures())
       failures += name_of_member(sweep_, member) + ": " + text + "\n";
@@ -158,21 +175,34 @@ class SweepRun : public RunHost {
   }
 
   ExitCode finish(bool finished) {
-    content_.provenance[finished ? "finished" : "stopped"] = world_.broadcast(utc_now());
-    world_.on_root([&] { write_results(); });
-    const std::int64_t failed = world_.broadcast(store_.failed());
-    const std::int64_t done = world_.broadcast(store_.finished());
-    if (failed > 0 && failed == done) throw NumericalError("every member of the sweep has failed");
-    if (world_.root()) {
-      fmt::print("sweep: {} of {} members{}\n", done, sweep_.size(),
-                 failed > 0 ? fmt::format(", {} of them failed", failed) : "");
+    const SweepProgress progress = store_.progress();
+    if (!finished)
+      content_.provenance["stopped"] = utc_now();
+    else if (progress.complete())
+      content_.provenance["finished"] = utc_now();
+    world_.on_root([&] {
+      write_results();
+      fmt::print("sweep: {}\n", progress.text());
       if (finished)
-        fmt::print("finished: {}\n", output_.path());
+        print_finished("finished");
       else
         fmt::print("stopped early ({}), state saved: the same command goes on from there\n",
                    watch_.reason().empty() ? "other ranks" : watch_.reason());
-    }
+    });
+    if (world_.any(finished && progress.all_failed()))
+      throw NumericalError("every member of the sweep has failed");
     return finished ? ExitCode::finished : ExitCode::stopped_early;
+  }
+
+  std::string part_text() const { return fmt::format("{}/{}", request_.part + 1, request_.parts); }
+
+  /// Of a part also that there is more to do.
+  void print_finished(const char* how) const {
+    const SweepProgress progress = store_.progress();
+    if (progress.complete())
+      fmt::print("{}: {}\n", how, output_.path());
+    else
+      fmt::print("{}: part {}; {} has {}\n", how, part_text(), output_.path(), progress.text());
   }
 
   const Communicator& world_;
@@ -187,8 +217,8 @@ class SweepRun : public RunHost {
   Communicator self_ = Communicator::self();
   SharedCounter counter_;
   Mailbox mailbox_;
-  SweepStore store_;  // on rank 0
   DataFile content_;
+  SweepStore store_;  // of rank 0, in the groups of the content
   Watch watch_;
   std::vector<std::int64_t> members_;  // that are not finished
   int closed_ = 0;                     // groups that have ended
@@ -200,30 +230,57 @@ class SweepRun : public RunHost {
 
 }  // namespace
 
-void check_members(const Communicator& comm, const Sweep& sweep, const InputRequest& input,
-                   const std::string& text) {
-  const Communicator self = Communicator::self();
+void check_members(const Communicator& comm, const Sweep& sweep, const InputRequest& input) {
+  constexpr std::int64_t share = 1000;  // members between two questions whether to stop
   constexpr std::int64_t none = std::numeric_limits<std::int64_t>::max();
-  std::int64_t refused = none;
-  std::string message;
-  for (std::int64_t member = comm.rank(); member < sweep.size() && refused == none;
-       member += comm.size()) {
-    try {
-      member_input(self, sweep, member, input, text);
-    } catch (const InputError& error) {
-      refused = member;
-      message = fmt::format("sweep member {}: {}", name_of_member(sweep, member), error.what());
+  const Communicator self = Communicator::self();
+  const std::int64_t step = sweep.repeats();
+  const std::int64_t count = sweep.size() / step;
+  Watch watch(comm, {});
+  for (std::int64_t begin = 0; begin < count; begin += share * comm.size()) {
+    std::int64_t refused = none;
+    std::string message;
+    const std::int64_t end = std::min(count, begin + share * comm.size());
+    for (std::int64_t i = begin + comm.rank(); i < end && refused == none; i += comm.size()) {
+      try {
+        member_input(self, sweep, i * step, input);
+      } catch (const InputError& error) {
+        refused = i;
+        message = fmt::format("sweep member {}: {}", name_of_member(sweep, i * step), error.what());
+      }
     }
+    const std::int64_t first = comm.min(refused);
+    if (first != none)
+      throw InputError(comm.broadcast(message, static_cast<int>((first - begin) % comm.size())));
+    watch.within_step();
   }
-  const std::int64_t first = comm.min(refused);
-  if (first != none)
-    throw InputError(comm.broadcast(message, static_cast<int>(first % comm.size())));
+}
+
+double least_numbers_of_member(const Communicator& self, Configuration& input) {
+  class StopsAtOnce : public RunHost {
+   public:
+    Request between_steps() override { return Request::stop; }
+  } host;
+  DataFile content;
+  const std::optional<Checkpoint> none;
+  Run(self, input, content, host, none).execute();
+  double numbers = 2;  // done, seconds
+  for (const DataGroup& group : content.groups)
+    for (const Variable& variable : group.variables) {
+      double size = variable.wall_time ? 0 : 1;
+      for (const auto& axis : variable.axes) {
+        const Dimension& dimension = group.dimension(axis);
+        if (!dimension.unlimited) size *= static_cast<double>(dimension.values.size());
+      }
+      numbers += size;
+    }
+  return numbers;
 }
 
 ExitCode run_sweep(const Communicator& comm, const Configuration& base, const Sweep& sweep,
-                   const SweepRequest& request, Checkpoints& checkpoints,
-                   const std::optional<Checkpoint>& from) {
-  return SweepRun(comm, base, sweep, request, checkpoints, from).execute();
+                   const SweepRequest& request, Checkpoints& checkpoints) {
+  SweepRun run(comm, base, sweep, request, checkpoints);
+  return run.finished_already() ? ExitCode::finished : run.execute();
 }
 
 }  // namespace headflow

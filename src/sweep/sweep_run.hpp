@@ -1,7 +1,8 @@
 #pragma once
 #include <map>
-#include <optional>
+#include <memory>
 #include <string>
+#include <vector>
 
 #include "headflow/core/error.hpp"
 #include "restart/checkpoints.hpp"
@@ -12,25 +13,30 @@ namespace headflow {
 
 /// What a sweep's run is told besides its input.
 struct SweepRequest {
-  std::string text;  ///< of the input file
   std::map<std::string, std::string> provenance;
   std::int64_t part = 0, parts = 1;  ///< members number part modulo parts are computed
   double wall_seconds = 0;
+  /// Files with members that are done: a checkpoint, the output. On rank 0.
+  std::vector<std::shared_ptr<const DataReader>> earlier;
 };
 
-/// Checks the input of every member, each rank a share of them. Collective. Throws InputError with
-/// the changes of the first member that is refused.
-void check_members(const Communicator& comm, const Sweep& sweep, const InputRequest& input,
-                   const std::string& text);
+/// Checks the input of every member, each rank a share of them. Repeats of a member differ in seeds
+/// alone, and are one. Collective. Throws InputError with the changes of the first member that is
+/// refused, Interrupt when a signal asks to stop.
+void check_members(const Communicator& comm, const Sweep& sweep, const InputRequest& input);
+
+/// How many numbers the file keeps of a member, at the least: of what the sections of `input` make
+/// before their first step. Computes and prints nothing else. For one process alone.
+double least_numbers_of_member(const Communicator& self, Configuration& input);
 
 /// Computes the members of a sweep on groups of ranks, which take one after the other as they
-/// become free, and collects their results in one file on rank 0. A member that fails is reported
-/// and does not stop the others. Checkpoints hold the finished members; one that is interrupted
-/// begins anew. Results do not depend on groups and ranks. Collective. Throws NumericalError when
-/// every member has failed.
+/// become free, and collects their results in one file on rank 0. Members that are done in an
+/// earlier file are taken from there. A member that fails is reported and does not stop the others;
+/// one that is interrupted begins anew. Output and checkpoints hold the members that are done, and
+/// are finished when these are all of the sweep, by whichever runs. Results do not depend on groups
+/// and ranks. Collective. Throws NumericalError when every member has failed.
 ExitCode run_sweep(const Communicator& comm, const Configuration& base, const Sweep& sweep,
-                   const SweepRequest& request, Checkpoints& checkpoints,
-                   const std::optional<Checkpoint>& from);
+                   const SweepRequest& request, Checkpoints& checkpoints);
 
 /// Writes one file of the results of a sweep that several runs have computed in parts. For rank 0
 /// alone. Throws InputError when they are not of one sweep.

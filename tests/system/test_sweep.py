@@ -1,13 +1,15 @@
 """Sweeps: members are the single runs bit for bit, whatever the ranks; stopped, killed, in parts; what is refused."""
 import signal
+import subprocess
 import time
 
 import h5py
 import numpy as np
 import xarray
 
-from harness import BAD_INPUT, SMALL, changed, command, execute, main, read_group, side_by_side
-from restart_harness import STOPPED, RestartTest, end, ended
+from harness import (BAD_INPUT, SMALL, Raw, changed, command, environment, execute, main, read_group,
+                     side_by_side)
+from restart_harness import STOPPED, RestartTest, end, ended, wait_for
 
 FLOWS = changed(SMALL, {"sweep.attention.heads": [1, 2, 3], "sweep.repeats": 2, "flow.outputs": 4,
                         "sweep.attention.activation": ["softmax", "bayes-softmax"]})
@@ -46,7 +48,7 @@ class Sweep(RestartTest):
         def single(member):
             h, a, r = member
             changes = {"attention.heads": h + 1, "attention.activation": ["softmax", "bayes-softmax"][a],
-                       "start.seed": SMALL["start"]["seed"] + r, "sweep": None}
+                       "start.seed": SMALL["start"]["seed"] + r, "population.seed": 1 + r, "sweep": None}
             one = self.place(f"single{h}{a}{r}", FLOWS, changes)
             self.finish(one)
             return read_group(one, "flow")
@@ -122,6 +124,167 @@ class Sweep(RestartTest):
             self.assertEqual(done.returncode, BAD_INPUT, done.stderr)
             self.assertIn(error, done.stderr)
 
+    def test_parts_into_one_file(self):
+        """In any order, the same twice, another number of parts, the whole after them; none is lost or repeated."""
+        whole = self.place("whole", FLOWS)
+        self.finish(whole, ranks=2)
+        path = self.place("one", FLOWS)
+
+        def run(*words, computed, done):
+            text = self.finish(path, *words)
+            if computed:
+                self.assertIn(f"sweep: {computed} members to compute", text)
+            else:
+                self.assertIn("finished already", text)
+                self.assertNotIn("to compute", text)
+            self.assertEqual((read_group(path, "sweep")["done"] == 1).sum(), done)
+            self.assertEqual(f"{done} of 12 members" in text, done < 12 or bool(computed))
+            self.assertEqual("--force" in text, False)
+            self.assertIn(f"sweep: {done} of 12 members", execute(path.parent, command("info", path)).stdout)
+            self.assertEqual("finished" in read_group(path, "provenance"), done == 12)
+
+        run("--part", "3/3", computed=4, done=4)
+        run("--part", "3/3", computed=0, done=4)
+        run("--part", "1/2", computed=4, done=8)
+        run("--part", "1/3", computed=2, done=10)
+        run("--part", "1/2", computed=0, done=10)
+        for checkpoint in path.parent.glob("*.checkpoint-*"):
+            checkpoint.unlink()  # the output alone has them, too
+        run(computed=2, done=12)
+        run("--part", "2/2", computed=0, done=12)
+        run(computed=0, done=12)
+        self.assert_same(path, whole)
+        self.assertIn("flow.end_time", self.refused(path, "--set", "flow.end_time=5"))
+
+    def test_a_merged_file_is_completed(self):
+        whole = self.place("whole", FLOWS)
+        self.finish(whole)
+        path = self.place("parts", FLOWS)
+        for part in "1/3", "2/3":
+            self.finish(path, "--part", part, "--output", f"part{part[0]}.h5")
+        done = execute(path.parent, command("merge", path, "part1.h5", "part2.h5"))
+        self.assertEqual((done.returncode, done.stdout), (0, f"merged: 8 of 12 members in {path}\n"), done.stderr)
+        self.assertIn("sweep: 4 members to compute", self.finish(path))
+        self.assert_same(path, whole)
+
+    def test_parts_after_an_interrupted_one(self):
+        whole = self.place("whole", LONG)
+        self.finish(whole, ranks=2)
+        path = self.place("stopped", LONG, {"output.every": 0.0})
+        process = self.launch(path, "--part", "1/2", ranks=2)
+        wait_for(path.exists, process)
+        process.send_signal(signal.SIGUSR1)
+        self.assert_stopped(ended(process), "part")
+        self.finish(path, "--part", "2/2", ranks=2)
+        text = self.finish(path)
+        self.assertIn("sweep: 12 of 12 members", text)
+        self.assertLess(int(text.split("sweep: ")[1].split()[0]), 6, "nothing was saved")
+        self.assert_same(path, whole)
+
+    def test_repeats_are_no_copies(self):
+        """Whatever the axes set, and in every section that is random."""
+        random = {"start.seed": [100, 200, 300], "population.seed": [1, 2], "sgd.seed": [5, 6], "train.starts": [1, 2],
+                  "flow.end_time": [1.0, 2.0], "maps.seed": [1, 2]}
+        explicit = {"start": {"m": [[0.1, 0.2], [0.3, 0.1]]}, "sweep": {"repeats": 2}}
+        cases = {key: {"sweep": {key: values, "repeats": 2}} for key, values in random.items()}
+        cases |= {"explicit": explicit, "bayes": {"flow": None, "bayes.standard_error": 0.1, "sweep": {"repeats": 2}}}
+
+        def differ(name):
+            base = EVERYTHING if name.split(".")[0] in ("sgd", "train", "maps") else SMALL
+            path = self.place(name, base, {"sweep": None} | cases[name])
+            self.finish(path)
+            found = results(path)
+            samples = {"flow/loss", "flow/m", "sgd/batch_loss", "train/sampled_loss", "bayes/risk", "maps/sigma"}
+            samples &= set(found)
+            if name == "explicit":
+                samples.remove("flow/m")
+            return {key: np.split(found[key], 2, axis=len(cases[name]["sweep"]) - 1) for key in samples}
+
+        for name, found in zip(cases, side_by_side(differ, cases)):
+            for key, (one, two) in found.items():
+                with self.subTest(name, variable=key):
+                    own = np.isfinite(one) & np.isfinite(two)
+                    self.assertTrue(own.any())
+                    self.assertTrue((one != two)[own].all())
+
+    def test_start_from_a_member(self):
+        """start.member names it; a file of a sweep is not taken without."""
+        path = self.place("sweep", FLOWS)
+        self.finish(path)
+        members = read_group(path)
+        again = {"start": {"file": str(path), "member": [2, 1, 2]}, "flow.end_time": 0.01}
+        one = self.place("one", SMALL, again)
+        self.finish(one)
+        np.testing.assert_allclose(read_group(one)["m"][0], members["m"][1, 0, 1, :2], rtol=1e-12)
+        np.testing.assert_array_equal(read_group(one)["b"][0], members["b"][1, 0, 1, :2])
+        axes = ["attention_heads (1 to 3)", "attention_activation (1 to 2)", "repeat (1 to 2)"]
+        for member, words in {None: [*axes, "start.member"], (2, 1): [*axes, "[2, 1]"], (4, 1, 1): axes,
+                              (2, 1.5, 1): axes, (0, 1, 1): ["start.member", ">= 1"],
+                              (3, 1, 1): ["3 x 2", "2 x 2"]}.items():
+            text = self.refused(self.place(f"member{member}", SMALL, again | {
+                "start": {"file": str(path)} | ({"member": list(member)} if member else {})}))
+            for word in words:
+                self.assertIn(word, text)
+        some = self.place("some", FLOWS, {"sweep": {"attention.heads": [2, 3]}})
+        self.finish(some, "--part", "1/2")
+        self.assertIn("[2] is not computed yet", self.refused(self.place("missing", SMALL, {
+            "start": {"file": str(some), "member": 2}, "attention.heads": 3})))
+        of_one = {"start": {"file": str(one), "member": 1}}
+        self.assertIn("single run", self.refused(self.place("single", SMALL, of_one)))
+        self.assertIn("start.file", self.refused(self.place("alone", SMALL, {"start.member": 1})))
+        # One axis: the shape of a sweep is that of a run.
+        last = {"start": {"file": str(some)}, "attention.heads": 3}
+        self.assertIn("it is of a sweep", self.refused(self.place("axis", SMALL, last)))
+        axis = self.place("swept", SMALL, again | {"sweep": {"start.member": [[2, 1, 1], [2, 2, 2]]}})
+        self.finish(axis)
+        self.assertEqual(read_group(axis)["m"].shape, (2, 2, 2))
+
+    def test_axes_of_members(self):
+        """Keep their values, also in a file that went on."""
+        dimensions = [1e2, 1e3, 1e5]
+        path = self.place("saddle", SMALL, {"flow": None, "saddle": {"dimensions": dimensions, "end_time": 5.0},
+                                            "sweep": {"start.seed": [1, 2]}})
+        self.finish(path, "--part", "2/2")
+        self.assertEqual(read_group(path, "saddle")["dimension"].tolist(), dimensions)
+        self.finish(path)
+        self.assertEqual(read_group(path, "saddle")["dimension"].tolist(), dimensions)
+
+    def test_from_a_pipe(self):
+        path = self.place("pipe", FLOWS)
+        text = path.with_suffix(".toml").read_text()
+        for ranks in 0, 2:
+            words = command("run", "/dev/stdin", "--output", f"{ranks}.h5", ranks=ranks)
+            done = subprocess.run(words, input=text, text=True, cwd=path.parent, env=environment(), capture_output=True,
+                                  timeout=60)
+            self.assertEqual((done.returncode, done.stderr), (0, ""))
+        self.assert_same(path.with_name("0.h5"), path.with_name("2.h5"))
+
+    def test_check(self):
+        """How many members; a million are checked in no time, and TERM ends it."""
+        def members(name, changes, *words):
+            path = self.place(name, SMALL, changes)
+            done = execute(path.parent, command("check", "--members", "case.toml", *words))
+            self.assertEqual((done.returncode, done.stderr), (0, ""))
+            return done.stdout
+
+        self.assertEqual(members("none", {}), "1\n")
+        self.assertEqual(members("twelve", {"sweep": FLOWS["sweep"]}), "12\n")
+        self.assertEqual(members("set", {}, "--set", "sweep.repeats=3", "--force", "--max-walltime", "1"), "3\n")
+        big = self.place("big", SMALL, {"sweep": {"repeats": 10**6}})
+        done = execute(big.parent, command("check", "case.toml"))
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
+        self.assertIn("1000000 members", done.stdout)
+        product = self.place("product", SMALL, {"sweep": {key: {"from": 1, "to": 2, "count": 1000}
+                                                          for key in ("start.noise", "start.eta")}})
+        process = subprocess.Popen(command("check", "case.toml"), cwd=product.parent, env=environment(), text=True,
+                                   stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        self.addCleanup(end, process)
+        time.sleep(1)
+        process.send_signal(signal.SIGTERM)
+        stopped = ended(process, timeout=10)
+        self.assertEqual((stopped.code, stopped.errors), (STOPPED, ""))
+        self.assertIn("stopped early", stopped.output)
+
     def test_a_failed_member(self):
         """SGD that explodes in one member: reported, the others finished; all of them: exit code 3."""
         base = changed(SMALL, {"sgd.dimension": 60, "sgd.batch": 5, "sgd.end_time": 0.4, "flow": None, "sgd.outputs": 2})
@@ -170,6 +333,14 @@ class Sweep(RestartTest):
             "ranks": ({"attention.heads": [1], "ranks_per_member": -1}, ["ranks_per_member = -1", ">= 0"]),
             "output": ({"output.every": [1.0]}, ["output.every", "cannot be swept"]),
             "element": ({"model.signal[3]": [1.0]}, ["model.signal[3]", "list"]),
+            "element written otherwise": ({"model.signal[02]": [1.0]}, ["model.signal[02]", "list"]),
+            "list and element": ({"model.signal": [[1.0, 2.0]], "model.signal[2]": [1.0]},
+                                 ["model.signal and model.signal[2]"]),
+            "large count": ({"start.eta": {"from": 1, "to": 2, "count": Raw("1e10")}}, ["start.eta", "1000000"]),
+            "many repeats": ({"repeats": 10**10}, ["repeats = 10000000000", "10000000"]),
+            "overflow": ({key: {"from": 1, "to": 2, "count": 65536} for key in
+                          ("flow.end_time", "start.noise", "start.eta", "flow.tolerance")},
+                         ["65536 x 65536", "10000000"]),
         }
 
         def refused(name):
@@ -179,6 +350,12 @@ class Sweep(RestartTest):
             with self.subTest(name):
                 for word in cases[name][1]:
                     self.assertIn(word, text)
+        path = self.place("set", SMALL, {"sweep": {"start.seed": [1, 2], "model.signal[2]": [1.0, 2.0],
+                                                   "start.noise": [0.1, 0.2], "zip": [["start.seed", "start.noise"]]}})
+        for setting in "start.seed=5", "start.noise=1", "model.signal[2]=3":
+            text = self.refused(path, "--set", setting)
+            self.assertIn(f"--set {setting}", text)
+            self.assertIn("sweep", text)
         path = self.place("part", SMALL)
         self.assertIn("[sweep]", self.refused(path, "--part", "1/2"))
         sweep = self.place("parts", FLOWS)

@@ -24,9 +24,10 @@ enum class Change {
 
 /// How the repeats of a sweep change a key.
 enum class Seed {
-  none,   ///< they do not
-  one,    ///< a seed of which a run uses one
-  starts  ///< a seed of which a run uses as many, one after the other, as it has random starts
+  none,    ///< they do not
+  one,     ///< a seed of which a run uses one
+  starts,  ///< a seed of which a run uses as many, one after the other, as it has random starts
+  count    ///< they do not; but it is how many random starts a run may have
 };
 
 /// A key's name in its section, and what the user should know of it.

@@ -1,9 +1,15 @@
+#include <fmt/format.h>
 #include <gtest/gtest.h>
+
+#include <cmath>
+#include <map>
 
 #include "headflow/core/error.hpp"
 #include "input/toml_text.hpp"
 #include "sweep/member_result.hpp"
+#include "sweep/range.hpp"
 #include "sweep/sweep.hpp"
+#include "sweep/sweep_store.hpp"
 
 namespace headflow {
 namespace {
@@ -46,14 +52,169 @@ TEST(Sweep, zippedKeysVaryTogetherInThePlaceOfTheFirst) {
                InputError);
 }
 
-TEST(Sweep, repeatsAdvanceTheSeedsOfWhatIsGiven) {
-  const Sweep sweep = sweep_of(
-      "[start]\nseed = 7\n[train]\nstarts = 3\n[sgd]\ndimension = 100\nbatch = 1\nlearning_rate = "
-      "0.1\nseed = 5\n[sweep]\nrepeats = 2\n");
+constexpr const char* sgd = "[sgd]\ndimension = 100\nbatch = 1\nlearning_rate = 0.1\nseed = 5\n";
+
+/// What members change, by "key".
+std::map<std::string, std::int64_t> seeds_of(const Sweep& sweep, std::int64_t member) {
+  std::map<std::string, std::int64_t> seeds;
+  for (const auto& change : sweep.changes(member)) {
+    const auto equals = change.find('=');
+    if (change.substr(0, equals).ends_with(".seed"))
+      seeds[change.substr(0, equals)] = std::stoll(change.substr(equals + 1));
+  }
+  return seeds;
+}
+
+TEST(Sweep, repeatsAdvanceAllSeedsOfWhatIsGiven) {
+  using Seeds = std::map<std::string, std::int64_t>;
+  const Sweep sweep = sweep_of("[start]\nseed = 7\n[train]\nstarts = 3\n[maps]\nseed = 2\n" +
+                               std::string(sgd) + "[sweep]\nrepeats = 2\n");
   ASSERT_EQ(sweep.size(), 2);
-  EXPECT_EQ(sweep.changes(1), (std::vector<std::string>{"start.seed=10", "sgd.seed=6"}));
-  EXPECT_EQ(sweep_of("[sweep]\nrepeats = 2\n").changes(1),
-            (std::vector<std::string>{"start.seed=2"}));
+  EXPECT_EQ(seeds_of(sweep, 0),
+            (Seeds{{"start.seed", 7}, {"sgd.seed", 5}, {"maps.seed", 2}, {"population.seed", 1}}));
+  EXPECT_EQ(seeds_of(sweep, 1),
+            (Seeds{{"start.seed", 10}, {"sgd.seed", 6}, {"maps.seed", 3}, {"population.seed", 2}}));
+  EXPECT_EQ(seeds_of(sweep_of("[sweep]\nrepeats = 2\n"), 1),
+            (Seeds{{"start.seed", 2}, {"population.seed", 2}}));
+}
+
+/// No seed is used twice, also where axes set seeds, or how many there are, or make a section.
+TEST(Sweep, repeatsAreIndependentOfEveryAxis) {
+  const std::string sections[] = {
+      "[sweep]\n'start.seed' = [100, 200, 300]\nrepeats = 3\n",
+      "[sweep]\nrepeats = 4\n'start.seed' = [3, 1, 2]\n",
+      "[train]\n[sweep]\n'start.seed' = [1, 11]\n'train.starts' = [2, 9]\nrepeats = 3\n",
+      std::string(sgd) +
+          "starts = 'own'\n[sweep]\n'sgd.seed' = { from = 1, to = 5, count = 5 }\n"
+          "'sgd.replicas' = [1, 4]\nrepeats = 2\n",
+      "[sweep]\n'sgd.dimension' = [1e2, 1e3]\nrepeats = 2\n",
+      "[sweep]\n'start.seed' = [1, 2]\n'population.seed' = [5, 7]\nrepeats = 2\n"
+      "zip = [['start.seed', 'population.seed']]\n"};
+  for (const auto& text : sections) {
+    const Sweep sweep = sweep_of(text);
+    // A repeat shares seeds with members of the same repeat alone.
+    std::map<std::pair<std::string, std::int64_t>, std::int64_t> used;
+    for (std::int64_t member = 0; member < sweep.size(); ++member) {
+      const std::int64_t repeat = member % sweep.repeats();
+      std::int64_t starts = 1;
+      for (const auto& change : sweep.changes(member))
+        if (change.starts_with("train.starts=") || change.starts_with("sgd.replicas="))
+          starts = std::stoll(change.substr(change.find('=') + 1));
+      const auto seeds = seeds_of(sweep, member);
+      EXPECT_GE(seeds.size(), 2u);
+      for (const auto& [key, first] : seeds)
+        for (std::int64_t i = 0; i < (key == "start.seed" ? starts : 1); ++i)
+          EXPECT_EQ(used.try_emplace({key, first + i}, repeat).first->second, repeat)
+              << text << key << " = " << first + i;
+    }
+    EXPECT_EQ(sweep_of(text.substr(0, text.find("[sweep]")) + sweep.to_toml()).changes(3),
+              sweep.changes(3));
+  }
+  EXPECT_EQ(seeds_of(sweep_of(sections[4]), 1).at("sgd.seed"), 2);
+  EXPECT_EQ(seeds_of(sweep_of(sections[0]), 3 + 2).at("start.seed"), 200 + 2 * 201);
+}
+
+TEST(Sweep, refusesTooMuchBeforeItIsMade) {
+  const auto refused = [](const std::string& text, const std::string& word) {
+    try {
+      sweep_of("[sweep]\n" + text);
+      ADD_FAILURE() << text << " is taken";
+    } catch (const InputError& error) {
+      EXPECT_NE(std::string(error.what()).find(word), std::string::npos) << error.what();
+    }
+  };
+  refused("'start.noise' = { from = 0, to = 1, count = 1e10 }", "1000000");
+  refused("'start.noise' = { from = 0, to = 1, count = 9000000000000000000 }", "1000000");
+  refused(
+      "'start.noise' = { from = 0, to = 1, count = 600000 }\n'start.eta' = { from = 1, to = 2, "
+      "count = 600000 }",
+      "1000000 values");
+  refused("'start.noise' = { from = 0, to = 1, count = 0 }", ">= 1");
+  refused("'start.noise' = { from = 0, to = 1, count = 2.5 }", "2.5");
+  refused("repeats = 10000000000", "10000000");
+  refused("repeats = 1e19", "10000000");
+  refused("repeats = 2\nranks_per_member = 1e10", "10000000");
+  std::string four;
+  for (const char* key : {"start.noise", "start.eta", "flow.end_time", "flow.tolerance"})
+    four += fmt::format("'{}' = {{ from = 1, to = 2, count = 65536 }}\n", key);
+  refused(four, "65536 x 65536 x 65536 x 65536 members");
+  refused("'start.seed' = [1, 9e15]\nrepeats = 2", "start.seed");
+  refused("'start.seed' = [1, 1.5]\nrepeats = 2", "1.5");
+  refused("'model.signal' = [[1, 2]]\n'model.signal[2]' = [3]", "model.signal[2]");
+}
+
+TEST(Sweep, anOverrideWithoutEffectIsRefused) {
+  const Sweep sweep = sweep_of(
+      "[sweep]\n'start.seed' = [1, 2]\n'start.noise' = [1, 2]\n'start.eta' = [1, 2]\n"
+      "'model.signal[2]' = [1, 2]\n'train.starts' = [3]\nzip = [['start.noise', 'start.eta']]\n");
+  for (const char* setting : {"start.seed=3", "start.noise=1", "start.eta=1", "model.signal[2]=5"})
+    EXPECT_THROW(require_unswept(sweep, {"model.tokens=3", setting}), InputError) << setting;
+  require_unswept(sweep, {"model.signal=[2, 2]", "model.signal[1]=5", "sweep.start.seed=[1]"});
+  EXPECT_THROW(
+      require_unswept(sweep_of("[sweep]\n'model.signal' = [[1, 2]]\n"), {"model.signal[1]=3"}),
+      InputError);
+}
+
+TEST(Range, givesTheShortestDecimals) {
+  const auto texts = [](double from, double to, std::int64_t count, bool log = false) {
+    return fmt::format("{}", fmt::join(range_values(from, to, count, log), " "));
+  };
+  EXPECT_EQ(texts(0.1, 1, 10), "0.1 0.2 0.3 0.4 0.5 0.6 0.7 0.8 0.9 1");
+  EXPECT_EQ(texts(1, 0.1, 10), "1 0.9 0.8 0.7 0.6 0.5 0.4 0.3 0.2 0.1");
+  EXPECT_EQ(texts(-0.3, 0.3, 7), "-0.3 -0.2 -0.1 0 0.1 0.2 0.3");
+  EXPECT_EQ(texts(0, 1, 4), "0 0.3333333333333333 0.6666666666666667 1");
+  EXPECT_EQ(texts(1, 1 + 1e-12, 5),
+            "1 1.00000000000025 1.0000000000005 1.00000000000075 1.000000000001");
+  EXPECT_EQ(texts(1e15, 4e15, 4),
+            "1000000000000000 2000000000000000 3000000000000000 4000000000000000");
+  EXPECT_EQ(texts(-1e308, 1e308, 3), "-1e+308 0 1e+308");
+  EXPECT_EQ(texts(1e-3, 1e3, 7, true), "0.001 0.01 0.1 1 10 100 1000");
+  EXPECT_EQ(texts(1e300, 1e-300, 7, true), "1e+300 1e+200 1e+100 1 1e-100 1e-200 1e-300");
+  EXPECT_EQ(texts(0.5, 8, 5, true), "0.5 1 2 4 8");
+  EXPECT_EQ(texts(0.7, 0.7, 2), "0.7 0.7");
+  EXPECT_EQ(texts(3, 9, 1), "3");
+  for (const double x : range_values(10, 1000, 100, false)) EXPECT_EQ(x, std::round(x));
+  for (const double x : range_values(1, 20000, 20000, false)) EXPECT_EQ(x, std::round(x));
+}
+
+/// A member's result: `numbers` of a variable over an axis with these values.
+MemberResult member_result(std::int64_t member, std::vector<double> values,
+                           std::vector<double> numbers) {
+  return {.member = member,
+          .seconds = 1,
+          .groups = {{"saddle",
+                      {{.name = "dimension", .values = std::move(values), .long_name = "D"}},
+                      {{.name = "x", .axes = {"dimension"}, .data = std::move(numbers)},
+                       {.name = "y", .axes = {}, .data = {double(member)}}}}}};
+}
+
+TEST(SweepStore, keepsTheValuesOfAnAxisOfItsMembers) {
+  const Sweep sweep = sweep_of("[sweep]\n'start.seed' = [1, 2, 3]\n");
+  std::deque<DataGroup> groups;
+  SweepStore store(sweep, groups);
+  store.add(member_result(2, {1e2, 1e4}, {5, 6}));
+  EXPECT_EQ(groups[1].dimension("dimension").values, (std::vector<double>{1e2, 1e4}));
+  store.add(member_result(0, {1e2, 1e4, 1e6}, {1, 2, 3}));
+  EXPECT_EQ(groups[1].dimension("dimension").values, (std::vector<double>{1e2, 1e4, 1e6}));
+  const auto& x = groups[1].variables[0].data;
+  ASSERT_EQ(x.size(), 9u);
+  EXPECT_EQ(x[0], 1);
+  EXPECT_TRUE(std::isnan(x[3]));
+  EXPECT_EQ(x[7], 6);
+  EXPECT_TRUE(std::isnan(x[8]));
+  EXPECT_EQ(groups[1].variables[1].data[2], 2);
+  EXPECT_EQ(store.progress().text(), "2 of 3 members");
+  store.add(member_result(1, {1e3}, {7}));
+  EXPECT_EQ(groups[1].dimension("dimension").values, (std::vector<double>{1, 2, 3}));
+  EXPECT_TRUE(store.progress().complete());
+}
+
+TEST(SweepStore, refusesWhatCannotFit) {
+  const Sweep sweep = sweep_of("[sweep]\nrepeats = 10000000\n");
+  std::deque<DataGroup> groups;
+  SweepStore store(sweep, groups);
+  const std::vector<double> many(10'000'000);
+  EXPECT_THROW(store.add(member_result(0, many, many)), InputError);
 }
 
 TEST(Sweep, aResultIsPackedAndUnpacked) {
