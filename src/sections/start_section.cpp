@@ -25,21 +25,22 @@ void read_state(const DataReader& file, const std::vector<std::size_t>& place,
                 const std::string& name, const std::vector<std::size_t>& shape,
                 std::span<double> out) {
   const std::string path = "flow/" + name;
-  const auto axes = file.axes(path);
-  const bool placed = !axes.empty() && axes[0] == file.axes("flow/m")[0];
-  Slab slab{.offset = placed ? place : std::vector<std::size_t>{}, .count = {}};
-  slab.count.assign(slab.offset.size(), 1);
-  std::vector<std::size_t> stored;
-  for (std::size_t i = slab.count.size(); i < axes.size(); ++i)
-    stored.push_back(file.numbers("flow/" + axes[i]).data.size());
-  slab.offset.resize(axes.size(), 0);
-  slab.count.insert(slab.count.end(), stored.begin(), stored.end());
-  const Numbers numbers = file.numbers(path, slab);
+  const Numbers all = file.numbers(path);
+  const std::size_t leading = all.shape.size() - std::min(shape.size(), all.shape.size());
+  const std::vector<std::size_t> stored(all.shape.begin() + static_cast<std::ptrdiff_t>(leading),
+                                        all.shape.end());
+  std::size_t size = 1, first = 0;
+  for (const std::size_t extent : stored) size *= extent;
+  for (std::size_t i = 0; i < leading && leading == place.size(); ++i)
+    first = first * all.shape[i] + place[i];
+  const bool is_there =
+      (leading == 0 || leading == place.size()) && (first + 1) * size <= all.data.size();
   std::vector<std::size_t> found(stored.size(), 0);  // without what is filled up
   std::vector<double> values;
-  for (std::size_t i = 0; i < numbers.data.size(); ++i) {
-    if (std::isnan(numbers.data[i])) continue;
-    values.push_back(numbers.data[i]);
+  for (std::size_t i = 0; i < size && is_there; ++i) {
+    const double x = all.data[first * size + i];
+    if (std::isnan(x)) continue;
+    values.push_back(x);
     for (std::size_t rest = i, axis = stored.size(); axis-- > 0; rest /= stored[axis])
       found[axis] = std::max(found[axis], rest % stored[axis] + 1);
   }
@@ -177,13 +178,13 @@ Start StartSection::start_from_file(const Communicator& comm, const Shape& shape
 /// Where the state stands in the variables of the file's flow: the last time, or a member of a
 /// sweep.
 std::vector<std::size_t> StartSection::place_in(const DataReader& file) const {
-  const auto axes = file.axes("flow/m");
-  if (axes[0] == "time") {
+  if (!file.has("sweep/done")) {
     if (member_) throw InputError("it is of a single run, not of a sweep: leave out start.member");
-    const std::size_t times = file.numbers("flow/time").data.size();
-    if (times == 0) throw InputError("its flow has no state yet");
-    return {times - 1};
+    const auto extents = file.numbers("flow/m").shape;
+    if (extents.empty() || extents[0] == 0) throw InputError("its flow has no state yet");
+    return {extents[0] - 1};
   }
+  const auto axes = file.axes("sweep/done");
   const Numbers done = file.numbers("sweep/done");
   const auto& shape = done.shape;
   std::vector<std::string> extents;

@@ -332,7 +332,7 @@ class CommandLine(SystemTest):
                 resolved.setdefault(section, {}).update(keys)
         self.assertEqual(set(sections), set(resolved))
         for section, keys in sections.items():
-            either = {"file", "end_time"} if section == "sgd" else {"file"}  # steps stand for end_time
+            either = {"file", "member", "end_time"} if section == "sgd" else {"file", "member"}  # steps: no end_time
             self.assertEqual(set(keys) - either, set(resolved[section]) - either, section)
         self.assertIn("text", sections["start"]["file"])
         self.assertIn("default 65536", sections["population"]["samples"])

@@ -1,7 +1,9 @@
 """Sweeps: members are the single runs bit for bit, whatever the ranks; stopped, killed, in parts; what is refused."""
+import re
 import signal
 import subprocess
 import time
+from pathlib import Path
 
 import h5py
 import numpy as np
@@ -279,7 +281,9 @@ class Sweep(RestartTest):
         process = subprocess.Popen(command("check", "case.toml"), cwd=product.parent, env=environment(), text=True,
                                    stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         self.addCleanup(end, process)
-        time.sleep(1)
+        status = Path(f"/proc/{process.pid}/status")
+        caught = re.compile(r"SigCgt:\s*(\w+)")
+        wait_for(lambda: int(caught.search(status.read_text())[1], 16) >> (signal.SIGTERM - 1) & 1, process)
         process.send_signal(signal.SIGTERM)
         stopped = ended(process, timeout=10)
         self.assertEqual((stopped.code, stopped.errors), (STOPPED, ""))
