@@ -1,5 +1,7 @@
 #include "sections/section.hpp"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 
 #include "input/reader.hpp"
@@ -42,8 +44,7 @@ void Sections::read(const toml::table& table, const std::string& name) {
 std::vector<std::string> petsc_prefixes() {
   std::vector<std::string> prefixes;
   for (const auto& section : Sections())
-    if (section->takes_petsc_options())
-      prefixes.push_back("-" + std::string(section->name()) + "_");
+    if (section->takes_petsc_options()) prefixes.push_back(fmt::format("-{}_", section->name()));
   return prefixes;
 }
 
