@@ -41,17 +41,17 @@ class Lines : public KeyVisitor {
   }
   void key(const Key& key, NumberOrWord& value, const Range& range, const Choices& words) override {
     const auto* number = std::get_if<double>(&value);
-    line(key, number ? to_toml(*number) : fmt::format("\"{}\"", std::get<std::string>(value)),
+    line(key, number ? to_toml(*number) : to_toml(std::get<std::string>(value)),
          fmt::format("{}, or {}", describe(range), quoted_list(words)));
   }
   void key(const Key& key, std::optional<double>& value, const Range& range) override {
     line(key, value ? to_toml(*value) : "", describe(range));
   }
   void key(const Key& key, std::string& value, const Choices& choices) override {
-    line(key, value.empty() ? "" : fmt::format("\"{}\"", value), quoted_list(choices));
+    line(key, value.empty() ? "" : to_toml(value), quoted_list(choices));
   }
   void key(const Key& key, std::optional<std::string>& value) override {
-    line(key, value ? fmt::format("\"{}\"", *value) : "", "text");
+    line(key, value ? to_toml(*value) : "", "text");
   }
   void key(const Key& key, std::optional<std::vector<double>>& value, const Range& range) override {
     line(key, value ? show(*value) : "", "number or list of numbers, " + describe(range));

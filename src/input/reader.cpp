@@ -72,8 +72,9 @@ class Reader : public KeyVisitor {
     const auto* node = find(key);
     if (node == nullptr) return;
     const auto word = node->value_or(std::string());
-    if (node->is_number() && inside(range, *node->value<double>()))
-      value = *node->value<double>();
+    const auto number = number_of(*node);
+    if (number && inside(range, *number))
+      value = *number;
     else if (std::find(words.begin(), words.end(), word) != words.end())
       value = word;
     else
@@ -102,6 +103,7 @@ class Reader : public KeyVisitor {
     if (const auto* node = find(key)) {
       if (!node->is_string()) wrong(key, *node, "a text in quotes");
       value = node->value<std::string>();
+      require_text(fmt::format("{}.{}", section_, key.name), *value);
     }
   }
   void key(const Key& key, std::optional<std::vector<double>>& value, const Range& range) override {
@@ -168,6 +170,12 @@ class Reader : public KeyVisitor {
                            to_toml(node), allowed));
   }
 
+  /// A number; a whole one past 2^53 becomes the nearest double, like any other digits.
+  static std::optional<double> number_of(const toml::node& node) {
+    if (node.is_integer()) return static_cast<double>(node.as_integer()->get());
+    return node.value<double>();
+  }
+
   /// A whole number, also one written like 1e6.
   static std::optional<std::int64_t> whole(const toml::node& node) {
     if (node.is_integer()) return node.as_integer()->get();
@@ -185,10 +193,9 @@ class Reader : public KeyVisitor {
   }
 
   double number(const Key& key, const toml::node& node, const Range& range) const {
-    if (!node.is_number()) wrong(key, node, "a number, " + describe(range));
-    const double x = *node.value<double>();
-    if (!inside(range, x)) wrong(key, node, "a number, " + describe(range));
-    return x;
+    const auto x = number_of(node);
+    if (!x || !inside(range, *x)) wrong(key, node, "a number, " + describe(range));
+    return *x;
   }
 
   std::vector<double> numbers(const Key& key, const toml::node& node, const Range& range) const {

@@ -52,6 +52,9 @@ void override_key(toml::table& table, const std::string& setting) {
   try {
     parsed = toml::parse("value = " + value);
   } catch (const toml::parse_error&) {
+  }
+  if (parsed.size() != 1) {  // also where a line's end begins another key
+    parsed.clear();
     char* end = nullptr;
     const double number = std::strtod(value.c_str(), &end);
     if (!value.empty() && *end == '\0')
@@ -90,7 +93,20 @@ void override_keys(toml::table& table, const std::vector<std::string>& overrides
 }
 
 std::string to_toml(const toml::node& node) {
-  std::ostringstream text;
+  if (const auto* number = node.as_floating_point()) return to_toml(number->get());
+  if (const auto* number = node.as_integer()) return fmt::format("{}", number->get());
+  if (const auto* text = node.as_string()) return to_toml(text->get());
+  std::vector<std::string> items;
+  if (const auto* list = node.as_array()) {
+    for (const auto& item : *list) items.push_back(to_toml(item));
+    return fmt::format("[{}]", fmt::join(items, ", "));
+  }
+  if (const auto* table = node.as_table()) {
+    for (const auto& [key, value] : *table)
+      items.push_back(fmt::format("{} = {}", to_toml(std::string(key.str())), to_toml(value)));
+    return fmt::format("{{ {} }}", fmt::join(items, ", "));
+  }
+  std::ostringstream text;  // a truth value, a date
   node.visit([&](const auto& value) { text << value; });
   return text.str();
 }
@@ -100,19 +116,41 @@ std::string to_toml(double x) {
   return text.find_first_of(".en") == std::string::npos ? text + ".0" : text;
 }
 
-std::string quoted_list(const std::vector<std::string>& words) {
-  return fmt::format("\"{}\"", fmt::join(words, "\", \""));
+std::string to_toml(const std::string& text) {
+  std::string quoted = "\"";
+  for (const char c : text) {
+    const auto byte = static_cast<unsigned char>(c);
+    if (byte < 0x20 || byte == 0x7f) {
+      quoted += fmt::format("\\u{:04X}", byte);
+    } else {
+      if (c == '"' || c == '\\') quoted += '\\';
+      quoted += c;
+    }
+  }
+  return quoted + "\"";
 }
 
-/// A value as the resolved input writes it.
-static std::string resolved_text(const toml::node& node) {
-  if (const auto* number = node.as_floating_point()) return to_toml(number->get());
-  if (const auto* text = node.as_string()) return fmt::format("\"{}\"", text->get());
-  const auto* list = node.as_array();
-  if (list == nullptr) return to_toml(node);
-  std::vector<std::string> items;
-  for (const auto& item : *list) items.push_back(resolved_text(item));
-  return fmt::format("[{}]", fmt::join(items, ", "));
+void require_text(const std::string& who, const std::string& text) {
+  const char* fault = text.find('\0') != std::string::npos ? "has a NUL" : nullptr;
+  try {
+    static_cast<void>(toml::parse("text = " + to_toml(text)));
+  } catch (const toml::parse_error&) {
+    fault = "is no UTF-8";
+  }
+  if (fault == nullptr) return;
+  std::string shown;
+  for (const char c : text) {
+    const auto byte = static_cast<unsigned char>(c);
+    shown += byte < 0x20 || byte > 0x7e ? fmt::format("\\x{:02x}", byte) : std::string(1, c);
+  }
+  throw InputError(
+      fmt::format("{} = \"{}\" {}; it must be UTF-8 text without NUL", who, shown, fault));
+}
+
+std::string quoted_list(const std::vector<std::string>& words) {
+  std::vector<std::string> quoted;
+  for (const auto& word : words) quoted.push_back(to_toml(word));
+  return fmt::format("{}", fmt::join(quoted, ", "));
 }
 
 std::map<std::string, std::string> values_of(const std::string& resolved) {
@@ -120,7 +158,7 @@ std::map<std::string, std::string> values_of(const std::string& resolved) {
   for (const auto& [section, keys] : parse(resolved, "the resolved input"))
     if (keys.is_table())
       for (const auto& [key, value] : *keys.as_table())
-        values[std::string(section.str()) + "." + std::string(key.str())] = resolved_text(value);
+        values[std::string(section.str()) + "." + std::string(key.str())] = to_toml(value);
   return values;
 }
 

@@ -9,7 +9,7 @@ void Sampling::declare_keys(KeyVisitor& visitor) {
       {"samples",
        "base samples over all replicates; a multiple of replicates; for sobol best replicates "
        "times a power of two"},
-      samples, {.least = 1, .most = 4e9});
+      samples, {.least = 1, .most = most_samples});
   visitor.choice<SamplingMethod>(
       {"sampling", "scrambled Sobol points or pseudo-random numbers"}, method,
       {{"sobol", SamplingMethod::sobol}, {"monte-carlo", SamplingMethod::monte_carlo}});

@@ -7,6 +7,12 @@
 #include "headflow/core/error.hpp"
 
 namespace headflow {
+namespace {
+
+constexpr std::int64_t most_features = 1024;
+
+}  // namespace
+
 /// A prior that the input can name: a new one is one more row of the table below.
 struct ModelSection::NamedPrior {
   const char* name;
@@ -58,8 +64,8 @@ void ModelSection::declare_keys(KeyVisitor& visitor) {
   Choices names;
   for (const NamedPrior& prior : named_priors()) names.emplace_back(prior.name);
   visitor.key({"tokens", "L, tokens in a sequence", true}, tokens_, {.least = 2, .most = 4096});
-  visitor.key({"features", "F, hidden spikes; may be left out where the prior tells it"}, features_,
-              {.least = 0, .most = 1024});
+  visitor.key({"features", "F, hidden spikes; default: as many as the prior's other keys tell"},
+              features_, {.least = 1, .most = most_features});
   visitor.key({"prior", "law of the feature weights theta", true}, name_, names);
   visitor.key({"signal",
                "nu, one or two variances: [nu_1, nu_2] of the flipping spike, [nu_1, nu_F] of the "
@@ -86,9 +92,9 @@ const ModelSection::NamedPrior& ModelSection::named_prior() const {
 void ModelSection::resolve_features() {
   const NamedPrior& prior = named_prior();
   const Eigen::Index told = prior.features(*this);
-  if (told != 0 && features_ != 0 && features_ != told)
+  if (told != 0 && features_.value_or(told) != told)
     throw InputError(fmt::format("model.features = {} but prior = \"{}\" has {} features here",
-                                 features_, name_, told));
+                                 *features_, name_, told));
   const std::pair<const char*, bool> given[] = {{"signal", signal_.has_value()},
                                                 {"atoms", atoms_.has_value()},
                                                 {"weights", weights_.has_value()},
@@ -101,10 +107,13 @@ void ModelSection::resolve_features() {
                       name_, fmt::join(prior.keys, ", ")));
   if (told == 0 && prior.missing != nullptr)
     throw InputError(fmt::format("model.{} is missing (prior = \"{}\")", prior.missing, name_));
+  if (told > most_features)
+    throw InputError(fmt::format("model.{} has {} features, at most {} are allowed", prior.missing,
+                                 told, most_features));
   if (told != 0) features_ = told;
-  if (features_ < 1)
+  if (!features_)
     throw InputError(
-        fmt::format("model.features must be >= 1 for prior = \"{}\", found {}", name_, features_));
+        fmt::format("model.features is missing; it must be >= 1 for prior = \"{}\"", name_));
 }
 
 /// model.signal with one number, or with up to `most`.
@@ -124,13 +133,13 @@ Prior ModelSection::discrete() const {
 }
 
 Prior ModelSection::gaussian() const {
-  if (covariance_->rows() != features_)
+  if (covariance_->rows() != features())
     throw InputError(fmt::format("model.covariance must be square, found {} x {}",
                                  covariance_->rows(), covariance_->cols()));
-  const Vector mean = mean_ ? to_vector(*mean_) : Vector::Zero(features_);
+  const Vector mean = mean_ ? to_vector(*mean_) : Vector::Zero(features());
   if (mean.size() != features_)
     throw InputError(
-        fmt::format("model.mean must have {} numbers, found {}", features_, mean.size()));
+        fmt::format("model.mean must have {} numbers, found {}", features(), mean.size()));
   return gaussian_prior(mean, *covariance_);
 }
 

@@ -15,7 +15,7 @@ class ModelSection : public Section {
   void prepare(Configuration& input) override;
 
   int tokens() const { return static_cast<int>(tokens_); }
-  int features() const { return static_cast<int>(features_); }
+  int features() const { return static_cast<int>(features_.value_or(0)); }
   /// The law of theta.
   const Prior& prior() const { return *prior_; }
 
@@ -29,7 +29,7 @@ class ModelSection : public Section {
   Prior gaussian() const;
 
   std::int64_t tokens_ = 0;
-  std::int64_t features_ = 0;
+  std::optional<std::int64_t> features_;
   std::string name_;
   std::optional<std::vector<double>> signal_, weights_, mean_;
   std::optional<Matrix> atoms_, covariance_;

@@ -3,6 +3,7 @@
 #include <filesystem>
 
 #include "headflow/core/error.hpp"
+#include "input/toml_text.hpp"
 #include "sections/configuration.hpp"
 
 namespace headflow {
@@ -32,6 +33,7 @@ void OutputSection::prepare(Configuration& input) {
   if (!request.output.empty()) file_ = request.output;
   if (!file_) file_ = std::filesystem::path(request.input).stem().string() + ".h5";
   if (file_->empty()) throw InputError("output.file must not be empty");
+  require_text("output.file", *file_);
 }
 
 }  // namespace headflow

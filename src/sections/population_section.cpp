@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "headflow/core/error.hpp"
 #include "headflow/population/population_loss.hpp"
 #include "sections/configuration.hpp"
@@ -32,8 +34,9 @@ void require_memory(const Shape& shape, const Sampling& sampling) {
 void PopulationSection::declare_keys(KeyVisitor& visitor) {
   sampling.declare_keys(visitor);
   visitor.key({"test_samples",
-               "fresh samples for trained losses, Bayes risk and pruning; default 4 times samples"},
-              test_samples_, {.least = 1, .most = 4e9});
+               "fresh samples for trained losses, Bayes risk and pruning; default 4 times samples, "
+               "or as many as are allowed"},
+              test_samples_, {.least = 1, .most = most_samples});
   visitor.key(
       {"resample",
        "fresh samples every so many steps; 0: always the same; only with method = \"euler\""},
@@ -41,8 +44,10 @@ void PopulationSection::declare_keys(KeyVisitor& visitor) {
 }
 
 void PopulationSection::prepare(Configuration& input) {
-  if (!test_samples_) test_samples_ = 4 * sampling.samples;
   require_multiple("samples", sampling);
+  const auto most = static_cast<std::int64_t>(most_samples);
+  if (!test_samples_)
+    test_samples_ = std::min(4 * sampling.samples, most - most % sampling.replicates);
   test_sampling = sampling;
   test_sampling.samples = *test_samples_;
   test_sampling.symmetric = false;

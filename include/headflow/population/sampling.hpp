@@ -15,6 +15,9 @@ enum class Precision { double_, single };
 /// fewer): the unit that is partitioned over ranks and summed.
 inline constexpr std::int64_t block_size = 1024;
 
+/// The most samples that a set may have.
+inline constexpr double most_samples = 4e9;
+
 /// Samples [first, first + count) of a replicate.
 struct SampleBlock {
   int replicate = 0;

@@ -1,3 +1,4 @@
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include "headflow/core/error.hpp"
@@ -56,6 +57,27 @@ TEST(Input, theResolvedInputReadsBackAsItself) {
       to_toml(read(minimal + "[flow]\noutput_times = [0.1, 0.30000000000000004, 1e-9]\n").views());
   EXPECT_EQ(to_toml(read(resolved).views()), resolved);
   EXPECT_NE(resolved.find("[0.1, 0.30000000000000004, 1e-09]"), std::string::npos) << resolved;
+}
+
+/// Texts with everything that TOML wants escaped, numbers of any size and lists that are long.
+TEST(Input, everyValueIsOneLineThatReadsBack) {
+  const auto reads_back = [](const std::string& text) {
+    EXPECT_EQ(text.find('\n'), std::string::npos) << text;
+    return to_toml(*parse_input("x = " + text, "x", {}).get("x"));
+  };
+  std::string all;
+  for (int byte = 1; byte < 128; ++byte) all += static_cast<char>(byte);
+  for (const std::string& text : {all, std::string("a\"b\\n\tc\nd"),
+                                  std::string("D\u00fcse \U0001f9e0\u2028"), std::string()})
+    EXPECT_EQ(parse_input("x = " + to_toml(text), "x", {})["x"].value<std::string>(), text);
+  for (const std::string text :
+       {"5e-324", "1e-300", "0.1", "-0.0", "1.7976931348623157e+308", "9007199254740993",
+        "-9223372036854775808", "true", "[[1.0, 2], [\"a\\\"b\"], []]", "1979-05-27",
+        "{ \"a\" = { \"b c\" = [1.5] } }"})
+    EXPECT_EQ(reads_back(text), text);
+  const std::string word(100, 'x');
+  const std::string list = fmt::format("[\"{0}\", \"{0}\"]", word);
+  EXPECT_EQ(reads_back(list), list);
 }
 
 TEST(Input, errorsSayWhatWhereAndWhatIsAllowed) {
