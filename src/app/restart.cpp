@@ -6,6 +6,7 @@
 
 #include "core/exact_sum.hpp"
 #include "headflow/core/error.hpp"
+#include "headflow/core/petsc.hpp"
 #include "output/output_file.hpp"
 #include "output/provenance.hpp"
 
@@ -35,21 +36,13 @@ std::shared_ptr<const DataReader> own_output(const Communicator& comm, const Job
   return own;
 }
 
-Identity identity_of(const Command& command, const Job& job) {
-  std::string options;
-  bool watching = false;
-  for (const auto& word : command.petsc_options) {
-    if (is_petsc_option(word))
-      watching =
-          word.find("monitor") != std::string::npos || word.find("view") != std::string::npos;
-    if (!watching) options += (options.empty() ? "" : " ") + word;
-  }
+Identity identity_of(const Job& job) {
   const Start& start = job.input.start().start();
   std::vector<double> numbers = start.parameters.numbers();
   const Matrix& S = start.spike_factor;
   numbers.insert(numbers.end(), S.data(), S.data() + S.size());
   return {.input = job.resolved(),
-          .texts = {{"solver_options", options},
+          .texts = {{"solver_options", deciding_petsc_options()},
                     {"start_hash", fmt::format("{:016x}", fingerprint(numbers))}},
           .key_of = key_lookup(job.input.sections()),
           .extendable = job.sweep.size() == 0};

@@ -11,9 +11,9 @@
 
 namespace headflow {
 
-/// What decides about the numbers of a run: its input, the options for PETSc (but those that only
-/// watch) and the state at the start.
-Identity identity_of(const Command& command, const Job& job);
+/// What decides about the numbers of a run: its input, the options for PETSc wherever they come
+/// from (but those that only watch) and the state at the start. PETSc must have been started.
+Identity identity_of(const Job& job);
 
 /// The output, where an earlier run of the same input has written it. On rank 0; null on others.
 /// Collective.

@@ -61,9 +61,10 @@ class SingleRun : public RunHost {
   void write() override { file_.write(); }
   void checkpoint(const std::vector<DataGroup>& states) override {
     const Stopwatch watch;
-    DataFile content = file_.content();
-    content.groups.insert(content.groups.end(), states.begin(), states.end());
-    checkpoints_.write(std::move(content));
+    auto& content = file_.content();  // which may be large: no copy
+    for (const DataGroup& state : states) content.groups.push_back(state);
+    checkpoints_.write(content);
+    content.groups.resize(content.groups.size() - states.size());
     watch_.saved(watch.seconds());
   }
   bool talks() const override { return true; }
@@ -106,7 +107,9 @@ ExitCode run(const Communicator& comm, const Command& command) {
   Job job = Job::read(comm, command.request);
   const bool swept = job.sweep.size() > 0;
   if (!swept && command.parts > 1) throw InputError("--part needs an input with a section [sweep]");
-  const Identity identity = identity_of(command, job);
+  const PetscSession petsc(command.petsc_options);
+  check_petsc_options(job.input.sections());
+  const Identity identity = identity_of(job);
   const auto& output = job.input.output();
   Checkpoints checkpoints(comm, output.path(), output.checkpoints_kept);
   const auto from = find_restart(comm, command, job, identity, checkpoints);
@@ -115,11 +118,9 @@ ExitCode run(const Communicator& comm, const Command& command) {
       fmt::print("finished already: {} (--force computes it again)\n", output.path());
     return ExitCode::finished;
   }
-  const PetscSession petsc(command.petsc_options);
-  for (const auto& section : job.input.sections())
-    if (section->takes_petsc_options() && !section->given)
-      require_petsc_options_used(std::string(section->name()) + "_");
   install_signal_handlers();
+  for (const auto& warning : job.input.warnings())
+    if (comm.root()) fmt::print("warning: {}\n", warning);
   if (from && comm.root())
     fmt::print("going on from {} ({})\n", from->path, from->file->attributes()["checkpoint"]);
   auto provenance = run_provenance(comm, command, job, identity, from);

@@ -1,8 +1,19 @@
 #include "headflow/core/petsc.hpp"
 
 #include <algorithm>
+#include <cctype>
+#include <sstream>
 
 namespace headflow {
+namespace {
+
+/// PETSc takes names in any case.
+std::string in_lower_case(std::string name) {
+  for (char& c : name) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+  return name;
+}
+
+}  // namespace
 
 PetscSession::PetscSession(const std::vector<std::string>& options) {
   std::vector<std::string> words = {"headflow", "-skip_petscrc", "-no_signal_handler"};
@@ -12,10 +23,13 @@ PetscSession::PetscSession(const std::vector<std::string>& options) {
   argv.push_back(nullptr);
   int argc = static_cast<int>(words.size());
   char** arguments = argv.data();
-  petsc_check(PetscInitialize(&argc, &arguments, nullptr, nullptr), "PetscInitialize");
   // Errors come back as codes and become exceptions; PETSc's own traceback would only bury the
   // message.
   petsc_check(PetscPushErrorHandler(PetscReturnErrorHandler, nullptr), "PetscPushErrorHandler");
+  if (PetscInitialize(&argc, &arguments, nullptr, nullptr) != 0)
+    throw InputError(
+        "PETSc cannot read its options, of the command line, PETSC_OPTIONS or a file that "
+        "-options_file names there");
 }
 
 PetscSession::~PetscSession() {
@@ -37,18 +51,70 @@ void set_petsc_option(const std::string& name, const std::string& value) {
   petsc_check(PetscOptionsSetValue(nullptr, name.c_str(), value.c_str()), "PetscOptionsSetValue");
 }
 
-void require_petsc_options_used(const std::string& prefix) {
+void require_petsc_options_used(const std::string& prefix, const std::string& allowed) {
   PetscInt count = 0;
   char** names = nullptr;
   char** values = nullptr;
   petsc_check(PetscOptionsLeftGet(nullptr, &count, &names, &values), "PetscOptionsLeftGet");
   std::string unused;
   for (PetscInt i = 0; i < count; ++i)
-    if (std::string(names[i]).starts_with(prefix)) unused += std::string(" -") + names[i];
+    if (in_lower_case(names[i]).starts_with(prefix)) unused += std::string(" -") + names[i];
   petsc_check(PetscOptionsLeftRestore(nullptr, &count, &names, &values), "PetscOptionsLeftRestore");
   if (!unused.empty())
-    throw InputError("PETSc knows no such option here:" + unused +
-                     " (options of the flow's time stepper start with -" + prefix + "ts_)");
+    throw InputError("no such option of PETSc has an effect here:" + unused +
+                     (allowed.empty() ? "" : " (there are " + allowed + ")"));
+}
+
+bool PetscOption::only_watches() const {
+  static const std::vector<const char*> parts = {"monitor", "view", "converged_reason"};
+  static const std::vector<const char*> starts = {
+      "-log",          "-info",         "-malloc",   "-memory",       "-options_left",
+      "-skip_petscrc", "-no_signal",    "-on_error", "-error_output", "-debug",
+      "-start_in",     "-stop_for",     "-help",     "-history",      "-citations",
+      "-get_total",    "-objects_dump", "-check",    "-display",      "-fp_trap"};
+  return std::any_of(parts.begin(), parts.end(),
+                     [&](const char* part) { return name.find(part) != std::string::npos; }) ||
+         std::any_of(starts.begin(), starts.end(),
+                     [&](const char* start) { return name.starts_with(start); });
+}
+
+std::vector<PetscOption> petsc_option_list() {
+  std::vector<PetscOption> options;
+  std::istringstream words(petsc_options());
+  for (std::string word; words >> word;) {
+    if (word.size() > 1 && word[0] == '-' && std::isalpha(static_cast<unsigned char>(word[1]))) {
+      options.push_back({.name = in_lower_case(word), .value = ""});
+    } else if (!options.empty()) {
+      auto& value = options.back().value;
+      value += (value.empty() ? "" : " ") + word;
+    }
+  }
+  std::sort(options.begin(), options.end(),
+            [](const auto& a, const auto& b) { return a.name < b.name; });
+  return options;
+}
+
+std::string deciding_petsc_options() {
+  std::string text;
+  for (const auto& option : petsc_option_list()) {
+    if (option.only_watches()) continue;
+    text += (text.empty() ? "" : " ") + option.name;
+    if (!option.value.empty()) text += " " + option.value;
+  }
+  return text;
+}
+
+QuietPetsc::QuietPetsc() {
+  for (auto& option : petsc_option_list()) {
+    if (!option.only_watches()) continue;
+    petsc_check(PetscOptionsClearValue(nullptr, option.name.c_str()), "PetscOptionsClearValue");
+    hidden_.push_back(std::move(option));
+  }
+}
+
+QuietPetsc::~QuietPetsc() {
+  for (const auto& [name, value] : hidden_)
+    PetscOptionsSetValue(nullptr, name.c_str(), value.empty() ? nullptr : value.c_str());
 }
 
 std::string petsc_options() {

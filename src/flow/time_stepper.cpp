@@ -15,7 +15,58 @@ namespace {
 
 using StepperOwner = PetscOwner<TS, TSDestroy>;
 
+constexpr std::int64_t many_steps = std::int64_t{1} << 30;
+
 enum class Dense { method, line, hermite };
+
+/// The options of TS that have an effect on steps that are driven from here, and leave nothing
+/// behind that a snapshot lacks. Those that only watch are allowed as well.
+constexpr const char* petsc_names[] = {"type",
+                                       "rk_type",
+                                       "ssp_type",
+                                       "ssp_nstages",
+                                       "rtol",
+                                       "atol",
+                                       "max_reject",
+                                       "adapt_type",
+                                       "adapt_safety",
+                                       "adapt_reject_safety",
+                                       "adapt_clip",
+                                       "adapt_dt_min",
+                                       "adapt_dt_max",
+                                       "adapt_wnormtype",
+                                       "adapt_max_ignore",
+                                       "adapt_always_accept"};
+
+std::string petsc_words(const std::string& prefix) {
+  std::string words;
+  for (const char* name : petsc_names) words += std::string(words.empty() ? "" : ", ") + name;
+  return "-" + prefix + "ts_.. with " + words +
+         " or a monitor; the first step and the end are keys of the input";
+}
+
+/// Throws InputError for an option with the prefix about the adaption of steps, which are fixed.
+void require_fixed_step(const std::string& prefix) {
+  for (const auto& [name, value] : petsc_option_list())
+    for (const char* about : {"ts_adapt_", "ts_rtol", "ts_atol", "ts_max_reject"})
+      if (name.starts_with("-" + prefix + about) && value != TSADAPTNONE)
+        throw InputError("PETSc option " + name + " has no effect: the method has fixed steps");
+}
+
+/// Throws InputError for an option with the prefix that is none of these.
+void require_effect(const std::string& prefix) {
+  std::string others;
+  for (const auto& option : petsc_option_list()) {
+    if (!option.name.starts_with("-" + prefix) || option.only_watches()) continue;
+    const auto known = std::any_of(std::begin(petsc_names), std::end(petsc_names), [&](auto* name) {
+      return option.name == "-" + prefix + "ts_" + name;
+    });
+    if (!known) others += " " + option.name;
+  }
+  if (!others.empty())
+    throw InputError("no such option of PETSc has an effect here:" + others + " (there are " +
+                     petsc_words(prefix) + ")");
+}
 
 bool one_of(const std::string& word, std::initializer_list<const char*> words) {
   return std::find(words.begin(), words.end(), word) != words.end();
@@ -42,7 +93,7 @@ class TimeStepper::Impl {
     petsc_check(TSSetTime(ts_, 0), "TSSetTime");
     petsc_check(TSSetTimeStep(ts_, options.step), "TSSetTimeStep");
     dense_ = dense_output();
-    require_petsc_options_used(options.prefix);
+    require_petsc_options_used(options.prefix, petsc_words(options.prefix));
     if (dense_ == Dense::hermite) {
       probe_ = create(options, probe_y_, end_time);
       TSAdapt adapt = nullptr;
@@ -60,7 +111,8 @@ class TimeStepper::Impl {
     attempt();
     if (acceptable && adaptive())
       for (; !acceptable(); attempt()) reject();
-    petsc_check(TSMonitor(ts_, static_cast<PetscInt>(steps()), time(), y_.handle()), "TSMonitor");
+    const auto number = static_cast<PetscInt>(std::min<std::int64_t>(steps_, PETSC_MAX_INT));
+    petsc_check(TSMonitor(ts_, number, time(), y_.handle()), "TSMonitor");
   }
 
   double time() const {
@@ -112,11 +164,7 @@ class TimeStepper::Impl {
     return none == PETSC_FALSE;
   }
 
-  std::int64_t steps() const {
-    PetscInt steps = 0;
-    petsc_check(TSGetStepNumber(ts_, &steps), "TSGetStepNumber");
-    return steps;
-  }
+  std::int64_t steps() const { return steps_; }
 
   /// FSAL methods take f at the start of a step from the last stage of the step before, which
   /// differs from f there by rounding: it is part of the state.
@@ -172,27 +220,45 @@ class TimeStepper::Impl {
     petsc_check(TSSetMaxTime(ts, end_time), "TSSetMaxTime");
     petsc_check(TSSetExactFinalTime(ts, TS_EXACTFINALTIME_STEPOVER), "TSSetExactFinalTime");
     petsc_check(TSSetSolution(ts, y.handle()), "TSSetSolution");
-    set_from_options(ts);
+    set_from_options(ts, options.prefix);
     petsc_check(TSSetUp(ts), "TSSetUp");
     return owner;
   }
 
   /// The command line wins; what PETSc refuses there is the user's input.
-  static void set_from_options(TS ts) {
+  static void set_from_options(TS ts, const std::string& prefix) {
+    require_effect(prefix);
     try {
       petsc_check(TSSetFromOptions(ts), "TSSetFromOptions");
     } catch (const NumericalError& error) {
-      throw InputError(error.what());
+      throw InputError("with the PETSc options -" + prefix + ".. " + error.what());
     }
     TSType type = nullptr;
     petsc_check(TSGetType(ts, &type), "TSGetType");
     if (!one_of(type, {TSRK, TSEULER, TSSSP}))
       throw InputError(std::string("the time stepper must be explicit (") + TSRK + ", " + TSEULER +
-                       " or " + TSSSP + "), found -flow_ts_type " + type);
+                       " or " + TSSSP + "), found -" + prefix + "ts_type " + type);
+    TSAdapt adapt = nullptr;
+    TSAdaptType adapt_type = nullptr;
+    petsc_check(TSGetAdapt(ts, &adapt), "TSGetAdapt");
+    petsc_check(TSAdaptGetType(adapt, &adapt_type), "TSAdaptGetType");
+    if (!one_of(adapt_type, {TSADAPTNONE, TSADAPTBASIC}))
+      throw InputError("-" + prefix + "ts_adapt_type must be " + TSADAPTNONE + " or " +
+                       TSADAPTBASIC + ", found " + adapt_type +
+                       " (a run that goes on could not bring its memory back)");
+    if (!one_of(type, {TSRK}) || !one_of(adapt_type, {TSADAPTBASIC})) require_fixed_step(prefix);
+  }
+
+  /// PETSc counts in 32 bits and stops when they are full: past many_steps it counts no further.
+  void count_step() {
+    ++steps_;
+    if (steps_ > many_steps)
+      petsc_check(TSSetStepNumber(ts_, static_cast<PetscInt>(many_steps)), "TSSetStepNumber");
   }
 
   void attempt() {
     one_step(ts_);
+    count_step();
     first_slope_.clear();
     if (!(time() > start_time_))
       throw NumericalError("the time step is too small to advance t = " +
@@ -216,7 +282,8 @@ class TimeStepper::Impl {
     write(y_.handle(), snapshot.list("y"));
     petsc_check(TSSetTime(ts_, snapshot.number("t")), "TSSetTime");
     petsc_check(TSSetTimeStep(ts_, snapshot.number("dt")), "TSSetTimeStep");
-    petsc_check(TSSetStepNumber(ts_, static_cast<PetscInt>(snapshot.number("steps"))),
+    steps_ = static_cast<std::int64_t>(snapshot.number("steps"));
+    petsc_check(TSSetStepNumber(ts_, static_cast<PetscInt>(std::min(steps_, many_steps))),
                 "TSSetStepNumber");
     if (snapshot.has("f")) last_slope_ = first_slope_ = snapshot.list("f");
   }
@@ -339,7 +406,8 @@ class TimeStepper::Impl {
   Dense dense_ = Dense::method;
   std::vector<double> start_y_, start_f_;
   Derivative known_;
-  std::vector<double> first_slope_;   // of the step after a restart of an FSAL method
+  std::vector<double> first_slope_;  // of the step after a restart of an FSAL method
+  std::int64_t steps_ = 0;
   std::int64_t rejected_before_ = 0;  // of the runs that this one goes on from
   std::int64_t rejected_here_ = 0;    // by the caller of step()
   CallbackGuard guard_;
@@ -350,6 +418,17 @@ TimeStepper::TimeStepper(const Options& options, RightHandSide f, std::span<cons
     : impl_(std::make_unique<Impl>(options, std::move(f), y0, end_time)) {}
 
 TimeStepper::~TimeStepper() = default;
+
+void TimeStepper::check(const Options& options) {
+  const QuietPetsc quiet;
+  try {
+    const double y0[] = {1.0};
+    const auto decay = [](double, std::span<const double> y, std::span<double> f) { f[0] = -y[0]; };
+    TimeStepper(options, decay, y0, 1).step();
+  } catch (const NumericalError& error) {
+    throw InputError("with the PETSc options -" + options.prefix + ".. " + error.what());
+  }
+}
 
 void TimeStepper::step(const std::function<bool()>& acceptable) { impl_->step(acceptable); }
 double TimeStepper::time() const { return impl_->time(); }

@@ -139,10 +139,12 @@ Checkpoint Checkpoints::open(const std::string& path) const {
   return *checkpoint;
 }
 
-void Checkpoints::write_alone(const Communicator& comm, DataFile content) {
+void Checkpoints::write_alone(const Communicator& comm, DataFile& content) {
+  const auto attributes = content.attributes;
   content.attributes["format"] = format_name;
   content.attributes["checkpoint"] = std::to_string(number_ + 1);
   write_data_file(comm, path_at(1 + number_ % kept_), content, true);
+  content.attributes = attributes;
   ++number_;
 }
 

@@ -33,9 +33,10 @@ class Checkpoints {
   /// That file. Throws InputError when it is no valid checkpoint. Collective.
   Checkpoint open(const std::string& path) const;
   /// Writes the next one, over the oldest. Collective. Throws FileError.
-  void write(DataFile content) { write_alone(comm_, std::move(content)); }
+  /// `content` is as before when it returns.
+  void write(DataFile& content) { write_alone(comm_, content); }
   /// The same by the ranks of another communicator.
-  void write_alone(const Communicator& comm, DataFile content);
+  void write_alone(const Communicator& comm, DataFile& content);
   /// Goes on counting after `number`.
   void continue_after(std::int64_t number) { number_ = number; }
   /// Removes all of them.

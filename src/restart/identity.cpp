@@ -24,23 +24,44 @@ std::string differences(const std::string& before, const std::string& now, const
   return text;
 }
 
-std::string Identity::obstacles(const DataReader& file) const {
-  std::string text =
-      differences(file.text("provenance/input"), input, key_of, [this](Change change) {
-        return change == Change::irrelevant || (extendable && change == Change::allowed);
-      });
+namespace {
+
+/// A text of the provenance; of a file that has none, nothing.
+std::string text_of(const DataReader& file, const std::string& name) {
+  return file.has("provenance/" + name) ? file.text("provenance/" + name) : "";
+}
+
+}  // namespace
+
+Identity Identity::of(const DataReader& file, KeyOf key_of) {
+  Identity identity{.input = text_of(file, "input"), .texts = {}, .key_of = std::move(key_of)};
+  for (const char* name : {"solver_options", "start_hash"})
+    identity.texts[name] = text_of(file, name);
+  return identity;
+}
+
+std::string Identity::compare(const DataReader& file,
+                              const std::function<bool(Change)>& ignored) const {
+  std::string text = differences(text_of(file, "input"), input, key_of, ignored);
   for (const auto& [name, now] : texts) {
-    const std::string before = file.text("provenance/" + name);
+    const std::string before = text_of(file, name);
     if (before != now) text += fmt::format("  {}: \"{}\" -> \"{}\"\n", name, before, now);
   }
   return text;
 }
 
+std::string Identity::obstacles(const DataReader& file) const {
+  return compare(file, [this](Change change) {
+    return change == Change::irrelevant || (extendable && change == Change::allowed);
+  });
+}
+
+std::string Identity::differences_from(const DataReader& file) const {
+  return compare(file, [](Change change) { return change == Change::irrelevant; });
+}
+
 bool Identity::is_finished(const DataReader& file) const {
-  return file.has("provenance/finished") &&
-         differences(file.text("provenance/input"), input, key_of, [](Change change) {
-           return change == Change::irrelevant;
-         }).empty();
+  return file.has("provenance/finished") && differences_from(file).empty();
 }
 
 }  // namespace headflow

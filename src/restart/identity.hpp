@@ -23,10 +23,18 @@ struct Identity {
   KeyOf key_of;
   bool extendable = true;  ///< whether keys may differ whose Change is allowed
 
+  /// What a file says of the run that made it.
+  static Identity of(const DataReader& file, KeyOf key_of);
+
   /// What stands between going on from `file` and this run, a line for each; empty if nothing.
   std::string obstacles(const DataReader& file) const;
+  /// What makes `file` that of another run, even of one that goes on elsewhere or to another end.
+  std::string differences_from(const DataReader& file) const;
   /// Whether `file` is of a finished run of this very input.
   bool is_finished(const DataReader& file) const;
+
+ private:
+  std::string compare(const DataReader& file, const std::function<bool(Change)>& ignored) const;
 };
 
 }  // namespace headflow

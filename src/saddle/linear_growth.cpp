@@ -119,7 +119,7 @@ class ManifoldFlow {
         y_(tangents_.start()),
         slope_(y_.size()),
         stepper_(
-            {.tolerance = options.tolerance, .prefix = "saddle_"},
+            options.stepper(),
             [this](double, std::span<const double> y, std::span<double> f) { tangents_(y, f); }, y_,
             options.end_time) {}
 

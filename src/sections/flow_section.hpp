@@ -21,6 +21,7 @@ class FlowSection : public Section {
   void prepare(Configuration& input) override;
   bool stands_alone() const override { return true; }
   bool takes_petsc_options() const override { return true; }
+  void check_petsc_options() const override { TimeStepper::check(options.stepper); }
   std::vector<std::string> petsc_examples() const override {
     return {"-flow_ts_rk_type 3bs", "-flow_ts_monitor"};
   }

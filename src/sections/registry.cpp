@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "headflow/core/petsc.hpp"
 #include "input/reader.hpp"
 #include "sections/attention_section.hpp"
 #include "sections/bayes_section.hpp"
@@ -53,6 +54,17 @@ std::vector<std::string> petsc_examples() {
   for (const auto& section : Sections())
     for (auto& example : section->petsc_examples()) all.push_back(std::move(example));
   return all;
+}
+
+void check_petsc_options(const Sections& sections) {
+  for (const auto& section : sections) {
+    if (!section->takes_petsc_options()) continue;
+    if (!section->given)
+      require_petsc_options_used(std::string(section->name()) + "_",
+                                 fmt::format("none without a section [{}]", section->name()));
+    else
+      section->check_petsc_options();
+  }
 }
 
 bool is_petsc_option(const std::string& word) {

@@ -35,6 +35,7 @@ class SaddleSection : public Section {
   void prepare(Configuration& input) override;
   bool stands_alone() const override { return true; }
   bool takes_petsc_options() const override { return true; }
+  void check_petsc_options() const override { TimeStepper::check(options_.stepper()); }
   void print_cost(CostReport& report) const override;
   void run(Run& run) override;
 

@@ -30,12 +30,16 @@ class Section : public InputSection {
   virtual bool stands_alone() const { return false; }
   /// Whether PETSc options with its name as prefix belong to it.
   virtual bool takes_petsc_options() const { return false; }
+  /// Throws InputError when one of these has no effect on what it computes, or a wrong value.
+  virtual void check_petsc_options() const {}
   /// Some of them, for --help.
   virtual std::vector<std::string> petsc_examples() const { return {}; }
   /// Files that it writes besides the output of that name.
   virtual std::vector<std::string> files(const std::string& /*output*/) const { return {}; }
   /// Throws InputError when it cannot be a member of a sweep, which has one file for all.
   virtual void require_sweepable() const {}
+  /// What the user should know of its keys before a run, or nothing.
+  virtual std::string warning() const { return {}; }
   /// Prints what it will cost, for `headflow check`.
   virtual void print_cost(CostReport& /*report*/) const {}
 
@@ -67,6 +71,9 @@ class Sections {
 std::vector<std::string> petsc_prefixes();
 /// Examples of such options.
 std::vector<std::string> petsc_examples();
+/// Throws InputError for a PETSc option of a section that has no effect: the section is not given,
+/// or does not know it. PETSc must have been started.
+void check_petsc_options(const Sections& sections);
 /// Whether a word of the command line begins so.
 bool is_petsc_option(const std::string& word);
 

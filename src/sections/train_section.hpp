@@ -33,6 +33,7 @@ class TrainSection : public Section {
   void prepare(Configuration& input) override;
   bool stands_alone() const override { return true; }
   bool takes_petsc_options() const override { return true; }
+  void check_petsc_options() const override { check_minimise_options(); }
   std::vector<std::string> petsc_examples() const override { return {"-train_tao_type bncg"}; }
   void print_cost(CostReport& report) const override;
   void run(Run& run) override;

@@ -26,19 +26,15 @@ void merge_sweeps(const std::string& output, const std::vector<std::string>& fil
                                   {"command_line", command_line},
                                   {"run_id", first.text("provenance/run_id")}},
                    .groups = {}};
-  for (const char* name : {"solver_options", "start_hash"})  // so that a run can go on from it
-    content.provenance[name] = first.text(std::string("provenance/") + name);
+  const Identity identity = Identity::of(first, key_lookup(base));
+  content.provenance.insert(identity.texts.begin(), identity.texts.end());  // so that it can go on
   SweepStore store(sweep, content.groups);
   std::string& sources = content.provenance["merged"];
   for (const auto& path : files) {
     const DataReader file(path);
-    if (!file.has("provenance/input") ||
-        !differences(file.text("provenance/input"), input, key_lookup(base),
-                     [](Change change) { return change == Change::irrelevant; })
-             .empty() ||
-        file.text("provenance/solver_options") != content.provenance["solver_options"] ||
-        file.text("provenance/start_hash") != content.provenance["start_hash"])
-      throw InputError(fmt::format("{} and {} are of different inputs", files[0], path));
+    if (const auto different = identity.differences_from(file); !different.empty())
+      throw InputError(
+          fmt::format("{} and {} are of different inputs:\n{}", path, files[0], different));
     try {
       store.read(file);
     } catch (const InputError& error) {

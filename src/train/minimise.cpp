@@ -3,6 +3,7 @@
 #include <petsctao.h>
 
 #include <algorithm>
+#include <cmath>
 #include <span>
 #include <utility>
 
@@ -15,6 +16,11 @@
 
 namespace headflow {
 namespace {
+
+using TaoOwner = PetscOwner<Tao, TaoDestroy>;
+using Evaluate = PetscErrorCode(Tao, Vec, PetscReal*, Vec, void*);
+
+constexpr const char* prefix = "train_";
 
 /// The loss on its samples, with the log of its evaluations.
 class LoggedLoss {
@@ -100,8 +106,36 @@ void set_from_options(Tao tao) {
   try {
     petsc_check(TaoSetFromOptions(tao), "TaoSetFromOptions");
   } catch (const NumericalError& error) {
-    throw InputError(error.what());
+    throw InputError(std::string("with the PETSc options -train_.. ") + error.what());
   }
+}
+
+TaoOwner make_tao(const MinimiseOptions& options, const PetscVector& x, Evaluate* function,
+                  void* context) {
+  TaoOwner tao;
+  petsc_check(TaoCreate(PETSC_COMM_SELF, tao.receive()), "TaoCreate");
+  petsc_check(TaoSetType(tao, TAOLMVM), "TaoSetType");
+  petsc_check(TaoSetOptionsPrefix(tao, prefix), "TaoSetOptionsPrefix");
+  petsc_check(TaoSetSolution(tao, x.handle()), "TaoSetSolution");
+  petsc_check(TaoSetObjectiveAndGradient(tao, nullptr, function, context),
+              "TaoSetObjectiveAndGradient");
+  petsc_check(TaoSetTolerances(tao, options.gradient_tolerance, 0, 0), "TaoSetTolerances");
+  petsc_check(TaoSetMaximumIterations(tao, static_cast<PetscInt>(options.most_evaluations)),
+              "TaoSetMaximumIterations");
+  petsc_check(
+      TaoSetMaximumFunctionEvaluations(tao, static_cast<PetscInt>(options.most_evaluations)),
+      "TaoSetMaximumFunctionEvaluations");
+  set_from_options(tao);
+  return tao;
+}
+
+/// |x|^2 + x_1^4, for a trial.
+PetscErrorCode bowl(Tao, Vec at, PetscReal* value, Vec gradient, void*) {
+  const std::vector<double> x = read(at);
+  *value = x[0] * x[0] + x[1] * x[1] + std::pow(x[0], 4);
+  const double slope[] = {2 * x[0] + 4 * std::pow(x[0], 3), 2 * x[1]};
+  write(gradient, slope);
+  return 0;
 }
 
 Minimum descend(LoggedLoss& loss, const Parameters& start, const MinimiseOptions& options) {
@@ -113,24 +147,11 @@ Minimum descend(LoggedLoss& loss, const Parameters& start, const MinimiseOptions
   start.pack(activation, packed);
   write(x.handle(), packed);
   Objective objective{.loss = loss, .parameters = start};
-  PetscOwner<Tao, TaoDestroy> tao;
-  petsc_check(TaoCreate(PETSC_COMM_SELF, tao.receive()), "TaoCreate");
-  petsc_check(TaoSetType(tao, TAOLMVM), "TaoSetType");
-  petsc_check(TaoSetOptionsPrefix(tao, "train_"), "TaoSetOptionsPrefix");
-  petsc_check(TaoSetSolution(tao, x.handle()), "TaoSetSolution");
-  petsc_check(TaoSetObjectiveAndGradient(tao, nullptr, evaluate, &objective),
-              "TaoSetObjectiveAndGradient");
-  petsc_check(TaoSetTolerances(tao, options.gradient_tolerance, 0, 0), "TaoSetTolerances");
-  petsc_check(TaoSetMaximumIterations(tao, static_cast<PetscInt>(options.most_evaluations)),
-              "TaoSetMaximumIterations");
-  petsc_check(
-      TaoSetMaximumFunctionEvaluations(tao, static_cast<PetscInt>(options.most_evaluations)),
-      "TaoSetMaximumFunctionEvaluations");
-  set_from_options(tao);
+  const TaoOwner tao = make_tao(options, x, evaluate, &objective);
   const PetscErrorCode code = TaoSolve(tao);
   objective.guard.rethrow();
   petsc_check(code, "TaoSolve");
-  require_petsc_options_used("train_");  // some are read by the solver's first step alone
+  require_petsc_options_used(prefix);  // some are read by the solver's first step alone
 
   Minimum found{.parameters = start};
   TaoConvergedReason reason = TAO_CONTINUE_ITERATING;
@@ -171,6 +192,19 @@ void silence_least_needed(LoggedLoss& loss, Parameters& parameters,
 }
 
 }  // namespace
+
+void check_minimise_options() {
+  const QuietPetsc quiet;
+  PetscVector x(2);
+  const double start[] = {1.0, 0.5};
+  write(x.handle(), start);
+  try {
+    petsc_check(TaoSolve(make_tao({}, x, bowl, nullptr)), "TaoSolve");
+  } catch (const NumericalError& error) {
+    throw InputError(std::string("with the PETSc options -train_.. ") + error.what());
+  }
+  require_petsc_options_used(prefix);
+}
 
 void MinimiseOptions::declare_keys(KeyVisitor& visitor) {
   visitor.key({"gradient_tolerance", "Euclidean norm of dE/d(K, b, v) at which a search ends"},

@@ -12,11 +12,13 @@
 namespace headflow {
 
 /// PETSc from its start to its end, inside MPI. `options` is a list like {"-flow_ts_adapt_type",
-/// "none"}; no file or environment variable is read. Errors of PETSc come back as codes, without
-/// its own traceback. Collective, as is the destructor, which leaves PETSc as it is while an
-/// exception unwinds.
+/// "none"}; PETSc adds those of the environment variable PETSC_OPTIONS and of the files that either
+/// names (-options_file); no .petscrc is read. Errors of PETSc come back as codes, without its own
+/// traceback. Collective, as is the destructor, which leaves PETSc as it is while an exception
+/// unwinds.
 class PetscSession {
  public:
+  /// Throws InputError when PETSc refuses the options.
   explicit PetscSession(const std::vector<std::string>& options = {});
   ~PetscSession();
   PetscSession(const PetscSession&) = delete;
@@ -32,11 +34,37 @@ void petsc_check(PetscErrorCode code, const char* call);
 /// Sets one option as if it stood on the command line.
 void set_petsc_option(const std::string& name, const std::string& value);
 
-/// Throws InputError naming the options with `prefix` that nothing has read.
-void require_petsc_options_used(const std::string& prefix);
+/// Throws InputError naming the options with `prefix` that nothing has read. `allowed` says which
+/// may be there.
+void require_petsc_options_used(const std::string& prefix, const std::string& allowed = "");
 
-/// Every option in PETSc's data base, as one line.
+/// One option in PETSc's data base: its name with the dash, in lower case, and its value.
+struct PetscOption {
+  std::string name, value;
+  /// Whether it only shows what is computed (monitors, logs, ..), and changes no number.
+  bool only_watches() const;
+};
+
+/// Every option in PETSc's data base, wherever it comes from, by name.
+std::vector<PetscOption> petsc_option_list();
+
+/// The same as one line.
 std::string petsc_options();
+
+/// Those of them that may change numbers, as one line: a part of what identifies a run.
+std::string deciding_petsc_options();
+
+/// While it lives PETSc does not see the options that only watch: for trials.
+class QuietPetsc {
+ public:
+  QuietPetsc();
+  ~QuietPetsc();
+  QuietPetsc(const QuietPetsc&) = delete;
+  QuietPetsc& operator=(const QuietPetsc&) = delete;
+
+ private:
+  std::vector<PetscOption> hidden_;
+};
 
 /// One reference to a PETSc object of this process alone (PETSC_COMM_SELF), or none.
 template <class T, PetscErrorCode (*destroy)(T*)>

@@ -24,16 +24,22 @@ class TimeStepper {
     std::string method = "5dp";    ///< a TSRKType, "euler" or "ssp"
     double tolerance = 1e-6;       ///< relative and absolute, of the adaptive methods
     double step = 0.1;             ///< first step of an adaptive method, step of the others
-    std::string prefix = "flow_";  ///< of PETSc options that override all this
+    std::string prefix = "flow_";  ///< of PETSc options that override method and tolerance
 
     void declare_keys(KeyVisitor& visitor);
   };
 
-  /// Throws InputError when PETSc options with the prefix are left unused.
+  /// Throws InputError when a PETSc option with the prefix has no effect: PETSc does not know it,
+  /// or the steps are driven here without it (time and size of the first step, end, outputs), or a
+  /// snapshot could not bring back what it depends on.
   TimeStepper(const Options& options, RightHandSide f, std::span<const double> y0, double end_time);
   ~TimeStepper();
   TimeStepper(const TimeStepper&) = delete;
   TimeStepper& operator=(const TimeStepper&) = delete;
+
+  /// Throws InputError where a stepper with these options and the PETSc options of their prefix
+  /// would be refused, or could not take a step.
+  static void check(const Options& options);
 
   /// One accepted step. With an adaptive method `acceptable` is asked after each step that the
   /// error estimate accepts, at its end; where it says no, the step is rejected and tried again

@@ -3,6 +3,7 @@
 #include <vector>
 
 #include "headflow/core/snapshot.hpp"
+#include "headflow/flow/time_stepper.hpp"
 #include "headflow/population/population_loss.hpp"
 #include "headflow/saddle/unspecialized.hpp"
 
@@ -18,6 +19,7 @@ struct LinearGrowthOptions {
 
   /// gradient_tolerance.
   void declare_keys(KeyVisitor& visitor);
+  TimeStepper::Options stepper() const { return {.tolerance = tolerance, .prefix = "saddle_"}; }
 };
 
 /// How small differences between heads grow along the flow on the unspecialized manifold: the

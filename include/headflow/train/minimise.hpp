@@ -18,6 +18,9 @@ struct MinimiseOptions {
   void declare_keys(KeyVisitor& visitor);
 };
 
+/// Throws InputError where PETSc options with the prefix "train_" are wrong or have no effect.
+void check_minimise_options();
+
 /// Where a search has ended.
 struct Minimum {
   Parameters parameters;

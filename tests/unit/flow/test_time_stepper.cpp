@@ -129,6 +129,33 @@ TEST(TimeStepper, anExceptionOfTheRightHandSideComesOutAsItIs) {
   }
 }
 
+/// More steps than PETSc's 32 bits count.
+TEST(TimeStepper, countsStepsPast32Bits) {
+  const double y0[] = {1.0};
+  TimeStepper stepper(
+      {.method = "euler"}, [](double, auto y, auto f) { f[0] = -y[0]; }, y0, 1e9);
+  stepper.step();
+  Snapshot snapshot = stepper.snapshot(true);
+  snapshot.put("steps", 3e9);
+  stepper.restore(snapshot);
+  stepper.step();
+  stepper.step();
+  EXPECT_EQ(stepper.steps(), 3000000002);
+  EXPECT_EQ(stepper.snapshot(true).number("steps"), 3000000002.0);
+  EXPECT_DOUBLE_EQ(stepper.time(), 0.1 * 3);
+}
+
+/// Options that the steps are driven without, or that a snapshot could not bring back.
+TEST(TimeStepper, anOptionWithoutEffectIsAnError) {
+  for (const auto& [name, value] : std::initializer_list<std::pair<const char*, const char*>>{
+           {"-flow_ts_dt", "0.01"}, {"-flow_ts_max_steps", "3"}, {"-flow_ts_adapt_type", "dsp"}}) {
+    set_petsc_option(name, value);
+    EXPECT_THROW(TimeStepper::check({}), InputError) << name;
+    PetscOptionsClearValue(nullptr, name);
+  }
+  EXPECT_NO_THROW(TimeStepper::check({}));
+}
+
 TEST(TimeStepper, anUnknownPetscOptionIsAnError) {
   const double y0[] = {1.0};
   set_petsc_option("-flow_nonsense", "3");
