@@ -11,7 +11,9 @@
 namespace headflow {
 
 std::string clock_text(double seconds) {
-  const auto whole = static_cast<long long>(std::clamp(seconds, 0.0, 1e9));
+  constexpr double year = 365.25 * 24 * 3600;
+  if (!(seconds < 10 * year)) return fmt::format("{:.3g} years", seconds / year);
+  const auto whole = static_cast<long long>(std::max(seconds, 0.0));
   return fmt::format("{}:{:02}:{:02}", whole / 3600, whole / 60 % 60, whole % 60);
 }
 
@@ -42,6 +44,12 @@ void ProgressPrinter::update(double time, double loss, long long steps) {
     fmt::print(stderr, "headflow: {}\n", text);
   }
   std::fflush(stderr);
+}
+
+std::string with_error(double x, double error, const char* format) {
+  const std::string value = fmt::format(fmt::runtime(format), x);
+  return std::isnan(error) ? value + " (no error: one replicate)"
+                           : fmt::format("{} +- {:.1g}", value, error);
 }
 
 std::string number_or_dash(double x, const char* format) {

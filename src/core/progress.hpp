@@ -27,8 +27,12 @@ class ProgressPrinter {
   Clock::time_point last_ = begin_;
 };
 
-/// Wall time as 1:02:03.
+/// Wall time as 1:02:03, or in years where it is long.
 std::string clock_text(double seconds);
+
+/// A number with its standard error, "1.50 +- 0.01"; where that is NaN it says that one replicate
+/// of the samples has none.
+std::string with_error(double x, double error, const char* format);
 
 /// A number as fmt writes it, or a dash for NaN.
 std::string number_or_dash(double x, const char* format);

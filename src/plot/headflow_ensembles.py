@@ -44,10 +44,13 @@ def spread_over_heads(m: np.ndarray) -> np.ndarray:
 
 
 def median_and_error(times: list[float]) -> tuple[float, float]:
-    """Median, where runs that never split are infinite, and its standard error from the quartiles that are finite."""
+    """Median, where runs that never split are infinite, and its standard error from the quartiles that are finite;
+    of a single run there is none."""
     ordered = np.where(np.isnan(times), np.inf, times)
     low, high = np.quantile(ordered, (0.25, 0.75), method="nearest")
     median = np.median(ordered)
+    if len(times) < 2:
+        return median, math.nan
     width = high - low if np.isfinite(high) else 2 * (median - low)
     return median, 1.2533 * width / 1.349 / math.sqrt(len(times))
 

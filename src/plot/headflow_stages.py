@@ -162,6 +162,11 @@ def cases_of(files: list[Results]) -> Iterator[Case]:
             yield Case(results, index, np.argsort(D), np.sort(D), prior, rest, activation, colours[activation])
 
 
+def plus_minus(error: float) -> str:
+    """As it stands behind a number; of one replicate of the samples there is none."""
+    return f" ± {error:.0e}" if np.isfinite(error) else ""
+
+
 def growth_row(case: Case, f: int) -> str:
     """Growth and split of one feature, at the largest D and a middle one."""
     saddle, error = (np.median(case.get(f"saddle/split_rate{part}", "split_mode")[..., 0]) for part in ("", "_stderr"))
@@ -170,7 +175,7 @@ def growth_row(case: Case, f: int) -> str:
     times = [case.get(name, "feature")[..., f] for name in ("saddle/predicted_split_time", "flow/split_time")]
     places = [f"{case.power(i)}: " + " / ".join(f"{np.median(time[i]):.4g}" for time in times)
               for i in (case.D.size // 2, -1)]
-    return (f"| {case.name()} | {f + 1} | {saddle:.4f} ± {error:.0e} | {predicted:.5f} ± {own:.0e} | {seen:.5f} | "
+    return (f"| {case.name()} | {f + 1} | {saddle:.4f}{plus_minus(error)} | {predicted:.5f}{plus_minus(own)} | {seen:.5f} | "
             f"{100 * (seen / predicted - 1):+.2f} % | {' | '.join(places)} |")
 
 

@@ -4,7 +4,9 @@
 #include <cmath>
 
 #include "core/exact_sum.hpp"
+#include "core/flush_denormals.hpp"
 #include "headflow/core/error.hpp"
+#include "headflow/core/statistics.hpp"
 #include "population/rank_blocks.hpp"
 #include "population/samples.hpp"
 
@@ -13,7 +15,7 @@ namespace headflow {
 double SampleMeans::standard_error(
     const std::function<double(const std::vector<double>&)>& f) const {
   const auto n = static_cast<double>(replicates.size());
-  if (n < 2) return 0;
+  if (n < 2) return never;
   const double centre = f(mean);
   double sum = 0;
   for (const auto& replicate : replicates) sum += std::pow(f(replicate) - centre, 2);
@@ -39,7 +41,10 @@ SampleMeans sample_means(const Communicator& comm, const Shape& shape, const Pri
     const auto [replicate, first, count] = sampling.block(number);
     generator.fill(replicate, first, count, x.data());
     std::fill(sums.begin(), sums.end(), 0.0);
-    block_sums(x.data(), count, sums);
+    {
+      const FlushDenormals fast;
+      block_sums(x.data(), count, sums);
+    }
     for (std::size_t i = 0; i < size; ++i)
       total.add(static_cast<std::size_t>(replicate) * size + i, sums[i]);
   });

@@ -2,8 +2,10 @@
 
 #include <fmt/format.h>
 
+#include "core/progress.hpp"
 #include "headflow/core/error.hpp"
 #include "output/columns.hpp"
+#include "sections/cost.hpp"
 #include "sections/population_section.hpp"
 #include "sections/run.hpp"
 
@@ -33,13 +35,15 @@ void BayesSection::prepare(Configuration& input) {
   require_bayes_samples(input.model(), sampling);
 }
 
+void BayesSection::print_cost(CostReport& report) const { report.add_block(0); }
+
 void BayesSection::run(Run& run) {
   const BayesRisk found =
       bayes_risk(run.comm(), run.model(), run.section<PopulationSection>().test_sampling, options_,
                  run.without_state());
   add_variables(run.add_group(name()), risk_columns(), found);
   if (run.talks())
-    fmt::print("Bayes risk: {:.7g} +- {:.1g}, {} samples{}\n", found.risk, found.error,
+    fmt::print("Bayes risk: {}, {} samples{}\n", with_error(found.risk, found.error, "{:.7g}"),
                found.samples,
                found.error > options_.standard_error ? " (more would be over bayes.samples)" : "");
 }

@@ -42,6 +42,14 @@ const Model& Configuration::model() {
 
 std::string Configuration::resolved() const { return to_toml(sections_.views()); }
 
+std::vector<std::string> Configuration::warnings() const {
+  std::vector<std::string> warnings;
+  for (const auto& section : sections_)
+    if (auto warning = section->warning(); section->given && !warning.empty())
+      warnings.push_back(std::move(warning));
+  return warnings;
+}
+
 std::vector<std::string> Configuration::files() const {
   const std::string& output = this->output().path();
   std::vector<std::string> files = {output};

@@ -55,6 +55,8 @@ class Configuration {
   const Model& model() const { return *model_; }
   /// Every key with its value, as TOML.
   std::string resolved() const;
+  /// What the user should know before a run.
+  std::vector<std::string> warnings() const;
   /// Paths of the files that the run writes, the output first.
   std::vector<std::string> files() const;
 

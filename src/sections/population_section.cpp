@@ -11,6 +11,9 @@
 namespace headflow {
 namespace {
 
+/// Fewer samples than so many for each number that is learnt are said to be too few.
+constexpr std::int64_t few = 10;
+
 void require_multiple(const char* key, const Sampling& sampling) {
   if (sampling.samples % sampling.replicates != 0)
     throw InputError(
@@ -55,6 +58,12 @@ void PopulationSection::prepare(Configuration& input) {
   require_multiple("test_samples", test_sampling);
   const Model& model = input.model();
   require_memory(model.shape, sampling);
+  const std::size_t trained = Parameters::zero(model.shape).trained_size(model.activation);
+  if (sampling.samples < few * static_cast<std::int64_t>(trained))
+    warning_ = fmt::format(
+        "population.samples = {} are too few to stand for the population: there are {} numbers to "
+        "learn; take at least {} times as many",
+        sampling.samples, trained, few);
   PopulationLoss::cost(model, sampling, input.comm().size());
 }
 

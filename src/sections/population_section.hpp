@@ -14,6 +14,9 @@ class PopulationSection : public Section {
   void declare_keys(KeyVisitor& visitor) override;
   void prepare(Configuration& input) override;
 
+  /// Of samples that are too few to stand for the population.
+  std::string warning() const override { return warning_; }
+
   Sampling sampling;
   Sampling test_sampling;     ///< fresh samples, for what has been trained
   std::int64_t resample = 0;  ///< fresh samples every so many steps of the flow; 0: never
@@ -21,6 +24,7 @@ class PopulationSection : public Section {
 
  private:
   std::optional<std::int64_t> test_samples_;
+  std::string warning_;
 };
 
 }  // namespace headflow

@@ -14,10 +14,11 @@ struct Measured {
   double error = 0;
 };
 
-/// Standard error of the mean of independent values: their standard deviation / sqrt(n); 0 for one.
+/// Standard error of the mean of independent values: their standard deviation / sqrt(n); NaN for
+/// one, which tells nothing of it.
 inline double standard_error(const std::vector<double>& values) {
   const auto n = static_cast<double>(values.size());
-  if (n < 2) return 0;
+  if (n < 2) return never;
   double mean = 0, sum = 0;
   for (const double x : values) mean += x / n;
   for (const double x : values) sum += (x - mean) * (x - mean);

@@ -19,7 +19,7 @@ struct LossGradient {
   Matrix noise;  ///< N (H x H) of theory.md section 5, or empty when it is not asked for
 };
 
-/// The same with standard errors from the spread of the replicates (zero for a single one).
+/// The same with standard errors from the spread of the replicates (NaN for a single one).
 struct LossStatistics {
   LossGradient mean;
   double loss_stderr = 0;
