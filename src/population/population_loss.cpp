@@ -4,6 +4,7 @@
 #include <optional>
 
 #include "core/exact_sum.hpp"
+#include "core/flush_denormals.hpp"
 #include "headflow/core/error.hpp"
 #include "headflow/core/statistics.hpp"
 #include "population/kernel.hpp"
@@ -66,6 +67,7 @@ class PopulationLoss::Impl {
       for (std::size_t i = 0; i < size; ++i) total.add(offset + i, block_sums[i]);
     };
     rank_blocks_.for_each(control, [&](std::int64_t block) {
+      const FlushDenormals fast;
       const auto replicate = static_cast<std::size_t>(sampling_.block(block).replicate);
       const Parameters& point = points[points.size() == 1 ? 0 : replicate];
       for (const SampleSymmetry& g : images_) {

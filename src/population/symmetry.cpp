@@ -41,11 +41,10 @@ std::vector<SampleSymmetry> closed_set(const Shape& shape, const Prior& prior) {
   std::vector<int> candidates;
   for (int f = 0; f < shape.features; ++f)
     if (std::abs(mean[f]) <= 1e-12 * (1 + mean.norm())) candidates.push_back(f);
-  if (candidates.size() > 12 || shape.features > 32)
+  if (candidates.size() > 12)
     throw InputError(
-        "population.symmetric: more than 12 features without a mean (or more than 32 features) "
-        "have too many sign "
-        "flips; use symmetric = false");
+        "population.symmetric: more than 12 features without a mean have too many sign flips; use "
+        "symmetric = false");
   for (unsigned subset = 0; subset < 1u << candidates.size(); ++subset) {
     Vector signs = Vector::Ones(shape.features);
     for (std::size_t i = 0; i < candidates.size(); ++i)

@@ -93,13 +93,16 @@ SymmetricHessian symmetrised(const Matrix& hessian, const UnspecializedManifold&
   const auto place = [&](int h, int c) { return c < F ? h * P + c : H * P + h; };
   const bool scaled = manifold.model().trained().v;
   const double pairs = std::max(1, H * (H - 1));
+  std::vector<bool> coupled;  // of each two coordinates of a head
+  for (int c = 0; c < C; ++c)
+    for (int d = 0; d < C; ++d) coupled.push_back(manifold.coupled(c, d));
   SymmetricHessian result{Matrix::Zero(C, C), Matrix::Zero(C, C), Vector::Zero(C), 0, 0, 0};
   if (scaled) result.v = hessian(hessian.rows() - 1, hessian.rows() - 1);
   for (int h = 0; h < H; ++h) {
     for (int g = 0; g < H; ++g) {
       for (int c = 0; c < C; ++c)
         for (int d = 0; d < C; ++d) {
-          if (!manifold.coupled(c, d)) continue;
+          if (!coupled[static_cast<std::size_t>(c * C + d)]) continue;
           const double entry = hessian(place(h, c), place(g, d));
           (h == g ? result.same : result.other)(c, d) += entry / (h == g ? H : pairs);
         }
