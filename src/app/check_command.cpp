@@ -1,10 +1,12 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cctype>
 
 #include "app/commands.hpp"
 #include "app/job.hpp"
 #include "headflow/core/petsc.hpp"
+#include "input/toml_text.hpp"
 #include "output/output_file.hpp"
 #include "sections/cost.hpp"
 #include "sweep/sweep_run.hpp"
@@ -21,6 +23,14 @@ void print_memory(Job& job) {
       "# results                    {:.3g} GiB or more, twice that in the memory of rank 0\n", gib);
 }
 
+/// Names, those with a line's end or the like in quotes.
+std::string in_one_line(std::vector<std::string> names) {
+  for (auto& name : names)
+    if (std::any_of(name.begin(), name.end(), [](unsigned char c) { return std::iscntrl(c); }))
+      name = to_toml(name);
+  return fmt::format("{}", fmt::join(names, ", "));
+}
+
 }  // namespace
 
 ExitCode check(const Communicator& comm, const Command& command) {
@@ -33,16 +43,19 @@ ExitCode check(const Communicator& comm, const Command& command) {
   const auto files = job.input.files();
   for (const auto& file : files) require_writable_output(comm, file, command.request.input, true);
   const PetscSession petsc(command.petsc_options);  // collective
+  check_petsc_options(job.input.sections());
   if (!comm.root()) return ExitCode::finished;
   fmt::print("{}\n", job.resolved());
+  for (const auto& warning : job.input.warnings()) fmt::print("# warning: {}\n", warning);
   if (job.sweep.size() > 0)
     fmt::print("# sweep                      {} members; for the base of them:\n",
                job.sweep.size());
   CostReport report(comm, job.input);
   for (const auto& section : job.input.sections())
     if (section->given) section->print_cost(report);
+  report.print_memory();
   if (job.sweep.size() >= many_members) print_memory(job);
-  fmt::print("# output                     {}\n", fmt::join(files, ", "));
+  fmt::print("# output                     {}\n", in_one_line(files));
   return ExitCode::finished;
 }
 

@@ -13,6 +13,7 @@ class BayesSection : public Section {
   void declare_keys(KeyVisitor& visitor) override { options_.declare_keys(visitor); }
   void prepare(Configuration& input) override;
   bool stands_alone() const override { return true; }
+  void print_cost(CostReport& report) const override;
   void run(Run& run) override;
 
  private:

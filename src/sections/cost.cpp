@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <utility>
 
 #include "core/progress.hpp"
 #include "core/stopwatch.hpp"
@@ -38,6 +39,66 @@ const CostReport::Pilot& CostReport::pilot() {
   loss->evaluate(start);
   const double evaluated = seconds_of([&] { loss->evaluate(start); });
   return pilot_.emplace(Pilot{evaluated / samples, drawn / samples});
+}
+
+/// Samples on one rank, kept or one block of them, and the sums over all replicates.
+static double bytes_of(const Model& model, const Sampling& sampling, int ranks) {
+  const PopulationCost cost = PopulationLoss::cost(model, sampling, ranks);
+  const Shape& shape = model.shape;
+  const double H = shape.heads;
+  const double block = static_cast<double>(std::min(block_size, sampling.samples_per_replicate())) *
+                       shape.tokens * shape.coordinates() * sizeof(double);
+  constexpr double sums = 66;  // bytes for a number of each replicate: exact sums and means
+  return (cost.kept ? cost.sample_gib * 0x1p30 : block) +
+         sums * sampling.replicates * (H * shape.coordinates() + H + 2);
+}
+
+void CostReport::add_samples() {
+  if (std::exchange(samples_added_, true)) return;
+  const Sampling& sampling = input_.section<PopulationSection>().sampling;
+  add_memory({.what = "samples", .each = bytes_of(input_.model(), sampling, ranks())});
+}
+
+void CostReport::add_fresh_samples() {
+  const Sampling& sampling = input_.section<PopulationSection>().test_sampling;
+  add_memory({.what = "fresh samples",
+              .each = bytes_of(input_.model(), sampling, ranks()),
+              .passing = true});
+}
+
+void CostReport::add_block(double means) {
+  const Sampling& sampling = input_.section<PopulationSection>().test_sampling;
+  const Shape& shape = input_.model().shape;
+  constexpr double sums = 72;  // bytes of the exact sum of a number and of its mean
+  add_memory({.what = "blocks of fresh samples",
+              .each = sizeof(double) * static_cast<double>(block_size) * shape.tokens *
+                          shape.coordinates() +
+                      sums * means * (sampling.replicates + 1),
+              .passing = true});
+}
+
+void CostReport::print_memory() const {
+  constexpr double writing = 12e6;  // of PETSc, HDF5 and buffers, once they are used
+  double each = program_ + writing, root = 0, passing_each = 0, passing_root = 0;
+  for (const Memory& one : memory_) {
+    if (one.passing && one.each + one.root > passing_each + passing_root) {
+      passing_each = one.each;
+      passing_root = one.root;
+    } else if (!one.passing) {
+      each += one.each;
+      root += one.root;
+    }
+  }
+  each += passing_each;
+  root += passing_root;
+  fmt::print("# memory                     {:.3g} GiB on rank 0", (each + root) / 0x1p30);
+  if (ranks() > 1)
+    fmt::print(", {:.3g} GiB on all {} ranks", (ranks() * each + root) / 0x1p30, ranks());
+  fmt::print(": the program {:.2g}", (program_ + writing) / 0x1p30);
+  for (const Memory& one : memory_)
+    if (one.each + one.root > 0.01 * (each + root))
+      fmt::print(", {} {:.2g}", one.what, (one.each + one.root) / 0x1p30);
+  fmt::print("\n");
 }
 
 double CostReport::seconds_per_evaluation(const Sampling& sampling) {

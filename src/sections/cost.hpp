@@ -1,16 +1,34 @@
 #pragma once
 #include <optional>
 
+#include "core/memory.hpp"
 #include "headflow/population/population_loss.hpp"
 #include "sections/configuration.hpp"
 
 namespace headflow {
 
-/// What `headflow check` measures with a few samples on this process, for the sections' estimates.
+/// What `headflow check` measures with a few samples on this process, for the sections' estimates,
+/// and the memory that they tell.
 class CostReport {
  public:
   /// Of a run on the ranks of `comm`; measures and prints on the calling rank alone.
   CostReport(const Communicator& comm, const Configuration& input) : comm_(comm), input_(input) {}
+
+  /// Memory in bytes that every rank needs, and what rank 0 needs besides, until the run ends; or
+  /// `passing` while the section computes.
+  struct Memory {
+    std::string what;
+    double each = 0, root = 0;
+    bool passing = false;
+  };
+  void add_memory(Memory memory) { memory_.push_back(std::move(memory)); }
+  /// That of the samples of [population], once; `fresh`: also of the test samples, and passing.
+  void add_samples();
+  void add_fresh_samples();
+  /// That of means of so many numbers over fresh samples, drawn block by block.
+  void add_block(double means);
+  /// Prints the peak, of rank 0, which needs the most, and of all ranks together.
+  void print_memory() const;
 
   int ranks() const { return comm_.size(); }
   const Configuration& input() const { return input_; }
@@ -30,6 +48,9 @@ class CostReport {
   const Configuration& input_;
   Communicator self_ = Communicator::self();
   std::optional<Pilot> pilot_;
+  double program_ = resident_bytes();  // before anything is measured
+  std::vector<Memory> memory_;
+  bool samples_added_ = false;
 };
 
 }  // namespace headflow

@@ -115,13 +115,18 @@ void FlowSection::print_cost(CostReport& report) const {
   fmt::print("# ranks                      {}\n", report.ranks());
   fmt::print("# samples per rank           {}{}\n", cost.samples_per_rank,
              cost.images > 1 ? fmt::format(", each with {} images", cost.images) : "");
-  fmt::print(
-      "# memory per rank            {:.3g} GiB of samples {}, and about 0.1 GiB for the program\n",
-      cost.kept ? cost.sample_gib : 0.0, cost.kept ? "kept" : "(regenerated block by block)");
+  if (!cost.kept)
+    fmt::print(
+        "# samples                    regenerated block by block: {:.3g} GiB a rank to keep\n",
+        cost.sample_gib);
+  report.add_samples();
+  DataGroup group;
+  const FlowSeries series(group, input.model(), options.split_threshold);
+  report.add_memory({.what = "outputs of [flow]", .root = bytes_of_records(group, outputs)});
   fmt::print("# one right-hand side        {:.3g} s ({:.1f} ns a sample)\n", rhs, 1e9 * per_sample);
   fmt::print("# right-hand sides           about {:.0f}{}, and {} outputs\n", flow.right_hand_sides,
              flow.extrapolated ? " (extrapolated)" : "", outputs);
-  fmt::print("# the whole flow             about {} (h:mm:ss)\n",
+  fmt::print("# the whole flow             about {}\n",
              clock_text((flow.right_hand_sides + static_cast<double>(outputs)) * rhs + generate));
 }
 
@@ -136,6 +141,8 @@ void FlowSection::resume(Run& run) {
 
 void FlowSection::run(Run& run) {
   if (!series_) series_.emplace(run.add_group(name()), run.model(), options.split_threshold);
+  const bool root = run.comm().root();  // which alone has the outputs
+  if (root) reserve_records(run.group(name()), options.output_times.size() + 1);
   const Snapshot from = run.saved_state(name());
   ProgressPrinter progress(run.talks(), options.end_time);
   const Stopwatch watch;
@@ -145,7 +152,7 @@ void FlowSection::run(Run& run) {
       run.loss(), run.section<StartSection>().parameters(), options,
       {.record =
            [&](const FlowRecord& record, const Stages& stages) {
-             series_->append(record, stages);
+             if (root) series_->append(record, stages);
              run.host().updated();
              last = record;
              known = stages;
@@ -171,8 +178,9 @@ void FlowSection::print(const FlowRecord& last, const Stages& stages, double sec
         "smaller flow.step of a method that is not adaptive\n",
         result_->rises.count, result_->rises.largest);
   if (last.parameters.K.size() == 0) return;  // nothing was recorded since the restart
-  fmt::print("loss {:.6f} +- {:.1g}, gradient norm {:.3g}\n", last.loss.mean.loss,
-             last.loss.loss_stderr, last.loss.gradient_norm);
+  fmt::print("loss {}, gradient norm {:.3g}\n",
+             with_error(last.loss.mean.loss, last.loss.loss_stderr, "{:.6f}"),
+             last.loss.gradient_norm);
   fmt::print("heads align at half their plateau: {}\n", time_or_never(stages.alignment_time));
   for (std::size_t f = 0; f < stages.split_time.size(); ++f)
     fmt::print("heads split along feature {}: {}\n", f + 1, time_or_never(stages.split_time[f]));

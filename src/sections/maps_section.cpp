@@ -1,6 +1,7 @@
 #include "sections/maps_section.hpp"
 
 #include "output/columns.hpp"
+#include "sections/cost.hpp"
 #include "sections/run.hpp"
 #include "sections/train_section.hpp"
 
@@ -29,6 +30,13 @@ const std::vector<Column<AttentionMaps>>& map_columns() {
 
 void MapsSection::prepare(Configuration& input) {
   if (given) require_heads(input, name());
+}
+
+void MapsSection::print_cost(CostReport& report) const {
+  const Shape& shape = report.input().model().shape;
+  const double numbers = 1.0 + shape.features + shape.tokens * (1.0 + shape.heads);
+  report.add_memory(
+      {.what = "maps", .each = 3 * 8 * numbers * static_cast<double>(options_.sequences)});
 }
 
 void MapsSection::run(Run& run) {

@@ -14,6 +14,7 @@ class MapsSection : public Section {
   bool optional() const override { return true; }
   void declare_keys(KeyVisitor& visitor) override { options_.declare_keys(visitor); }
   void prepare(Configuration& input) override;
+  void print_cost(CostReport& report) const override;
   void run(Run& run) override;
 
  private:

@@ -4,6 +4,7 @@
 
 #include "headflow/train/prune.hpp"
 #include "output/columns.hpp"
+#include "sections/cost.hpp"
 #include "sections/population_section.hpp"
 #include "sections/run.hpp"
 #include "sections/train_section.hpp"
@@ -43,6 +44,11 @@ std::vector<Column<Prunings>> pruning_columns(int heads) {
 
 void PruneSection::prepare(Configuration& input) {
   if (given) require_heads(input, name());
+}
+
+void PruneSection::print_cost(CostReport& report) const {
+  const double H = report.input().model().shape.heads;
+  report.add_block(H * (H + 2));
 }
 
 void PruneSection::run(Run& run) {

@@ -12,6 +12,7 @@ class PruneSection : public Section {
   }
   bool optional() const override { return true; }
   void prepare(Configuration& input) override;
+  void print_cost(CostReport& report) const override;
   void run(Run& run) override;
 };
 

@@ -1,5 +1,6 @@
 #include "sections/run.hpp"
 
+#include <span>
 #include <utility>
 
 #include "sections/population_section.hpp"
@@ -81,7 +82,20 @@ PopulationLoss& Run::loss() {
 }
 
 Snapshot Run::saved_state(const std::string& section) const {
-  return from_ ? from_->snapshot(state_name(section)) : Snapshot();
+  if (!from_) return {};
+  Snapshot state;  // read by rank 0 alone: a thousand ranks would keep a disk busy
+  comm_.on_root([&] { state = from_->snapshot(state_name(section)); });
+  const std::size_t lists = comm_.broadcast(state.lists().size());
+  auto own = state.lists().begin();
+  for (std::size_t i = 0; i < lists; ++i) {
+    const std::string name = comm_.broadcast(comm_.root() ? own->first : "");
+    std::vector<double> values;
+    if (comm_.root()) values = (own++)->second;
+    values.resize(comm_.broadcast(values.size()));
+    comm_.broadcast(std::span(values));
+    if (!comm_.root()) state.put(name, std::move(values));
+  }
+  return state;
 }
 
 }  // namespace headflow

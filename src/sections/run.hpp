@@ -69,10 +69,12 @@ class Run : public Control {
   /// The population loss on the samples of [population], at epoch 0. Drawn when first asked for.
   PopulationLoss& loss();
   const std::optional<Checkpoint>& from() const { return from_; }
-  /// What that checkpoint has of a section; empty when there is none.
+  /// What that checkpoint has of a section; empty when there is none. Collective.
   Snapshot saved_state(const std::string& section) const;
 
   DataGroup& add_group(const std::string& name) { return content_.add_group(name); }
+  /// A group that has been added.
+  DataGroup& group(const std::string& name) { return at(content_.groups, name, "no group"); }
   const DataFile& content() const { return content_; }
   RunHost& host() { return host_; }
   /// Whether this rank prints.

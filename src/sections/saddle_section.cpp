@@ -71,6 +71,13 @@ void SaddleSection::print_cost(CostReport& report) const {
       "# saddle                     {:.3g} s a right-hand side, about 7 a step; twice, for the "
       "errors\n",
       each * (1 + tangent * (input.model().shape.features + 1)));
+  const auto replicates =
+      static_cast<double>(input.section<PopulationSection>().sampling.replicates);
+  constexpr double entry = 80;  // bytes of a number of a Hessian: its exact sum, and copies
+  report.add_samples();
+  report.add_memory({.what = "Hessians of the replicates",
+                     .each = entry * replicates * trained * trained,
+                     .passing = true});
   fmt::print("# a Hessian                  {:.3g} s, 2 for the saddle and one for each plateau\n",
              each * (1 + tangent * trained));
 }
@@ -156,8 +163,8 @@ Prediction SaddleSection::prediction_errors(Run& run, const UnspecializedManifol
     state.put("predictions_end", options_.end_time);
     run.save(state_group("saddle_state", state));
   }
-  Prediction errors{Values(static_cast<std::size_t>(F), 0.0),
-                    Values(static_cast<std::size_t>(F), 0.0)};
+  Prediction errors{Values(static_cast<std::size_t>(F), never),
+                    Values(static_cast<std::size_t>(F), never)};
   for (std::size_t i = 0; i < size && replicates > 1; ++i) {
     Values each;
     for (std::size_t r = 0; r < replicates; ++r) each.push_back(known[r * size + i]);
@@ -186,26 +193,26 @@ void SaddleSection::print(Run& run, const SaddleResult& result) const {
         "saddle: the flow on the unspecialized manifold has not come to rest by t = {:g} "
         "(gradient norm {:.2g}); predictions end there (saddle.end_time)\n",
         growth.end_time(), growth.gradient_norm());
-  fmt::print("saddle: loss {:.6f} +- {:.1g}, gradient norm {:.1g}", saddle.loss.value,
-             saddle.loss.error, saddle.gradient_norm);
+  fmt::print("saddle: loss {}, gradient norm {:.1g}",
+             with_error(saddle.loss.value, saddle.loss.error, "{:.6f}"), saddle.gradient_norm);
   if (run.model().trained().v)
     fmt::print(", b = {:.4g}, v = {:.4g}", saddle.parameters.b[0], saddle.parameters.v);
   fmt::print(", heads split at the rates");
   for (const GrowthMode& mode : saddle.split)
-    fmt::print(" {:.5f} +- {:.1g}", mode.rate.value, mode.rate.error);
+    fmt::print(" {:.5f} +- {}", mode.rate.value, number_or_dash(mode.rate.error, "{:.1g}"));
   fmt::print("\nfeature   growth rate: predicted, observed   split at t: predicted, observed\n");
   const auto& flow = run.section<FlowSection>().result();
   const Stages observed = flow ? flow->stages : Stages();
-  const auto with_error = [](double x, double error, const char* format) {
+  const auto or_dash = [](double x, double error, const char* format) {
     return std::isnan(x) ? "-"
                          : fmt::format(fmt::runtime(format), x, number_or_dash(error, "{:.1g}"));
   };
   for (std::size_t f = 0; f < prediction.rate.size(); ++f) {
     const auto seen = [f](const Values& list) { return f < list.size() ? list[f] : never; };
     fmt::print("{:<9} {:>22} {:>10} {:>21} {:>10}\n", f + 1,
-               with_error(prediction.rate[f], errors.rate[f], "{:.5f} +- {}"),
+               or_dash(prediction.rate[f], errors.rate[f], "{:.5f} +- {}"),
                number_or_dash(seen(observed.growth_rate), "{:.5f}"),
-               with_error(prediction.split_time[f], errors.split_time[f], "{:.4g} +- {}"),
+               or_dash(prediction.split_time[f], errors.split_time[f], "{:.4g} +- {}"),
                number_or_dash(seen(observed.split_time), "{:.4g}"));
   }
 }

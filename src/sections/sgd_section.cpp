@@ -115,7 +115,8 @@ std::int64_t SgdSection::resolve_end_times(std::optional<double>& end_of_flow) {
                                  *end_time_, *steps_));
   if (!end_time_ && !steps_) end_time_ = end_of_flow;
   if (!end_time_ && !steps_)
-    throw InputError("sgd.end_time is missing (t at which SGD ends; or sgd.steps)");
+    throw InputError(fmt::format("sgd.end_time is missing (t at which SGD ends; or sgd.steps){}",
+                                 times_.times ? "; sgd.output_times do not say it" : ""));
   const double rate = problem_.learning_rate;
   const double exact = steps_ ? static_cast<double>(*steps_) : *end_time_ / rate;
   const double steps = std::round(exact);
@@ -180,18 +181,37 @@ void SgdSection::print_cost(CostReport& report) const {
              problem_.time(options_.output_steps.back()), problem_.kappa());
   fmt::print("# ranks                      {} in {} group{}; a group has up to {} replica{}\n",
              report.ranks(), groups, groups > 1 ? "s" : "", replicas, replicas > 1 ? "s" : "");
-  fmt::print("# memory per rank            {:.3g} GiB of {}, and about 0.1 GiB for the program\n",
-             sgd_memory_gib(problem_, replicas),
-             problem_.engine == Engine::direct ? "vectors" : "overlaps");
+  add_memory(report, replicas);
   fmt::print("# one sequence               {:.2f} us\n", 1e6 * each);
   const double outputs =
       report.seconds_per_evaluation(input.section<PopulationSection>().sampling) *
       static_cast<double>(options_.replicas) * static_cast<double>(options_.output_steps.size());
-  fmt::print("# {} outputs of SGD         about {} (h:mm:ss): population losses of {} replica{}\n",
+  fmt::print("# {} outputs of SGD         about {}: population losses of {} replica{}\n",
              options_.output_steps.size(), clock_text(outputs), options_.replicas,
              options_.replicas > 1 ? "s" : "");
-  fmt::print("# the whole SGD              about {} (h:mm:ss)\n",
+  fmt::print("# the whole SGD              about {}\n",
              clock_text(outputs + each * steps * static_cast<double>(sequences * replicas)));
+}
+
+/// The outputs on rank 0; on every rank the engine, what is saved of it, and all replicas at an
+/// output.
+void SgdSection::add_memory(CostReport& report, std::int64_t replicas) const {
+  const Shape& shape = problem_.model.shape;
+  const auto all = static_cast<double>(options_.replicas);
+  const std::size_t outputs = options_.output_steps.size();
+  report.add_samples();
+  DataGroup group;
+  const SgdSeries series(group, problem_.model, split_threshold_, options_.replicas);
+  report.add_memory({.what = "outputs of [sgd]", .root = bytes_of_records(group, outputs)});
+  const bool direct = problem_.engine == Engine::direct;
+  const double heads = 8.0 * shape.heads;
+  const double saved = direct ? 2 * heads * all * static_cast<double>(problem_.dimension) /
+                                    static_cast<double>(report.ranks())
+                              : 4 * heads * all * (shape.coordinates() + 2);
+  report.add_memory(
+      {.what = direct ? "vectors of SGD" : "overlaps of SGD",
+       .each = sgd_memory_gib(problem_, replicas) * 0x1p30 + saved + all * bytes_of_state(shape),
+       .passing = true});
 }
 
 void SgdSection::resume(Run& run) {
@@ -206,7 +226,7 @@ void SgdSection::resume(Run& run) {
   if (numbers.number("last_output") < numbers.number("step"))
     std::erase(outputs, problem_.time(step));
   resume_series(run, group, outputs, problem_.time(step));
-  series_->resume();
+  if (run.comm().root()) series_->resume();
   const auto& file = *run.from()->file;
   source_ = {numbers, [this, &file](IndexRange replicas, IndexRange coordinates) {
                return read_weights(file, problem_.model.shape, replicas, coordinates);
@@ -224,6 +244,8 @@ void SgdSection::resume(Run& run) {
 void SgdSection::run(Run& run) {
   if (!series_)
     series_.emplace(run.add_group(name()), run.model(), split_threshold_, options_.replicas);
+  const bool root = run.comm().root();  // which alone has the outputs
+  if (root) reserve_records(run.group(name()), options_.output_steps.size() + 1);
   ProgressPrinter progress(run.talks(), problem_.time(options_.output_steps.back()));
   const Stopwatch watch;
   SgdRecord last;
@@ -231,7 +253,7 @@ void SgdSection::run(Run& run) {
       run_sgd(run.comm(), problem_, run.section<StartSection>().parameters(), options_, run.loss(),
               {.record =
                    [&](const SgdRecord& record) {
-                     series_->append(record);
+                     if (root) series_->append(record);
                      run.host().updated();
                      last = record;
                    },

@@ -37,6 +37,7 @@ class SgdSection : public Section {
  private:
   std::int64_t resolve_end_times(std::optional<double>& end_of_flow);
   void resolve_outputs(std::int64_t steps);
+  void add_memory(CostReport& report, std::int64_t replicas) const;
   void write_weights(Run& run, const SgdRecord& record, const SgdWeights& weights) const;
   void print(const SgdRecord& last, double seconds) const;
 

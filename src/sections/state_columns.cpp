@@ -76,6 +76,37 @@ Dimension time_axis() {
           .long_name = "time t = learning rate * steps"};
 }
 
+/// Numbers of a variable at one time, or of one without time.
+static std::size_t numbers_of(const DataGroup& group, const Variable& variable) {
+  std::size_t count = 1;
+  for (const auto& axis : variable.axes)
+    if (axis != "time") count *= group.dimension(axis).values.size();
+  return count;
+}
+
+static bool over_time(const Variable& variable) {
+  return !variable.axes.empty() && variable.axes[0] == "time";
+}
+
+void reserve_records(DataGroup& group, std::size_t records) {
+  for (Variable& variable : group.variables)
+    if (over_time(variable)) variable.data.reserve(records * numbers_of(group, variable));
+}
+
+double bytes_of_records(const DataGroup& group, std::size_t records) {
+  double numbers = 0;
+  for (const Variable& variable : group.variables)
+    numbers += static_cast<double>(numbers_of(group, variable)) *
+               (over_time(variable) ? static_cast<double>(records) : 1.0);
+  return sizeof(double) * numbers;
+}
+
+double bytes_of_state(const Shape& shape) {
+  const double H = shape.heads, F = shape.features;
+  constexpr double allocations = 1500;
+  return sizeof(double) * (2 * H * (F + H) + H * F + 3 * H * H + 4 * H) + allocations;
+}
+
 Variable spike_gram(const Model& model) {
   return {.name = "spike_gram",
           .axes = {"feature", "feature_b"},

@@ -17,6 +17,13 @@ void add_heads_and_features(DataGroup& group, const Shape& shape);
 /// Time, as an axis that grows.
 Dimension time_axis();
 
+/// Takes the memory for the variables of `group` over time, of so many records.
+void reserve_records(DataGroup& group, std::size_t records);
+/// Bytes of its variables with so many records.
+double bytes_of_records(const DataGroup& group, std::size_t records);
+/// Bytes of a State and of what is computed from it for the output.
+double bytes_of_state(const Shape& shape);
+
 /// The Gram matrix of the spikes, k* . k*'.
 Variable spike_gram(const Model& model);
 

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "core/progress.hpp"
 #include "headflow/core/error.hpp"
 #include "sections/cost.hpp"
 #include "sections/flow_section.hpp"
@@ -108,6 +109,8 @@ std::vector<Parameters> TrainSection::random_starts(Configuration& input) const 
 }
 
 void TrainSection::print_cost(CostReport& report) const {
+  report.add_samples();
+  report.add_fresh_samples();
   const auto& population = report.input().section<PopulationSection>();
   fmt::print(
       "# train                      {} start{}, {:.3g} s an evaluation; most need 20 to 200, "
@@ -213,9 +216,9 @@ void TrainSection::fill_group(Run& run) {
 void TrainSection::print(const Sampling& fresh_samples) const {
   const auto& [minimum, fresh, choice] = result_[best()];
   fmt::print(
-      "trained: loss {:.6g} +- {:.1g} on fresh samples, {:.6g} on its own, gradient norm "
-      "{:.2g}, {} evaluations",
-      fresh.mean.loss, fresh.loss_stderr, minimum.loss, minimum.gradient_norm, minimum.evaluations);
+      "trained: loss {} on fresh samples, {:.6g} on its own, gradient norm {:.2g}, {} evaluations",
+      with_error(fresh.mean.loss, fresh.loss_stderr, "{:.6g}"), minimum.loss, minimum.gradient_norm,
+      minimum.evaluations);
   if (result_.size() > 1) fmt::print("; best of {} starts", result_.size());
   const auto missed = std::count_if(result_.begin(), result_.end(),
                                     [](const auto& one) { return !one.minimum.converged; });

@@ -123,6 +123,12 @@ double seconds_per_sequence(const SgdProblem& problem, const Parameters& start,
   SgdProblem small = problem;
   small.batch = std::min<std::int64_t>(problem.batch, direct ? 4 : 64);
   small.learning_rate = 1e-12;
+  // A sequence costs D numbers for each of its tokens; a million of them show how much.
+  const Shape& shape = problem.model.shape;
+  if (direct)
+    small.dimension = std::min<std::int64_t>(
+        problem.dimension,
+        std::max<std::int64_t>(shape.coordinates() + shape.tokens, 1000000 / shape.tokens));
   const IndexRange replicas = {
       0, direct ? 1 : std::min<std::int64_t>(replicas_of_a_rank, lane_count<double>)};
   const auto pilot = make_sgd_engine(self, small, start_seed, {start}, replicas);
@@ -135,7 +141,8 @@ double seconds_per_sequence(const SgdProblem& problem, const Parameters& start,
     pilot->advance(1 + ++steps, ignore);
     seconds = watch.seconds();
   }
-  return seconds / static_cast<double>(steps * small.batch * replicas.size());
+  return seconds / static_cast<double>(steps * small.batch * replicas.size()) *
+         static_cast<double>(problem.dimension) / static_cast<double>(small.dimension);
 }
 
 }  // namespace headflow

@@ -23,12 +23,14 @@ class ResolvedInput(SystemTest):
                 self.assertIn("finished already", self.succeed("run", "resolved.toml"))
                 self.assertIn("finished already", self.succeed("run", "case.toml", "--set", "output.every=1",
                                                                "--output", name))
-                plotted = execute(self.folder, [PLOT, name, "-o", "plot.png"], timeout=120)
-                self.assertEqual((plotted.returncode, plotted.stderr), (0, ""))
                 self.write_input({"start.noise": None, "start.file": name}, "next", base=BASE)
                 self.succeed("run", "next.toml", "--force")
                 self.check("next.toml")
                 self.assertIn("finished already", self.succeed("run", "resolved.toml"))
+                if name not in NAMES[:3]:  # matplotlib starts slowly
+                    continue
+                plotted = execute(self.folder, [PLOT, name, "-o", "plot.png"], timeout=120)
+                self.assertEqual((plotted.returncode, plotted.stderr), (0, ""))
 
     def test_parts_of_a_sweep(self):
         name = NAMES[0]
