@@ -66,7 +66,10 @@ class PopulationLoss::Impl {
       G = g.pull_back(G);
       for (std::size_t i = 0; i < size; ++i) total.add(offset + i, block_sums[i]);
     };
-    rank_blocks_.for_each(control, [&](std::int64_t block) {
+    const Shape& shape = model_.shape;
+    const double work = static_cast<double>(images_.size() * (1 + 2 * directions.size())) *
+                        shape.tokens * shape.heads * shape.coordinates();
+    rank_blocks_.for_each(work, control, [&](std::int64_t block) {
       const FlushDenormals fast;
       const auto replicate = static_cast<std::size_t>(sampling_.block(block).replicate);
       const Parameters& point = points[points.size() == 1 ? 0 : replicate];

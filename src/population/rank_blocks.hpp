@@ -1,5 +1,5 @@
 #pragma once
-#include <utility>
+#include <algorithm>
 
 #include "headflow/core/control.hpp"
 #include "headflow/core/mpi.hpp"
@@ -16,11 +16,15 @@ struct RankBlocks {
       : range(local_range(comm.rank(), sampling.blocks(), comm.size())),
         most(local_range(0, sampling.blocks(), comm.size()).size()) {}
 
-  /// Calls body(number) for every block of this rank, and control.within_step() about every 2^18
-  /// samples, as often on this rank as on any other. Collective.
+  /// Calls body(number) for every block of this rank, which takes about `work` multiplications a
+  /// sample, and control.within_step() as often as that needs (see PacedControl; at least every
+  /// 2^18 samples), as often on this rank as on any other. Collective.
   template <class Body>
-  void for_each(Control& control, Body&& body) const {
-    constexpr std::int64_t blocks_between = (1 << 18) / block_size;
+  void for_each(double work, Control& control, Body&& body) const {
+    constexpr double most_samples = 1 << 18;
+    const double samples = std::min(PacedControl::between / work, most_samples);
+    const auto blocks_between =
+        std::max<std::int64_t>(1, static_cast<std::int64_t>(samples) / block_size);
     const std::int64_t pieces = divided_up(most, blocks_between);
     std::int64_t piece = 0;
     for (std::int64_t block = range.begin; block < range.end; ++block) {

@@ -29,6 +29,7 @@ class TypedBlocks : public SampleBlocks {
         sampling_(sampling),
         blocks_(blocks),
         kept_(kept),
+        work_of_draw_(10.0 * model.shape.tokens * model.shape.coordinates()),
         block_length_(padded_block<Real>(sampling) *
                       static_cast<std::size_t>(model.shape.tokens * model.shape.coordinates())),
         memory_(block_length_ * static_cast<std::size_t>(kept ? blocks.range.size() : 1)) {}
@@ -36,7 +37,9 @@ class TypedBlocks : public SampleBlocks {
   void draw(std::uint64_t epoch, Control& control) override {
     generator_.set_epoch(epoch);
     filled_ = -1;
-    if (kept_) blocks_.for_each(control, [&](std::int64_t block) { fill(block, place_of(block)); });
+    if (kept_)
+      blocks_.for_each(work_of_draw_, control,
+                       [&](std::int64_t block) { fill(block, place_of(block)); });
   }
 
   void evaluate(std::int64_t block, const Parameters& point, std::span<double> sums) override {
@@ -69,6 +72,7 @@ class TypedBlocks : public SampleBlocks {
   Sampling sampling_;
   RankBlocks blocks_;
   bool kept_;
+  double work_of_draw_;  // multiplications, or as long, for a sample
   std::size_t block_length_;
   AlignedVector<Real> memory_;
   std::int64_t filled_ = -1;  // the block in memory, where they are regenerated

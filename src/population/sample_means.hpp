@@ -29,7 +29,7 @@ using BlockSums = std::function<void(const double* x, std::int64_t count, std::s
 
 /// The means of `size` numbers over the samples, which are drawn block by block and not kept.
 /// Blocks are partitioned over the ranks and block sums added exactly: the same bits on any number
-/// of ranks. Collective. Asks control.within_step() about every 2^18 samples of a rank. Throws
+/// of ranks. Collective. Asks control.within_step() at least every 2^18 samples of a rank. Throws
 /// NumericalError when a mean is not finite.
 SampleMeans sample_means(const Communicator& comm, const Shape& shape, const Prior& prior,
                          const Sampling& sampling, std::size_t size, const BlockSums& block_sums,

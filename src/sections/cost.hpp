@@ -31,6 +31,8 @@ class CostReport {
   void print_memory() const;
 
   int ranks() const { return comm_.size(); }
+  /// This process alone.
+  const Communicator& self() const { return self_; }
   const Configuration& input() const { return input_; }
   /// Seconds for one evaluation of loss and gradient, or one of fresh samples.
   double seconds_per_evaluation(const Sampling& sampling);

@@ -1,8 +1,15 @@
 #include "sections/maps_section.hpp"
 
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "core/progress.hpp"
+#include "core/stopwatch.hpp"
 #include "output/columns.hpp"
 #include "sections/cost.hpp"
 #include "sections/run.hpp"
+#include "sections/start_section.hpp"
 #include "sections/train_section.hpp"
 
 namespace headflow {
@@ -37,6 +44,14 @@ void MapsSection::print_cost(CostReport& report) const {
   const double numbers = 1.0 + shape.features + shape.tokens * (1.0 + shape.heads);
   report.add_memory(
       {.what = "maps", .each = 3 * 8 * numbers * static_cast<double>(options_.sequences)});
+  const Configuration& input = report.input();
+  MapsOptions few = options_;
+  few.sequences = std::min<std::int64_t>(few.sequences, 256);
+  const Stopwatch watch;
+  attention_maps(input.model(), input.section<StartSection>().parameters(), few);
+  const double scale = static_cast<double>(options_.sequences) / static_cast<double>(few.sequences);
+  fmt::print("# maps                       {} sequences, about {} (h:mm:ss)\n", options_.sequences,
+             clock_text(scale * watch.seconds()));
 }
 
 void MapsSection::run(Run& run) {

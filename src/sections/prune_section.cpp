@@ -2,11 +2,16 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
+#include "core/progress.hpp"
+#include "core/stopwatch.hpp"
 #include "headflow/train/prune.hpp"
 #include "output/columns.hpp"
 #include "sections/cost.hpp"
 #include "sections/population_section.hpp"
 #include "sections/run.hpp"
+#include "sections/start_section.hpp"
 #include "sections/train_section.hpp"
 
 namespace headflow {
@@ -46,9 +51,28 @@ void PruneSection::prepare(Configuration& input) {
   if (given) require_heads(input, name());
 }
 
+/// Seconds for a block of samples and for the removals, from prunings with one block and with five.
 void PruneSection::print_cost(CostReport& report) const {
   const double H = report.input().model().shape.heads;
   report.add_block(H * (H + 2));
+  const Configuration& input = report.input();
+  const Sampling& sampling = input.section<PopulationSection>().test_sampling;
+  const auto seconds = [&](std::int64_t blocks) {
+    Sampling few = sampling;
+    few.replicates = 1;
+    few.samples = blocks * block_size;
+    const Stopwatch watch;
+    prune(report.self(), input.model(), input.section<StartSection>().parameters(), few);
+    return watch.seconds();
+  };
+  const double one = seconds(1);
+  const double block = std::max(0.0, seconds(5) - one) / 4;
+  const auto blocks = static_cast<double>(divided_up(sampling.blocks(), report.ranks()));
+  const auto& train = input.section<TrainSection>();
+  const auto starts = static_cast<double>(train.given ? train.starts() : 1);
+  fmt::print("# prune                      {} start{}, about {} (h:mm:ss)\n", starts,
+             starts > 1 ? "s" : "",
+             clock_text(starts * (block * blocks + std::max(0.0, one - block))));
 }
 
 void PruneSection::run(Run& run) {

@@ -24,8 +24,9 @@ AttentionMaps attention_maps(const Model& model, const Parameters& parameters,
   std::vector<double> u(static_cast<std::size_t>(model.signal.draw_dimension()));
   std::vector<double> theta(static_cast<std::size_t>(F));
   AlignedVector<Heads::Real> x(static_cast<std::size_t>(L * P));
+  PacedControl paced(control);
   for (std::int64_t i = 0; i < options.sequences; ++i) {
-    if (i > 0 && i % 1024 == 0) control.within_step();
+    paced.worked(100.0 + L * (20.0 * P + 40.0 * H));
     RandomSequence draw(RandomStream(options.seed, Purpose::maps), static_cast<std::uint64_t>(i));
     const int place = std::min(L - 1, static_cast<int>(draw.uniform() * L));
     for (double& value : u) value = draw.uniform();

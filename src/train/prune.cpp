@@ -235,6 +235,7 @@ Pruning prune(const Communicator& comm, const Model& model, const Parameters& pa
   const auto& make =
       normalised_jointly(model.activation) ? losses_of_joint_heads : losses_from_moments;
   const LossesOf losses_of = make(comm, model, parameters, sampling, control);
+  PacedControl paced(control);
   Pruning result;
   HeadList left(static_cast<std::size_t>(model.shape.heads));
   std::iota(left.begin(), left.end(), 0);
@@ -243,6 +244,8 @@ Pruning prune(const Communicator& comm, const Model& model, const Parameters& pa
     result.loss.push_back(now.value);
     result.loss_stderr.push_back(now.error);
     if (left.size() == 1) return result;
+    paced.worked(static_cast<double>(sampling.replicates + 2) *
+                 static_cast<double>(left.size() * left.size()));
     const auto least = std::min_element(without.begin(), without.end()) - without.begin();
     result.order.push_back(left[static_cast<std::size_t>(least)]);
     left.erase(left.begin() + least);

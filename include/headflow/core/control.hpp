@@ -31,4 +31,24 @@ class Control {
   static Control& none();
 };
 
+/// Asks a control within a step as often as the work needs: about every 2^24 multiplications, which
+/// take a small part of a second. Ranks that report the same work ask equally often.
+class PacedControl {
+ public:
+  static constexpr double between = 1 << 24;  ///< multiplications between two questions
+
+  explicit PacedControl(Control& control) : control_(control) {}
+  /// About so many multiplications were done. Collective. Throws Interrupt.
+  void worked(double multiplications) {
+    done_ += multiplications;
+    if (done_ < between) return;
+    done_ = 0;
+    control_.within_step();
+  }
+
+ private:
+  Control& control_;
+  double done_ = 0;
+};
+
 }  // namespace headflow

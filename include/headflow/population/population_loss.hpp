@@ -63,7 +63,7 @@ struct PopulationCost {
 /// are kept in memory or regenerated.
 ///
 /// All members but model() and cost() are collective. They ask control.within_step() on all ranks,
-/// in step, about every 2^18 samples of a rank; an Interrupt thrown there comes out. Those that
+/// in step, at least every 2^18 samples of a rank; an Interrupt thrown there comes out. Those that
 /// evaluate throw NumericalError when a sample's loss or gradient is not finite. A gradient with
 /// respect to what the activation does not train is zero.
 class PopulationLoss {

@@ -26,7 +26,7 @@ struct AttentionMaps {
 };
 
 /// sigma_{h,l} of options.sequences sequences of model.signal; the same on every rank. Asks
-/// control.within_step() every 1024 sequences.
+/// control.within_step() as often as PacedControl.
 AttentionMaps attention_maps(const Model& model, const Parameters& parameters,
                              const MapsOptions& options, Control& control = Control::none());
 

@@ -24,7 +24,7 @@ struct Pruning {
 /// runs over S alone, and c = 1. Heads that are normalised each by itself have moments from which
 /// one pass over the samples tells the loss of any S, and a step costs O(H^2) numbers; where they
 /// are normalised together a step is a pass over the samples and costs O(H^2 L) exponentials a
-/// sample. Collective; asks control.within_step() about every 2^18 samples of a rank.
+/// sample. Collective; asks control.within_step() as often as PacedControl.
 Pruning prune(const Communicator& comm, const Model& model, const Parameters& parameters,
               const Sampling& sampling, Control& control = Control::none());
 
