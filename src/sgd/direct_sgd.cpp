@@ -97,7 +97,8 @@ void DirectSgd::project(std::uint32_t replica, std::int64_t step, std::int64_t s
 }
 
 template <class Sum>
-void DirectSgd::step_with(SgdReplica& replica, AlignedVector<Sum>& gradient, double per_unit) {
+void DirectSgd::step_with(SgdReplica& replica, AlignedVector<Sum>& gradient, double per_unit,
+                          StepQuestions& questions) {
   const auto H = static_cast<std::size_t>(problem_.model.shape.heads);
   sums_.clear();
   std::fill(gradient.begin(), gradient.end(), Sum(0));
@@ -110,7 +111,9 @@ void DirectSgd::step_with(SgdReplica& replica, AlignedVector<Sum>& gradient, dou
                                                    : std::numeric_limits<double>::infinity());
     for (std::size_t h = 0; h < H; ++h) sums_.add(1 + h, sequence_.b[static_cast<Eigen::Index>(h)]);
     sums_.add(1 + H, sequence_.v);
+    questions.worked(1);
   }
+  questions.end_step();
   const double state[] = {static_cast<double>(replica.steps), replica.v, replica.b.sum(),
                           static_cast<double>(replica.k_single[0])};
   sums_.reduce(comm_, fingerprint(state));
@@ -145,11 +148,11 @@ void DirectSgd::step_with(SgdReplica& replica, AlignedVector<Sum>& gradient, dou
         fmt::format("|k| = {:.3g} is beyond {:.3g}", norms.maxCoeff(), weight_limit_));
 }
 
-void DirectSgd::step(SgdReplica& replica) {
+void DirectSgd::step(SgdReplica& replica, StepQuestions& questions) {
   if (problem_.reduction == Reduction::exact)
-    step_with(replica, exact_, TokenKernel::units_for(problem_.batch));
+    step_with(replica, exact_, TokenKernel::units_for(problem_.batch), questions);
   else
-    step_with(replica, fast_, 1);
+    step_with(replica, fast_, 1, questions);
 }
 
 Parameters DirectSgd::parameters(const SgdReplica& replica) const {

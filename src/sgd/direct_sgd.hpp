@@ -6,6 +6,7 @@
 #include "headflow/core/mpi.hpp"
 #include "headflow/sgd/sgd_problem.hpp"
 #include "sgd/sequence_gradient.hpp"
+#include "sgd/step_questions.hpp"
 #include "sgd/token_kernel.hpp"
 
 namespace headflow {
@@ -42,8 +43,13 @@ class DirectSgd {
   void set_weights(SgdReplica& replica, Matrix k, std::int64_t steps) const;
   /// One step: k, b and v each minus lr times the mean gradient of B fresh sequences. Collective.
   /// Throws NumericalError when the gradient is not finite or out of range (the replica is then as
-  /// before), or the new weights explode: |k_h| > weight_limit().
-  void step(SgdReplica& replica);
+  /// before), or the new weights explode: |k_h| > weight_limit(); an Interrupt of `questions`
+  /// leaves the replica as before.
+  void step(SgdReplica& replica, StepQuestions& questions);
+  void step(SgdReplica& replica) {
+    StepQuestions none;
+    step(replica, none);
+  }
   /// The replica in reduced coordinates: K = [m S'^-1 | u], b, v; m_{hf} = k_h . k*_f, u the root
   /// of the Gram matrix of what the heads have outside the span of the spikes.
   Parameters parameters(const SgdReplica& replica) const;
@@ -58,7 +64,8 @@ class DirectSgd {
 
  private:
   template <class Sum>
-  void step_with(SgdReplica& replica, AlignedVector<Sum>& gradient, double per_unit);
+  void step_with(SgdReplica& replica, AlignedVector<Sum>& gradient, double per_unit,
+                 StepQuestions& questions);
   void project(std::uint32_t replica, std::int64_t step, std::int64_t sequence,
                const AlignedVector<float>& heads);
   void copy_to_single(const Matrix& rows, const TileLayout& layout,

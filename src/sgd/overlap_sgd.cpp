@@ -200,7 +200,7 @@ void OverlapSgd::share(const Pack& pack, std::int64_t blocks, int level) {
   }
 }
 
-void OverlapSgd::step(Pack& pack) {
+void OverlapSgd::step(Pack& pack, StepQuestions& questions) {
   const std::int64_t batch = problem_.batch;
   const int level = level_of_blocks(batch, comm_.size(), pack.count);
   const std::int64_t size = std::int64_t{1} << level;
@@ -220,7 +220,9 @@ void OverlapSgd::step(Pack& pack) {
                .index = nodes_.first,
                .term = AlignedVector<Real>(term, term + kernel_.term_size())});
     first += count;
+    questions.worked(count);
   }
+  questions.end_step();
   if (!alone) share(pack, blocks, level);
   while (tree_.size() > 1 || tree_[0].level < root_level(batch)) {
     merge_last(pack, true);
@@ -266,14 +268,15 @@ void OverlapSgd::finish(Pack& pack, const Real* term) {
   }
 }
 
-void OverlapSgd::advance(std::int64_t step, const std::function<void(const SgdProgress&)>& report) {
+void OverlapSgd::advance(std::int64_t step, const std::function<void(const SgdProgress&)>& report,
+                         StepQuestions& questions) {
   for (Pack& pack : packs_) {
     const auto begin = runs_.begin() + pack.first;
     while (pack.steps < step) {
       const auto run = std::find_if(begin, begin + pack.count,
                                     [](const Progress& p) { return p.failure.empty(); });
       if (run == begin + pack.count) break;
-      this->step(pack);
+      this->step(pack, questions);
       report({problem_.time(run->steps), run->batch_loss, run->steps});
     }
   }

@@ -16,7 +16,9 @@ class OverlapSgd : public SgdEngine {
   OverlapSgd(const Communicator& comm, const SgdProblem& problem,
              const std::vector<Parameters>& first, IndexRange replicas);
 
-  void advance(std::int64_t step, const std::function<void(const SgdProgress&)>& report) override;
+  using SgdEngine::advance;
+  void advance(std::int64_t step, const std::function<void(const SgdProgress&)>& report,
+               StepQuestions& questions) override;
   Parameters parameters(std::size_t i) const override;
   /// K, b, v.
   std::vector<double> numbers(std::size_t i) const override;
@@ -51,7 +53,7 @@ class OverlapSgd : public SgdEngine {
     AlignedVector<Real> term{};
   };
 
-  void step(Pack& pack);
+  void step(Pack& pack, StepQuestions& questions);
   void compute_leaves(const Pack& pack, std::int64_t first, std::int64_t count);
   /// nodes_ becomes the level above `level`.
   void merge_level(const Pack& pack, int level);

@@ -47,7 +47,7 @@ class Ensemble {
       const bool recorded = from != nullptr && step == step_ && step == last_output_;
       if (step < step_ || recorded) continue;
       while (step_ < step) {
-        advance_all(std::min(step, step_ + chunk_));
+        if (!advance_all(std::min(step, step_ + chunk_))) return false;
         // At the output itself the state is saved after its record.
         const Request request = step_ < step ? control_.between_steps() : Request::none;
         if (request != Request::none) save();
@@ -82,10 +82,19 @@ class Ensemble {
     return true;
   }
 
-  /// All replicas to `step`; then the next stretch is chosen to take about a second.
-  void advance_all(std::int64_t step) {
+  /// All replicas to `step`; then the next stretch is chosen to take about a second. False when
+  /// that was interrupted: each replica is then saved at the end of the last step that it has made.
+  bool advance_all(std::int64_t step) {
     const Stopwatch watch;
-    engine_->advance(step, observer_.progress);
+    try {
+      StepQuestions questions = make_questions();
+      engine_->advance(step, observer_.progress, questions);
+      questions.finish((step - step_) * most_at_once());
+    } catch (const Interrupt&) {
+      agree_on_failures();
+      save();
+      return false;
+    }
     agree_on_failures();
     const double seconds = watch.seconds();
     seconds_ += seconds;
@@ -95,6 +104,30 @@ class Ensemble {
         std::clamp(static_cast<double>(step - step_) / std::max(seconds, 1e-6), 1.0, 1e9);
     step_ = step;
     chunk_ = world_.broadcast(static_cast<std::int64_t>(wanted));
+    return true;
+  }
+
+  /// How many runs, or packs of them, the busiest group makes one step of after the other.
+  std::int64_t most_at_once() const {
+    const std::int64_t replicas = local_range(0, options_.replicas, groups_).size();
+    const bool direct = engine_->problem().engine == Engine::direct;
+    return direct ? replicas : divided_up(replicas, lane_count<double>);
+  }
+
+  /// One question for about 2^26 multiplications.
+  StepQuestions make_questions() {
+    const SgdProblem& problem = engine_->problem();
+    const Shape& shape = problem.model.shape;
+    const double L = shape.tokens, P = shape.coordinates();
+    const auto lanes =
+        static_cast<double>(std::min<std::int64_t>(options_.replicas, lane_count<double>));
+    const double sequence = problem.engine == Engine::direct
+                                ? static_cast<double>(problem.dimension) * L * (2 * P + L / 2 + 20)
+                                : lanes * (100 + 20 * L * P + 10 * P * P * P);
+    const std::int64_t most = divided_up(problem.batch, std::max(1, world_.size() / groups_));
+    const double each =
+        std::min(static_cast<double>(most), static_cast<double>(most) * sequence / 0x1p26);
+    return {control_, static_cast<std::int64_t>(each), most};
   }
 
   /// Throws on all ranks the failure of the first replica that has one.
@@ -155,6 +188,9 @@ class Ensemble {
     SgdSaved saved{.numbers = {}, .weights = engine_->weights({0, 0})};
     saved.numbers.put("step", static_cast<double>(step_));
     saved.numbers.put("last_output", static_cast<double>(last_output_));
+    saved.numbers.put("replica_steps", of_all([&](std::size_t i) {
+                        return std::vector{static_cast<double>(engine_->runs()[i].steps)};
+                      }));
     saved.numbers.put("replica_numbers", of_all([&](std::size_t i) {
                         std::vector<double> values = engine_->numbers(i);
                         const auto& run = engine_->runs()[i];
@@ -172,10 +208,12 @@ class Ensemble {
     const std::size_t size = replica_size();
     if (all.size() != size * static_cast<std::size_t>(options_.replicas))
       throw FileError("the saved state has another number of replicas");
+    const std::span steps = from.numbers.list("replica_steps");
     const auto first = static_cast<std::size_t>(engine_->replicas().begin);
     for (std::size_t i = 0; i < engine_->runs().size(); ++i) {
       const auto own = all.subspan(size * (first + i), size);
-      engine_->restore(i, step_, own.first(size - 2), from.weights);
+      const auto step = static_cast<std::int64_t>(steps[first + i]);
+      engine_->restore(i, step, own.first(size - 2), from.weights);
       engine_->runs()[i].batch_loss = own[size - 2];
       engine_->runs()[i].loss_sum = own[size - 1];
     }

@@ -24,12 +24,14 @@ class DirectEngine : public SgdEngine {
                        first[first.size() > 1 ? static_cast<std::size_t>(number) : 0]));
   }
 
-  void advance(std::int64_t step, const std::function<void(const SgdProgress&)>& report) override {
+  using SgdEngine::advance;
+  void advance(std::int64_t step, const std::function<void(const SgdProgress&)>& report,
+               StepQuestions& questions) override {
     for (std::size_t i = 0; i < runs_.size(); ++i) {
       Progress& run = runs_[i];
       while (run.failure.empty() && run.steps < step) {
         try {
-          sgd_.step(replicas_of_sgd_[i]);
+          sgd_.step(replicas_of_sgd_[i], questions);
         } catch (const NumericalError& error) {
           fail(i, error.what());
           break;

@@ -9,6 +9,7 @@
 #include "headflow/core/mpi.hpp"
 #include "headflow/core/statistics.hpp"
 #include "headflow/sgd/run_sgd.hpp"
+#include "sgd/step_questions.hpp"
 
 namespace headflow {
 
@@ -25,9 +26,14 @@ class SgdEngine {
 
   virtual ~SgdEngine() = default;
 
-  /// Advances every run to `step`. One that fails stays at its last good step. Collective.
-  virtual void advance(std::int64_t step,
-                       const std::function<void(const SgdProgress&)>& report) = 0;
+  /// Advances every run to `step`. One that fails stays at its last good step. Collective. An
+  /// Interrupt of `questions` leaves each run at the end of one of its steps.
+  virtual void advance(std::int64_t step, const std::function<void(const SgdProgress&)>& report,
+                       StepQuestions& questions) = 0;
+  void advance(std::int64_t step, const std::function<void(const SgdProgress&)>& report) {
+    StepQuestions none;
+    advance(step, report, none);
+  }
   /// Run number i in reduced coordinates: K = [m S'^-1 | u], b, v; u the symmetric root of the
   /// Gram matrix of what the heads have outside the span of the spikes.
   virtual Parameters parameters(std::size_t i) const = 0;

@@ -98,10 +98,10 @@ double seconds_per_sequence(const SgdProblem& problem, const Parameters& start,
 ///
 /// control.between_steps() is asked about once a second and after each output: observer.save
 /// answers Request::checkpoint and Request::stop, and the latter ends the run. The end is saved,
-/// too. control.within_step() is asked inside the population losses of an output: an Interrupt
-/// there ends the run after observer.save, from which the output is made again (at step 0 nothing
-/// is saved). Returns false when it was asked to stop before its end.
-/// With `from` it goes on there; records until then are not repeated.
+/// too. control.within_step() is asked inside steps that take long and inside the population losses
+/// of an output: an Interrupt there ends the run after observer.save, from which the step or the
+/// output is made again (of the output at step 0 nothing is saved). Returns false when it was asked
+/// to stop before its end. With `from` it goes on there; records until then are not repeated.
 bool run_sgd(const Communicator& comm, const SgdProblem& problem, const Parameters& start,
              const SgdOptions& options, PopulationLoss& loss, const SgdObserver& observer,
              Control& control = Control::none(), const SgdSource* from = nullptr);

@@ -1,6 +1,8 @@
 // A control that stops a computation inside a step is heard in every long loop, on all ranks alike.
 #include <gtest/gtest.h>
 
+#include <bit>
+
 #include "headflow/flow/flow.hpp"
 #include "headflow/saddle/linear_growth.hpp"
 #include "headflow/sgd/run_sgd.hpp"
@@ -54,7 +56,28 @@ TEST(DistributedControl, isHeardInEveryPassOverSamples) {
   expect_heard(2, "Bayes risk", [&](Control& c) {
     bayes_risk(comm, model(), many(), {.standard_error = 1, .samples = many().samples}, c);
   });
-  expect_heard(2, "maps", [&](Control& c) { attention_maps(model(), point, {3000, 1}, c); });
+  expect_heard(2, "maps", [&](Control& c) { attention_maps(model(), point, {150000, 1}, c); });
+}
+
+// The more work a sample takes, the more often it is asked.
+TEST(DistributedControl, isHeardWhereHeadsAreMany) {
+  const Shape large{8, 96, 2};
+  const Model many_heads(large, Softmax{}, canonical_spikes(2, 2));
+  const Parameters point = generic_parameters(large);
+  const Sampling few{
+      .samples = 4096 * world().size(), .method = SamplingMethod::monte_carlo, .replicates = 4};
+  const auto asked = [&](auto&& work) {
+    StopAt all = never_stop();
+    work(all);
+    return all.asked();
+  };
+  const auto pruned = asked([&](Control& c) { prune(world(), many_heads, point, few, c); });
+  EXPECT_GT(pruned, 5);
+  StopAt last(pruned, StopAt::Place::within);
+  EXPECT_THROW(prune(world(), many_heads, point, few, last), Interrupt);
+  PopulationLoss loss(world(), many_heads, few);
+  EXPECT_EQ(asked([&](Control& c) { loss.evaluate(point, c); }), 3);
+  EXPECT_GT(asked([&](Control& c) { attention_maps(many_heads, point, {2000, 1}, c); }), 3);
 }
 
 TEST(DistributedControl, aSampleSetThatWasCutShortIsDrawnAgain) {
@@ -154,6 +177,69 @@ TEST(DistributedControl, isHeardInTheOutputsOfSgd) {
       EXPECT_EQ(records[i].replicas[0].parameters.K, whole[i].replicas[0].parameters.K);
       if (i > 0) {
         EXPECT_EQ(records[i].replicas[0].batch_loss, whole[i].replicas[0].batch_loss);
+      }
+    }
+  }
+}
+
+// A step that takes long is asked in its middle, on any number of ranks and groups of them.
+// Replicas that have made it keep it: each goes on from its own step, with the same bits.
+TEST(DistributedControl, isHeardInTheStepsOfSgd) {
+  PopulationLoss loss(world(), model(), {.samples = 1024});
+  for (const Engine engine : {Engine::direct, Engine::overlaps}) {
+    const bool direct = engine == Engine::direct;
+    SgdProblem problem{.model = model(),
+                       .dimension = 4000,
+                       .batch = (direct ? 1000 : 270000) * world().size(),
+                       .learning_rate = 0.1};
+    problem.engine = engine;
+    struct Result {
+      std::vector<SgdRecord> records;
+      SgdSaved saved;
+      std::vector<std::int64_t> k;
+    };
+    const auto run = [&](Control& control, const Result* from) {
+      Result result;
+      SgdSource source;
+      if (from != nullptr)
+        source = {from->saved.numbers, [&](IndexRange replicas, IndexRange) {
+                    std::vector<double> k;
+                    for (auto i = replicas.begin * 4000; i < replicas.end * 4000; ++i)
+                      k.push_back(std::bit_cast<double>(from->k[static_cast<std::size_t>(i)]));
+                    return k;
+                  }};
+      run_sgd(world(), problem, generic_parameters(shape), {.replicas = 3, .output_steps = {0, 2}},
+              loss,
+              {.record = [&](const SgdRecord& record) { result.records.push_back(record); },
+               .save =
+                   [&](const SgdSaved& saved) {
+                     result.saved = saved;
+                     result.k.assign(3 * 4000, 0);
+                     std::size_t next = 0;
+                     const SgdWeights& weights = saved.weights;
+                     if (direct)
+                       for (auto r = weights.replicas.begin; r < weights.replicas.end; ++r)
+                         for (auto d = weights.coordinates.begin; d < weights.coordinates.end; ++d)
+                           result.k[static_cast<std::size_t>(r * 4000 + d)] =
+                               std::bit_cast<std::int64_t>(weights.k[next++]);
+                     world().sum(result.k);
+                   }},
+              control, from == nullptr ? nullptr : &source);
+      return result;
+    };
+    StopAt all = never_stop();
+    const Result whole = run(all, nullptr);
+    EXPECT_GE(all.asked(), 4);
+    for (int last = 1; last <= all.asked(); last += 3) {
+      StopAt control(last, StopAt::Place::within);
+      const Result stopped = run(control, nullptr);
+      EXPECT_EQ(std::ssize(stopped.records), 1);
+      const Result rest = run(Control::none(), &stopped);
+      ASSERT_EQ(std::ssize(rest.records), 1);
+      for (std::size_t i = 0; i < 3; ++i) {
+        const SgdState& one = rest.records[0].replicas[i];
+        EXPECT_EQ(one.parameters.K, whole.records[1].replicas[i].parameters.K) << last;
+        EXPECT_EQ(one.batch_loss, whole.records[1].replicas[i].batch_loss) << last;
       }
     }
   }
