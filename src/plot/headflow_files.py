@@ -33,6 +33,8 @@ class Data:
     def __init__(self, path: Path) -> None:
         self.path = path
         with faults_of(path):
+            if path.exists() and not path.is_file():
+                raise ValueError("is no regular file")
             path.open("rb").close()
             if not h5py.is_hdf5(path):
                 raise ValueError("not an HDF5 file")
