@@ -25,12 +25,14 @@ headflow=$(command -v "${HEADFLOW:-$top/build/release/headflow}" || command -v "
 # tells it, the time at which it will be ended, for --max-walltime auto.
 job=${SLURM_ARRAY_JOB_ID:+${SLURM_ARRAY_JOB_ID}_$SLURM_ARRAY_TASK_ID}
 job=${job:-${SLURM_JOB_ID:-}}
-if [[ -n $job ]] && end=$(squeue -h -j "$job" -o %e) && end=$(date -d "$end" +%s 2>/dev/null); then
+if [[ -n $job ]] && end=$(squeue -h -j "$job" -o %e) && [[ $end == [0-9]* ]] && # not N/A, and not empty: today for date
+    end=$(date -d "$end" +%s 2>/dev/null); then
     export SLURM_JOB_END_TIME=$end
 fi
 
 # USR1, from Slurm ahead of the time limit: save, stop, and have the job put back into the queue. TERM, from scancel or
-# a preemption, and Ctrl-C: save and stop. mpirun passes only USR1 on to the ranks without killing them.
+# a preemption, Ctrl-C and the end of the terminal (but under nohup): save and stop. mpirun passes only USR1 on to the
+# ranks without killing them.
 child=
 signalled=
 requeue=yes
@@ -40,7 +42,7 @@ stop() {
     kill -USR1 "$child" 2>/dev/null || true
 }
 trap stop USR1
-trap 'requeue=no; stop' TERM INT
+trap 'requeue=no; stop' TERM INT HUP
 
 # Ends this script, to be run again.
 stop_early() {

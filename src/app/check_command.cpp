@@ -5,6 +5,7 @@
 
 #include "app/commands.hpp"
 #include "app/job.hpp"
+#include "app/restart.hpp"
 #include "headflow/core/petsc.hpp"
 #include "input/toml_text.hpp"
 #include "output/output_file.hpp"
@@ -41,7 +42,7 @@ ExitCode check(const Communicator& comm, const Command& command) {
   }
   Job job = Job::read(comm, command.request);
   const auto files = job.input.files();
-  for (const auto& file : files) require_writable_output(comm, file, command.request.input, true);
+  require_room(comm, files_of(job), command.request.input);
   const PetscSession petsc(command.petsc_options);  // collective
   check_petsc_options(job.input.sections());
   if (!comm.root()) return ExitCode::finished;

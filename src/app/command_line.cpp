@@ -51,7 +51,7 @@ std::string footer() {
   const auto prefixes = petsc_prefixes();
   return "Exit codes: 0 finished, 2 bad input, 3 numerical failure, 4 file failure, 75 stopped "
          "early with a checkpoint: the same command goes on.\n"
-         "Signals: USR1, TERM, INT save and stop, USR2 saves; a file STOP beside the output "
+         "Signals: USR1, TERM, INT, HUP, XCPU save and stop, USR2 saves; a file OUTPUT.stop "
          "stops.\n" +
          fmt::format("Words that start with {} or {} go to PETSc ({}, ..).\n\n",
                      fmt::join(prefixes.begin(), prefixes.end() - 1, ", "), prefixes.back(),
@@ -103,7 +103,9 @@ class CommandLine {
       command_.execute = nullptr;
       return;
     }
-    command_.wall_seconds = wall_seconds_of(wall_time_);
+    std::string warning;
+    command_.wall_seconds = wall_seconds_of(wall_time_, warning);
+    if (root && !warning.empty()) fmt::print(stderr, "headflow: warning: {}\n", warning);
     read_part(part_, command_);
     const auto asked = [](const auto& one) { return one.second->count() > 0; };
     if (command_.force && std::none_of(restart_.begin(), restart_.end(), asked))

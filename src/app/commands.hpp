@@ -3,6 +3,7 @@
 #include <string>
 #include <vector>
 
+#include "core/stopwatch.hpp"
 #include "headflow/core/error.hpp"
 #include "sections/configuration.hpp"
 
@@ -16,7 +17,8 @@ struct Command {
   bool force = false;
   bool members = false;          ///< of check: print only how many there are
   std::string restart = "auto";  ///< auto, none, or a checkpoint's path
-  double wall_seconds = std::numeric_limits<double>::infinity();
+  double wall_seconds = std::numeric_limits<double>::infinity();  ///< since `begin`
+  Stopwatch begin;
   std::string file;                        ///< of info, or that merge writes
   std::vector<std::string> files;          ///< that merge reads
   std::int64_t part = 0, parts = 1;        ///< of a sweep: members number part modulo parts

@@ -14,9 +14,9 @@ Job Job::read_base(const Communicator& comm, const InputRequest& request) {
   return {std::move(input), std::move(sweep)};
 }
 
-Job Job::read(const Communicator& comm, const InputRequest& request) {
+Job Job::read(const Communicator& comm, const InputRequest& request, Control& control) {
   Job job = read_base(comm, request);
-  if (job.sweep.size() > 0) check_members(comm, job.sweep, request);
+  if (job.sweep.size() > 0) check_members(comm, job.sweep, request, control);
   return job;
 }
 

@@ -1,6 +1,7 @@
 #pragma once
 #include <string>
 
+#include "headflow/core/control.hpp"
 #include "sections/configuration.hpp"
 #include "sweep/sweep.hpp"
 
@@ -12,8 +13,9 @@ struct Job {
   Sweep sweep;
 
   /// Reads and checks everything, with all members of a sweep; rank 0 reads the file. Collective.
-  /// Throws InputError.
-  static Job read(const Communicator& comm, const InputRequest& request);
+  /// Throws InputError; Interrupt when `control` is asked to stop.
+  static Job read(const Communicator& comm, const InputRequest& request,
+                  Control& control = Control::none());
   /// The same, but of the members of a sweep only how many there are.
   static Job read_base(const Communicator& comm, const InputRequest& request);
 

@@ -5,9 +5,9 @@
 #include <filesystem>
 
 #include "core/exact_sum.hpp"
+#include "core/paths.hpp"
 #include "headflow/core/error.hpp"
 #include "headflow/core/petsc.hpp"
-#include "output/output_file.hpp"
 #include "output/provenance.hpp"
 
 namespace headflow {
@@ -18,6 +18,41 @@ namespace {
 bool loses_nothing(const Communicator& comm, const Job& job, const Identity& identity) {
   const auto file = own_output(comm, job, identity);
   return comm.any(file && (job.sweep.size() > 0 || !file->has("provenance/finished")));
+}
+
+/// The first run of those that have made a file, one after the other, each from the state of the
+/// one before. Empty where it does not say.
+std::string chain_of(const DataReader& file) {
+  if (!file.has("provenance/runs")) return "";
+  const std::string runs = file.text("provenance/runs");
+  return runs.substr(0, runs.find(' '));
+}
+
+std::string chain_of(const std::string& path) {
+  try {
+    return chain_of(DataReader(path));
+  } catch (const Error&) {
+    return "";
+  }
+}
+
+/// Throws InputError when a file is there that those runs have not made. Collective.
+void require_own(const Communicator& comm, const std::vector<std::string>& files,
+                 const std::string& chain) {
+  comm.on_root([&] {
+    std::error_code ignored;
+    for (const auto& file : files) {
+      if (!std::filesystem::exists(file, ignored)) continue;
+      if (chain.empty())
+        throw InputError(fmt::format(
+            "output {} exists; use --force to replace it or --output for another name", file));
+      if (chain_of(file) != chain)
+        throw InputError(fmt::format(
+            "output {} is of another run than the state to go on from; move it away, or replace "
+            "it with --restart auto --force",
+            file));
+    }
+  });
 }
 
 }  // namespace
@@ -34,6 +69,16 @@ std::shared_ptr<const DataReader> own_output(const Communicator& comm, const Job
     }
   });
   return own;
+}
+
+std::vector<std::string> files_of(const Job& job) {
+  const OutputSection& output = job.input.output();
+  std::vector<std::string> files = job.input.files();
+  const auto places =
+      Checkpoints(job.input.comm(), output.path(), output.checkpoints_kept).places();
+  files.insert(files.end(), places.begin(), places.end());
+  files.insert(files.end(), {stop_file(output.path()), lock_file(output.path())});
+  return files;
 }
 
 Identity identity_of(const Job& job) {
@@ -68,11 +113,11 @@ std::optional<Checkpoint> find_restart(const Communicator& comm, const Command& 
   else if (command.restart != "none")
     found = checkpoints.open(command.restart);
   const bool replace =
-      command.force || found || (command.restart == "auto" && loses_nothing(comm, job, identity));
-  for (const auto& file : job.input.files())
-    require_writable_output(comm, file, command.request.input, replace);
+      command.force || (command.restart == "auto" && loses_nothing(comm, job, identity));
+  if (!replace) require_own(comm, job.input.files(), found ? chain_of(*found->file) : "");
   if (!found) {
     checkpoints.remove_all();
+    checkpoints.make_room();
     return found;
   }
   const std::string changed = identity.obstacles(*found->file);
@@ -81,6 +126,7 @@ std::optional<Checkpoint> find_restart(const Communicator& comm, const Command& 
         "the input is not that of checkpoint {}:\n{}--restart none begins anew (with --force, if "
         "the output exists)",
         found->path, changed));
+  checkpoints.make_room();
   checkpoints.continue_after(found->number);
   return found;
 }

@@ -3,6 +3,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "app/commands.hpp"
 #include "app/job.hpp"
@@ -10,6 +11,10 @@
 #include "restart/identity.hpp"
 
 namespace headflow {
+
+/// Paths of all files that the run may make: its output first, weights, checkpoints, stop file,
+/// lock.
+std::vector<std::string> files_of(const Job& job);
 
 /// What decides about the numbers of a run: its input, the options for PETSc wherever they come
 /// from (but those that only watch) and the state at the start. PETSc must have been started.

@@ -7,6 +7,7 @@
 #include "app/commands.hpp"
 #include "app/job.hpp"
 #include "app/restart.hpp"
+#include "core/paths.hpp"
 #include "core/signals.hpp"
 #include "core/stopwatch.hpp"
 #include "headflow/core/petsc.hpp"
@@ -22,16 +23,14 @@ namespace {
 /// One run: its output file, its checkpoints, and what stops it.
 class SingleRun : public RunHost {
  public:
-  SingleRun(const Communicator& comm, Configuration& input, double wall_seconds,
+  SingleRun(const Communicator& comm, Configuration& input, const Watch::Limits& limits,
             Checkpoints& checkpoints, const std::optional<Checkpoint>& from,
             std::map<std::string, std::string> provenance)
       : comm_(comm),
         output_(input.output()),
         checkpoints_(checkpoints),
         file_(comm, output_.path(), output_.every, file_attributes()),
-        watch_(comm, {.checkpoint_every = output_.checkpoint_every,
-                      .wall_seconds = wall_seconds,
-                      .stop_file = stop_file(output_.path())}),
+        watch_(comm, limits),
         run_(comm, input, file_.content(), *this, from) {
     file_.content().provenance = std::move(provenance);
   }
@@ -100,13 +99,27 @@ bool already_finished(const Communicator& comm, const Checkpoint& checkpoint, co
   return comm.any(finished);
 }
 
-}  // namespace
+/// A stop file that was there before the run was not meant for it.
+void remove_old_stop_file(const Communicator& comm, const std::string& path) {
+  std::error_code ignored;
+  if (comm.root() && std::filesystem::remove(path, ignored))
+    fmt::print("removed {}, which was there before this run\n", path);
+}
 
-ExitCode run(const Communicator& comm, const Command& command) {
-  require_one_world(comm);
-  Job job = Job::read(comm, command.request);
+/// Of a whole run with that output.
+Watch::Limits limits_of(const Command& command, const OutputSection& output,
+                        const OutputLock* lock) {
+  return {.checkpoint_every = output.checkpoint_every,
+          .wall_seconds = command.wall_seconds,
+          .begin = command.begin,
+          .stop_file = stop_file(output.path()),
+          .lock = lock};
+}
+
+/// With the lock of the output held.
+ExitCode run_job(const Communicator& comm, const Command& command, Job& job,
+                 const Watch::Limits& limits) {
   const bool swept = job.sweep.size() > 0;
-  if (!swept && command.parts > 1) throw InputError("--part needs an input with a section [sweep]");
   const PetscSession petsc(command.petsc_options);
   check_petsc_options(job.input.sections());
   const Identity identity = identity_of(job);
@@ -125,19 +138,42 @@ ExitCode run(const Communicator& comm, const Command& command) {
     fmt::print("going on from {} ({})\n", from->path, from->file->attributes()["checkpoint"]);
   auto provenance = run_provenance(comm, command, job, identity, from);
   if (!swept)
-    return SingleRun(comm, job.input, command.wall_seconds, checkpoints, from,
-                     std::move(provenance))
-        .execute();
+    return SingleRun(comm, job.input, limits, checkpoints, from, std::move(provenance)).execute();
   SweepRequest request{.provenance = std::move(provenance),
                        .part = command.part,
                        .parts = command.parts,
-                       .wall_seconds = command.wall_seconds,
+                       .limits = limits,
                        .earlier = {}};
   if (from) request.earlier.push_back(from->file);
   const auto output_of_before =
       command.restart == "none" ? nullptr : own_output(comm, job, identity);
   if (output_of_before) request.earlier.push_back(output_of_before);
   return run_sweep(comm, job.input, job.sweep, request, checkpoints);
+}
+
+}  // namespace
+
+ExitCode run(const Communicator& comm, const Command& command) {
+  require_one_world(comm);
+  Watch before(comm, {.wall_seconds = command.wall_seconds, .begin = command.begin});
+  try {
+    // Reading from a pipe may wait for ever.
+    if (!obstacle_at(command.request.input).empty()) default_signal_actions();
+    Job job = Job::read(comm, command.request, before);
+    install_signal_handlers();
+    if (job.sweep.size() == 0 && command.parts > 1)
+      throw InputError("--part needs an input with a section [sweep]");
+    const auto& output = job.input.output();
+    require_room(comm, files_of(job), command.request.input);
+    const auto lock = lock_output(comm, output.path());
+    remove_old_stop_file(comm, stop_file(output.path()));
+    return run_job(comm, command, job, limits_of(command, output, lock.get()));
+  } catch (const Interrupt&) {
+    if (comm.root())
+      fmt::print("stopped early ({}): nothing was computed yet\n",
+                 before.reason().empty() ? "signal" : before.reason());
+    return ExitCode::stopped_early;
+  }
 }
 
 }  // namespace headflow

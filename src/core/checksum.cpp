@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "core/hash.hpp"
+#include "core/paths.hpp"
 #include "headflow/core/error.hpp"
 
 namespace headflow {
@@ -59,6 +60,7 @@ void append_checksum(const std::string& path) {
 }
 
 bool checksum_is_intact(const std::string& path) {
+  if (!obstacle_at(path).empty()) return false;
   std::ifstream file(path, std::ios::binary);
   if (!file) return false;
   const std::uint64_t length = length_of(file);

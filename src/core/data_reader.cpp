@@ -5,17 +5,21 @@
 
 #include "core/callback_guard.hpp"
 #include "core/data_file.hpp"
+#include "core/paths.hpp"
 
 namespace headflow {
 namespace {
 
 Hdf5File open_file(const std::string& path) {
   quiet_hdf5();
+  if (const std::string obstacle = obstacle_at(path); !obstacle.empty())
+    throw InputError("cannot open " + path + ": it " + obstacle);
   const hid_t file = H5Fopen(path.c_str(), H5F_ACC_RDONLY, H5P_DEFAULT);
+  std::error_code ignored;
   if (file < 0)
     throw InputError(
         "cannot open " + path +
-        (std::filesystem::exists(path) ? ": not a readable HDF5 file" : ": no such file"));
+        (std::filesystem::exists(path, ignored) ? ": not a readable HDF5 file" : ": no such file"));
   return Hdf5File(file, path);
 }
 

@@ -12,6 +12,7 @@
 #include "core/data_file.hpp"
 #include "core/hdf5_handle.hpp"
 #include "core/named.hpp"
+#include "core/paths.hpp"
 
 namespace headflow {
 namespace {
@@ -215,10 +216,13 @@ void sync(const std::string& path, int flags) {
 
 }  // namespace
 
-void write_data_file(const Communicator& comm, const std::string& path, const DataFile& content,
+void write_data_file(const Communicator& comm, const std::string& name, const DataFile& content,
                      bool with_checksum) {
   quiet_hdf5();
-  const std::string temporary = path + ".part";
+  std::string path;
+  comm.on_root([&] { path = follow_links(name); });
+  path = comm.broadcast(path);
+  const std::string temporary = part_of_file(path);
   try {
     comm.on_root([&] { write_contents(temporary, content); });
     if (has_slabs(content)) write_slabs(comm, temporary, content);

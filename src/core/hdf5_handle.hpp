@@ -1,5 +1,6 @@
 #pragma once
 #include <hdf5.h>
+#include <stdlib.h>
 
 #include <string>
 #include <utility>
@@ -14,9 +15,8 @@ template <class Result>
 Result hdf5_check(Result result, const std::string& what) {
   if (result < 0)
     throw FileError("HDF5 failed at " + what +
-                    " (is the disk full? On file systems without locks set "
-                    "HDF5_USE_FILE_LOCKING=FALSE; if Open MPI's own MPI-IO hangs or fails, try "
-                    "mpirun --mca io romio321)");
+                    " (is the disk full? If Open MPI's own MPI-IO hangs or fails, try mpirun --mca "
+                    "io romio321)");
   return result;
 }
 
@@ -67,7 +67,10 @@ class Hdf5SharedFile : public Hdf5File {
 };
 
 /// HDF5 prints no stack of errors of its own from now on: what the user needs is in the exception.
+/// It asks for no locks, which some file systems lack: files are replaced as a whole, and only the
+/// run that holds an output's lock writes it.
 inline void quiet_hdf5() {
+  ::setenv("HDF5_USE_FILE_LOCKING", "FALSE", 0);
   hdf5_check(H5Eset_auto2(H5E_DEFAULT, nullptr, nullptr), "H5Eset_auto2");
 }
 

@@ -1,5 +1,7 @@
 #include "headflow/core/mpi.hpp"
 
+#include <stdlib.h>
+
 #include <algorithm>
 #include <numeric>
 #include <utility>
@@ -30,7 +32,12 @@ void mpi_check(int code, const char* call) {
                        " failed: " + std::string(text, static_cast<std::size_t>(length)));
 }
 
-MpiSession::MpiSession(int& argc, char**& argv) { mpi_check(MPI_Init(&argc, &argv), "MPI_Init"); }
+MpiSession::MpiSession(int& argc, char**& argv) {
+  // Shared file pointers, which nothing here uses: Open MPI's other ways to have them write the
+  // file's path into buffers of 256 bytes.
+  ::setenv("OMPI_MCA_sharedfp", "individual", 0);
+  mpi_check(MPI_Init(&argc, &argv), "MPI_Init");
+}
 
 MpiSession::~MpiSession() {
   if (!unwinding_.now()) MPI_Finalize();

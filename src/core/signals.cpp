@@ -19,14 +19,25 @@ extern "C" void handle(int number) {
     stop_flag = number;
 }
 
-}  // namespace
-
-void install_signal_handlers() {
+void set_action(void (*handler)(int)) {
   struct sigaction action = {};
-  action.sa_handler = handle;
+  action.sa_handler = handler;
   action.sa_flags = SA_RESTART;
   sigemptyset(&action.sa_mask);
-  for (const int number : {SIGUSR1, SIGUSR2, SIGTERM, SIGINT}) sigaction(number, &action, nullptr);
+  for (const int number : {SIGUSR1, SIGUSR2, SIGTERM, SIGINT, SIGHUP, SIGXCPU}) {
+    struct sigaction before = {};
+    sigaction(number, nullptr, &before);
+    if (number != SIGHUP || before.sa_handler != SIG_IGN) sigaction(number, &action, nullptr);
+  }
+}
+
+}  // namespace
+
+void install_signal_handlers() { set_action(handle); }
+
+void default_signal_actions() {
+  set_action(SIG_DFL);
+  if (stop_flag != 0) raise(stop_flag);
 }
 
 bool stop_signalled() { return stop_flag != 0; }

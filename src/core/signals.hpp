@@ -2,10 +2,14 @@
 
 namespace headflow {
 
-/// The signals of batch systems: SIGUSR1, SIGTERM and SIGINT ask to save and stop, SIGUSR2 to save
-/// and go on; a second SIGINT ends the program at once. Installed at the
-/// program's start, and again after PETSc has put its own in their place.
+/// The signals of batch systems: SIGUSR1, SIGTERM, SIGINT, SIGHUP and SIGXCPU ask to save and stop,
+/// SIGUSR2 to save and go on; a second SIGINT ends the program at once. SIGHUP stays ignored where
+/// it was, as under nohup. Installed at the program's start, and again after libraries have put
+/// their own in their place.
 void install_signal_handlers();
+/// Gives the signals their usual actions back, for work that does not ask for them. One that has
+/// arrived takes effect.
+void default_signal_actions();
 
 /// What has arrived on this process.
 bool stop_signalled();

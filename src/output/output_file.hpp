@@ -1,6 +1,7 @@
 #pragma once
 #include <map>
 #include <string>
+#include <vector>
 
 #include "core/data_file.hpp"
 #include "core/stopwatch.hpp"
@@ -38,12 +39,12 @@ class OutputFile {
   double write_seconds_ = 0;
 };
 
-/// Throws InputError when the output exists (unless `force`), is the input or no file, or its
-/// folder is not there or not writable. Collective.
-void require_writable_output(const Communicator& comm, const std::string& path,
-                             const std::string& input, bool force);
-
-/// The file that stops a run with that output: STOP beside it.
-std::string stop_file(const std::string& output);
+/// Throws InputError unless each of these files, the output first, can be made or replaced: when
+/// one is the input or no regular file, when its folder is not there or not writable, when its name
+/// is too long or that of a file beside another output. Collective.
+void require_room(const Communicator& comm, const std::vector<std::string>& files,
+                  const std::string& input);
+/// Throws InputError when there is a file of that name. Collective.
+void require_new(const Communicator& comm, const std::string& path);
 
 }  // namespace headflow

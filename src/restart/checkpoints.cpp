@@ -6,6 +6,7 @@
 #include <filesystem>
 
 #include "core/checksum.hpp"
+#include "core/paths.hpp"
 #include "headflow/core/error.hpp"
 
 namespace headflow {
@@ -54,12 +55,27 @@ void Checkpoint::read_series(DataGroup& group, double until) const {
 }
 
 Checkpoints::Checkpoints(const Communicator& comm, const std::string& output, int kept)
-    : comm_(comm),
-      stem_((fs::path(output).parent_path() / fs::path(output).stem()).string()),
-      kept_(kept) {}
+    : comm_(comm), output_(output), kept_(kept) {}
 
 std::string Checkpoints::path_at(std::int64_t place) const {
-  return fmt::format("{}.checkpoint-{}.h5", stem_, place);
+  return companion(output_, fmt::format("checkpoint-{}", place));
+}
+
+std::vector<std::string> Checkpoints::places() const {
+  std::vector<std::string> paths;
+  for (int place = 1; place <= kept_; ++place) paths.push_back(path_at(place));
+  return paths;
+}
+
+std::string Checkpoints::owner() const { return fs::path(output_).filename().string(); }
+
+bool Checkpoints::is_own(const std::string& path) const {
+  try {
+    auto attributes = DataReader(path).attributes();
+    return attributes["format"] == format_name && attributes["output"] == owner();
+  } catch (const Error&) {
+    return false;
+  }
 }
 
 std::optional<Checkpoint> Checkpoints::read(const std::string& path, std::string& problem) const {
@@ -85,19 +101,18 @@ std::optional<Checkpoint> Checkpoints::read(const std::string& path, std::string
 }
 
 std::vector<std::string> Checkpoints::paths() const {
-  const fs::path folder = fs::path(stem_).parent_path();
-  const std::string prefix = fs::path(stem_).filename().string() + ".checkpoint-";
-  constexpr std::string_view suffix = ".h5";
+  const fs::path folder = fs::path(output_).parent_path();
+  const std::string suffix = companion(output_, "").ends_with(".h5") ? ".h5" : "";
   std::vector<std::string> paths;
   std::error_code ignored;
   for (const auto& entry :
        fs::directory_iterator(folder.empty() ? "." : folder.string(), ignored)) {
-    const std::string name = entry.path().filename().string();
-    if (!name.starts_with(prefix) || !name.ends_with(suffix)) continue;
-    const std::string place =
-        name.substr(prefix.size(), name.size() - prefix.size() - suffix.size());
-    if (!place.empty() && place.find_first_not_of("0123456789") == std::string::npos)
-      paths.push_back((folder / name).string());
+    const std::string path = (folder / entry.path().filename()).string();
+    if (!path.ends_with(suffix)) continue;
+    const std::size_t end = path.size() - suffix.size();
+    const std::size_t first = path.find_last_not_of("0123456789", end - 1) + 1;
+    const std::string place = path.substr(first, end - first);
+    if (!place.empty() && path == companion(output_, "checkpoint-" + place)) paths.push_back(path);
   }
   return paths;
 }
@@ -105,7 +120,21 @@ std::vector<std::string> Checkpoints::paths() const {
 void Checkpoints::remove_all() const {
   std::error_code ignored;
   if (comm_.root())
-    for (const auto& path : paths()) fs::remove(path, ignored);
+    for (const auto& path : paths())
+      if (is_own(path)) fs::remove(path, ignored);
+}
+
+void Checkpoints::make_room() const {
+  comm_.on_root([&] {
+    for (const auto& path : places()) {
+      std::error_code ignored;
+      if (!fs::exists(path, ignored) || is_own(path)) continue;
+      int number = 1;
+      const auto name = [&] { return fmt::format("{}.set-aside-{}", path, number); };
+      while (fs::exists(fs::symlink_status(name(), ignored))) ++number;
+      fs::rename(path, name());
+    }
+  });
 }
 
 std::optional<Checkpoint> Checkpoints::newest() const {
@@ -117,7 +146,11 @@ std::optional<Checkpoint> Checkpoints::newest() const {
   for (const std::string& own : all) {
     const std::string path = comm_.broadcast(own);
     std::string problem;
-    const auto checkpoint = read(path, problem);
+    auto checkpoint = read(path, problem);
+    if (checkpoint && checkpoint->file->attributes()["output"] != owner()) {
+      problem = fmt::format("it is not of output {} (--restart {} goes on from it)", owner(), path);
+      checkpoint.reset();
+    }
     if (!checkpoint)
       problems += fmt::format("checkpoint {} cannot be used: {}\n", path, problem);
     else if (!best || checkpoint->number > best->number)
@@ -142,6 +175,7 @@ Checkpoint Checkpoints::open(const std::string& path) const {
 void Checkpoints::write_alone(const Communicator& comm, DataFile& content) {
   const auto attributes = content.attributes;
   content.attributes["format"] = format_name;
+  content.attributes["output"] = owner();
   content.attributes["checkpoint"] = std::to_string(number_ + 1);
   write_data_file(comm, path_at(1 + number_ % kept_), content, true);
   content.attributes = attributes;

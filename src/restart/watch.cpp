@@ -14,21 +14,24 @@
 
 namespace headflow {
 
-/// On every rank; wall time and the STOP file count on rank 0 alone. The margin covers what may lie
+/// On every rank; wall time and the stop file count on rank 0 alone. The margin covers what may lie
 /// between this question and the end of the last checkpoint.
 bool Watch::must_stop() {
   longest_gap_ = std::max(longest_gap_, since_question_.seconds());
   since_question_.restart();
+  if (limits_.lock != nullptr) limits_.lock->require_held();
   if (!reason_.empty()) return true;
   if (stop_signalled()) reason_ = "signal";
   if (!comm_.root()) return !reason_.empty();
   const double margin = 1 + 2 * longest_gap_ + 3 * save_seconds_;
-  if (reason_.empty() && since_begin_.seconds() + margin > limits_.wall_seconds)
+  if (reason_.empty() && limits_.begin.seconds() + margin > limits_.wall_seconds)
     reason_ = "wall time";
   if (since_look_.seconds() > 0.5) {
     since_look_.restart();
     std::error_code ignored;
-    if (std::filesystem::remove(limits_.stop_file, ignored)) reason_ = "STOP file";
+    if (std::filesystem::remove(limits_.stop_file, ignored)) reason_ = "stop file";
+    if (reason_.empty() && limits_.stopped_elsewhere && limits_.stopped_elsewhere())
+      reason_ = "other ranks";
   }
   return !reason_.empty();
 }
@@ -56,27 +59,33 @@ void Watch::saved(double seconds) {
   since_save_.restart();
 }
 
-double wall_seconds_of(const std::string& text) {
+double wall_seconds_of(const std::string& text, std::string& warning) {
   constexpr double unlimited = std::numeric_limits<double>::infinity();
   if (text.empty()) return unlimited;
   if (text == "auto") {
     const char* end = std::getenv("SLURM_JOB_END_TIME");
     if (end == nullptr) return unlimited;
-    return std::max(0.0, std::strtod(end, nullptr) - static_cast<double>(std::time(nullptr)));
+    char* rest = nullptr;
+    const double seconds = std::strtod(end, &rest) - static_cast<double>(std::time(nullptr));
+    if (rest != end && *rest == '\0' && seconds > 0) return seconds;
+    warning = fmt::format(
+        "SLURM_JOB_END_TIME = \"{}\" is no time to come: --max-walltime auto is no limit", end);
+    return unlimited;
   }
+  constexpr double most = 1e9;
   std::istringstream parts(text);
   double seconds = 0;
   int count = 0;
-  bool good = text.back() != ':';
+  bool good = text.back() != ':' && text.find_first_not_of("0123456789.:") == std::string::npos;
   for (std::string part; std::getline(parts, part, ':'); ++count) {
     char* end = nullptr;
     const double number = std::strtod(part.c_str(), &end);
-    good = good && !part.empty() && *end == '\0' && number >= 0 && std::isfinite(number);
+    good = good && !part.empty() && *end == '\0' && (count == 0 || number < 60);
     seconds = 60 * seconds + number;
   }
-  if (!good || count > 3)
-    throw InputError(
-        fmt::format("--max-walltime {}: write hh:mm:ss, mm:ss, seconds or auto", text));
+  if (!good || count > 3 || !(seconds > 0 && seconds <= most))
+    throw InputError(fmt::format(
+        "--max-walltime {}: write hh:mm:ss, mm:ss, seconds (above 0, at most 1e9) or auto", text));
   return seconds;
 }
 

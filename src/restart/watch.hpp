@@ -1,21 +1,26 @@
 #pragma once
+#include <functional>
 #include <limits>
 #include <string>
 
 #include "core/stopwatch.hpp"
 #include "headflow/core/control.hpp"
 #include "headflow/core/mpi.hpp"
+#include "restart/output_lock.hpp"
 
 namespace headflow {
 
-/// Decides when a run saves its state and when it stops: signals on any rank, a STOP file, wall
+/// Decides when a run saves its state and when it stops: signals on any rank, a stop file, wall
 /// time, the time since the last checkpoint.
 class Watch : public Control {
  public:
   struct Limits {
     double checkpoint_every = 600;                                  ///< seconds
-    double wall_seconds = std::numeric_limits<double>::infinity();  ///< from now on
-    std::string stop_file;                                          ///< obeyed and removed
+    double wall_seconds = std::numeric_limits<double>::infinity();  ///< since `begin`
+    Stopwatch begin{};                                              ///< of the program
+    std::string stop_file{};                    ///< obeyed and removed; none where it is empty
+    const OutputLock* lock = nullptr;           ///< must be held, on rank 0
+    std::function<bool()> stopped_elsewhere{};  ///< asked on rank 0, if there is one
   };
   Watch(const Communicator& comm, Limits limits) : comm_(comm), limits_(std::move(limits)) {}
 
@@ -23,23 +28,24 @@ class Watch : public Control {
   void within_step() override;
   /// A state was saved, which took so many seconds.
   void saved(double seconds);
+  /// Whether this rank knows a reason to stop. Not collective: for a rank that the others wait for.
+  bool must_stop();
   /// Why the run was stopped; on rank 0.
   const std::string& reason() const { return reason_; }
 
  private:
-  bool must_stop();
-
   const Communicator& comm_;
   Limits limits_;
   std::string reason_;
-  Stopwatch since_begin_, since_question_, since_save_;
-  Stopwatch since_look_;    // for the STOP file
+  Stopwatch since_question_, since_save_;
+  Stopwatch since_look_;    // for the stop file
   double longest_gap_ = 0;  // seconds between questions
   double save_seconds_ = 0;
 };
 
-/// Seconds in "hh:mm:ss", "mm:ss" or "ss", or for "auto" those until Slurm ends the job (infinite
-/// outside Slurm). Throws InputError.
-double wall_seconds_of(const std::string& text);
+/// Seconds in "hh:mm:ss", "mm:ss" or "ss", or for "auto" those until Slurm ends the job by
+/// SLURM_JOB_END_TIME: infinite outside Slurm, and where that is no time to come, with a `warning`.
+/// Throws InputError.
+double wall_seconds_of(const std::string& text, std::string& warning);
 
 }  // namespace headflow

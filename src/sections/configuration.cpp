@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <filesystem>
 #include <fstream>
-#include <sstream>
+#include <vector>
 
 #include "headflow/core/error.hpp"
 #include "input/printer.hpp"
@@ -64,12 +64,20 @@ std::string read_text(const Communicator& comm, const std::string& path) {
   namespace fs = std::filesystem;
   std::string text;
   comm.on_root([&] {
-    if (!fs::exists(path)) throw InputError("input file " + path + " does not exist");
+    std::error_code error;
+    if (!fs::exists(path, error))
+      throw InputError("input file " + path +
+                       (error ? " cannot be read: " + error.message() : " does not exist"));
     std::ifstream file(path);
-    std::ostringstream content;
-    content << file.rdbuf();
-    if (!file || fs::is_directory(path)) throw InputError("input file " + path + " cannot be read");
-    text = content.str();
+    constexpr std::size_t most = std::size_t{1} << 28;  // a device may have no end
+    std::vector<char> piece(1 << 16);
+    while (
+        text.size() <= most &&
+        (file.read(piece.data(), static_cast<std::streamsize>(piece.size())) || file.gcount() > 0))
+      text.append(piece.data(), static_cast<std::size_t>(file.gcount()));
+    if (!file.eof() || fs::is_directory(path, error))
+      throw InputError("input file " + path +
+                       (text.size() > most ? " is larger than 256 MiB" : " cannot be read"));
   });
   return comm.broadcast(text);
 }

@@ -2,11 +2,21 @@
 
 #include <filesystem>
 
+#include "core/paths.hpp"
 #include "headflow/core/error.hpp"
 #include "input/toml_text.hpp"
 #include "sections/configuration.hpp"
 
 namespace headflow {
+namespace {
+
+/// X.h5 for FOLDER/X.toml, NAME.h5 for any other.
+std::string default_name(const std::string& input) {
+  const std::filesystem::path name = std::filesystem::path(input).filename();
+  return (name.extension() == ".toml" ? name.stem() : name).string() + ".h5";
+}
+
+}  // namespace
 
 void OutputSection::declare_keys(KeyVisitor& visitor) {
   constexpr auto irrelevant = Change::irrelevant;
@@ -31,9 +41,11 @@ void OutputSection::declare_keys(KeyVisitor& visitor) {
 void OutputSection::prepare(Configuration& input) {
   const InputRequest& request = input.request();
   if (!request.output.empty()) file_ = request.output;
-  if (!file_) file_ = std::filesystem::path(request.input).stem().string() + ".h5";
+  if (!file_) file_ = default_name(request.input);
   if (file_->empty()) throw InputError("output.file must not be empty");
   require_text("output.file", *file_);
+  input.comm().on_root([&] { path_ = follow_links(*file_); });
+  path_ = input.comm().broadcast(path_);
 }
 
 }  // namespace headflow

@@ -13,8 +13,9 @@ class OutputSection : public Section {
   void declare_keys(KeyVisitor& visitor) override;
   void prepare(Configuration& input) override;
 
-  /// Path of the output file.
-  const std::string& path() const { return *file_; }
+  /// Path of the output file, with symbolic links in its last place followed: the same for all
+  /// names of one file. Those that belong to it stand beside it.
+  const std::string& path() const { return path_; }
 
   double every = 5;               ///< seconds between its updates
   double checkpoint_every = 600;  ///< seconds between checkpoints
@@ -22,6 +23,7 @@ class OutputSection : public Section {
 
  private:
   std::optional<std::string> file_;
+  std::string path_;
 };
 
 }  // namespace headflow

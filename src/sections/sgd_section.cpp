@@ -4,8 +4,8 @@
 
 #include <algorithm>
 #include <cmath>
-#include <filesystem>
 
+#include "core/paths.hpp"
 #include "core/progress.hpp"
 #include "core/stopwatch.hpp"
 #include "headflow/core/error.hpp"
@@ -32,10 +32,8 @@ std::vector<std::int64_t> steps_of(const std::vector<double>& times, double lear
   return steps;
 }
 
-/// OUTPUT.weights-STEP.h5.
 std::string weights_file(const std::string& output, std::int64_t step) {
-  const std::filesystem::path path(output);
-  return (path.parent_path() / path.stem()).string() + fmt::format(".weights-{}.h5", step);
+  return companion(output, fmt::format("weights-{}", step));
 }
 
 }  // namespace

@@ -1,8 +1,10 @@
 #include <fmt/format.h>
 
+#include "core/paths.hpp"
 #include "input/toml_text.hpp"
 #include "output/output_file.hpp"
 #include "output/provenance.hpp"
+#include "restart/output_lock.hpp"
 #include "sweep/sweep_run.hpp"
 #include "sweep/sweep_store.hpp"
 
@@ -11,7 +13,10 @@ namespace headflow {
 void merge_sweeps(const std::string& output, const std::vector<std::string>& files, bool force,
                   const std::string& command_line) {
   const Communicator self = Communicator::self();
-  require_writable_output(self, output, files[0], force);
+  const std::string path = follow_links(output);
+  require_room(self, {path}, files[0]);
+  if (!force) require_new(self, path);
+  const OutputLock lock(path, {});
   const DataReader first(files[0]);
   if (!first.has("provenance/sweep"))
     throw InputError(fmt::format("{} is no file of a sweep", files[0]));

@@ -3,16 +3,18 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <chrono>
 #include <filesystem>
 #include <limits>
 #include <span>
+#include <thread>
 
 #include "core/stopwatch.hpp"
 #include "core/work_queue.hpp"
+#include "headflow/core/local_range.hpp"
 #include "input/toml_text.hpp"
 #include "output/output_file.hpp"
 #include "output/provenance.hpp"
-#include "restart/watch.hpp"
 #include "sections/run.hpp"
 #include "sweep/sweep_store.hpp"
 
@@ -55,9 +57,7 @@ class SweepRun : public RunHost {
         counter_(world),
         mailbox_(world),
         store_(sweep, content_.groups),
-        watch_(comm_, {.checkpoint_every = output_.checkpoint_every,
-                       .wall_seconds = request.wall_seconds,
-                       .stop_file = group_ == 0 ? stop_file(output_.path()) : ""}) {
+        watch_(comm_, limits_of_group()) {
     world_.on_root([&] {
       for (const auto& file : request.earlier) store_.read(*file);
     });
@@ -95,12 +95,15 @@ class SweepRun : public RunHost {
       stopped = !compute(members_[static_cast<std::size_t>(next)]);
       collect();
     }
-    // Nobody shall begin another member.
-    if (stopped && comm_.root()) counter_.fetch_add(static_cast<std::int64_t>(members_.size()));
+    if (stopped && comm_.root()) stop_others();
     if (comm_.root()) mailbox_.send("");
     while (world_.root() && closed_ < groups_) {
-      take(mailbox_.wait());
-      write_if_due();
+      collect();
+      if (!stopped && watch_.must_stop()) {
+        stopped = true;
+        stop_others();
+      }
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));
     }
     return finish(!world_.any(stopped));
   }
@@ -115,6 +118,19 @@ class SweepRun : public RunHost {
   void within_step() override { watch_.within_step(); }
 
  private:
+  static constexpr std::int64_t stop_mark = std::int64_t{1} << 40;  ///< more than there are members
+
+  /// The other groups leave the members that they are in, and begin no more.
+  void stop_others() { counter_.fetch_add(stop_mark); }
+
+  /// The stop file is for the first group, which has the lock.
+  Watch::Limits limits_of_group() {
+    Watch::Limits limits = request_.limits;
+    if (group_ > 0) limits.stop_file.clear();
+    limits.stopped_elsewhere = [this] { return counter_.fetch_add(0) >= stop_mark; };
+    return limits;
+  }
+
   /// False when the run is to stop; the member is then not finished.
   bool compute(std::int64_t member) {
     const Stopwatch watch;
@@ -230,13 +246,13 @@ class SweepRun : public RunHost {
 
 }  // namespace
 
-void check_members(const Communicator& comm, const Sweep& sweep, const InputRequest& input) {
+void check_members(const Communicator& comm, const Sweep& sweep, const InputRequest& input,
+                   Control& control) {
   constexpr std::int64_t share = 1000;  // members between two questions whether to stop
   constexpr std::int64_t none = std::numeric_limits<std::int64_t>::max();
   const Communicator self = Communicator::self();
   const std::int64_t step = sweep.repeats();
   const std::int64_t count = sweep.size() / step;
-  Watch watch(comm, {});
   for (std::int64_t begin = 0; begin < count; begin += share * comm.size()) {
     std::int64_t refused = none;
     std::string message;
@@ -252,7 +268,7 @@ void check_members(const Communicator& comm, const Sweep& sweep, const InputRequ
     const std::int64_t first = comm.min(refused);
     if (first != none)
       throw InputError(comm.broadcast(message, static_cast<int>((first - begin) % comm.size())));
-    watch.within_step();
+    if (end < count) control.within_step();
   }
 }
 

@@ -6,6 +6,7 @@
 
 #include "headflow/core/error.hpp"
 #include "restart/checkpoints.hpp"
+#include "restart/watch.hpp"
 #include "sections/configuration.hpp"
 #include "sweep/sweep.hpp"
 
@@ -15,15 +16,16 @@ namespace headflow {
 struct SweepRequest {
   std::map<std::string, std::string> provenance;
   std::int64_t part = 0, parts = 1;  ///< members number part modulo parts are computed
-  double wall_seconds = 0;
+  Watch::Limits limits;              ///< of the whole run
   /// Files with members that are done: a checkpoint, the output. On rank 0.
   std::vector<std::shared_ptr<const DataReader>> earlier;
 };
 
 /// Checks the input of every member, each rank a share of them. Repeats of a member differ in seeds
 /// alone, and are one. Collective. Throws InputError with the changes of the first member that is
-/// refused, Interrupt when a signal asks to stop.
-void check_members(const Communicator& comm, const Sweep& sweep, const InputRequest& input);
+/// refused, Interrupt when `control` asks to stop.
+void check_members(const Communicator& comm, const Sweep& sweep, const InputRequest& input,
+                   Control& control);
 
 /// How many numbers the file keeps of a member, at the least: of what the sections of `input` make
 /// before their first step. Computes and prints nothing else. For one process alone.

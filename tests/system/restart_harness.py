@@ -170,9 +170,10 @@ class RestartTest(SystemTest):
     def stop_by_file(self, path, ranks=1):
         process = self.launch(path, ranks=ranks)
         wait_for_update(path, process)
-        (path.parent / "STOP").touch()
+        stop = path.with_name("case.h5.stop")
+        stop.touch()
         last = self.assert_stopped(ended(process), path.parent.name)
-        self.assertFalse((path.parent / "STOP").exists())
+        self.assertFalse(stop.exists())
         return last
 
     def stop_by_time(self, path, ranks=1, limit="00:00:01.3"):

@@ -359,7 +359,7 @@ def restarts():
         files = {"case.toml": toml_text(base)}
         yield Case(f"stopped/{name}, whole", files, [run()])
         for before, after in (0, 3), (3, 0):
-            stop = run("--max-walltime", "0", ranks=before, code=STOPPED)
+            stop = run("--max-walltime", "0.001", ranks=before, code=STOPPED)
             yield Case(f"stopped/{name}, {before or 1} and {after or 1} ranks", files,
                        [stop, stop, run(ranks=after), run(ranks=0)], like=f"stopped/{name}, whole")
 
@@ -411,7 +411,7 @@ def messages():
     quick = {"case.toml": toml_text(QUICK)}
     sweep = {"case.toml": toml_text(changed(SWEPT, SWEEPS["product"]))}
     yield Case("refused/other checkpoints", quick, [
-        run("--max-walltime", "0", code=STOPPED), run("--restart", "none", code=BAD_INPUT),
+        run("--max-walltime", "0.001", code=STOPPED), run("--restart", "none", code=BAD_INPUT),
         *(run(*words, code=BAD_INPUT) for words in (
             sets("population.seed=2 flow.method=3bs model.signal=[2.0,1.0]"), sets("flow.tolerance=1e-5"),
             sets("sgd.dimension=50 sgd.batch=5 sgd.learning_rate=0.04"), sets("flow.end_time=0.01 flow.output_times=[0.0]"),

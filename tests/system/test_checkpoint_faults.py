@@ -25,7 +25,7 @@ class Damage(RestartTest):
         self.reference = numbers_in(whole)
         self.origin = self.place("origin", INPUT)
         for _ in range(2):
-            self.assertEqual(self.run_case(self.origin, "--max-walltime", "0").returncode, STOPPED)
+            self.assertEqual(self.run_case(self.origin, "--max-walltime", "0.001").returncode, STOPPED)
         self.newer = checkpoints(self.origin)[2]
 
     def go_on(self, name, data, both=False):
@@ -123,7 +123,7 @@ class Disk(RestartTest):
                 numbers_in(out / "case.h5")
                 self.assertEqual(len(checkpoints(out / "case.h5")), 2)
                 (out / "filler").unlink()
-                done = self.run_case(path, "--max-walltime", "0")
+                done = self.run_case(path, "--max-walltime", "0.001")
                 self.assertEqual((done.returncode, done.stderr), (STOPPED, ""))
                 self.assertIn("going on from out/case.checkpoint-", done.stdout)
 

@@ -211,7 +211,7 @@ FILES = [
     Case("output without a name, two ranks", {"output.file": ""}, ["output"], ranks=2),
     Case("--output without a name", {}, ["output"], arguments=("--output", "")),
     Case("output would replace its input", {}, ["case.toml", "input"], arguments=("--output", "case.toml", "--force")),
-    Case("output is no regular file", {"output.file": "pipe"}, ["pipe", "file"], arguments=("--force",)),
+    Case("output is no regular file", {"output.file": "pipe"}, ["pipe", "named pipe"], arguments=("--force",)),
 ]
 
 COMMANDS = [

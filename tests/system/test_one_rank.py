@@ -6,7 +6,7 @@ import unittest
 from pathlib import Path
 
 from harness import BAD_INPUT, MPIEXEC, PROGRAM, SMALL, SystemTest, changed, command, execute, main, side_by_side
-from restart_harness import QUICK, STOPPED, RestartTest
+from restart_harness import QUICK, STOPPED, RestartTest, ended, wait_for
 
 FAILING = Path(os.environ.get("HEADFLOW_BUILD", PROGRAM.parent)).absolute() / "tests" / "system" / "one_rank_failure"
 SOON = 60  # s, on a machine with other work to do; what hangs would hang for ever
@@ -103,18 +103,30 @@ class Headflow(RestartTest):
         (out / "filler").write_bytes(bytes(56 * 1024))
         self.assert_failed(self.run_ranks(path), FILE_FAILURE, r"out/case\.")
 
+    def run_with_folder(self, path, name):
+        """A folder in the place of a file that is to be written, once the run has begun: it stops root, too."""
+        process = self.launch(path, ranks=3)
+        wait_for((path.parent / "out" / "case.h5.lock").exists, process)
+        while process.poll() is None:
+            try:
+                (path.parent / "out" / name).mkdir()
+            except OSError:
+                pass
+            time.sleep(1e-3)
+        stopped = ended(process)
+        return subprocess.CompletedProcess([], stopped.code, stopped.output, stopped.errors)
+
     def test_sweep_that_cannot_write(self):
-        """A folder in the place of the next file stops root, too."""
         for name in "case.h5.part", "case.checkpoint-1.h5.part":
             with self.subTest(name):
-                path, out = self.begin(name, SWEEP)
-                (out / name).mkdir()
-                self.assert_failed(self.run_ranks(path), FILE_FAILURE, r"out/case\.")
+                path, _ = self.begin(name, SWEEP)
+                self.assert_failed(self.run_with_folder(path, name), FILE_FAILURE, r"out/case\.")
 
     def test_checkpoint_that_cannot_be_written(self):
-        path, out = self.begin("checkpoint", changed(QUICK, {"output.file": "out/case.h5"}))
-        (out / "case.checkpoint-1.h5.part").mkdir()
-        self.assert_failed(self.run_ranks(path), FILE_FAILURE, r"out/case\.checkpoint-1")
+        path, _ = self.begin("checkpoint", changed(QUICK, {"output.file": "out/case.h5",
+                                                           "output.checkpoint_every": 0.0}))
+        done = self.run_with_folder(path, "case.checkpoint-1.h5.part")
+        self.assert_failed(done, FILE_FAILURE, r"out/case\.checkpoint-1")
 
     def test_option_that_one_group_finds(self):
         """Two members, three groups: one group has nothing to do and learns nothing of the option."""
@@ -124,7 +136,7 @@ class Headflow(RestartTest):
     def test_checkpoint_that_one_rank_sees(self):
         """Rank 1 runs in another folder, as on a node that does not see the disk: an error, or no harm."""
         path = self.place("seen", QUICK)
-        self.assertEqual(self.run_case(path, "--max-walltime", "0").returncode, STOPPED)
+        self.assertEqual(self.run_case(path, "--max-walltime", "0.001").returncode, STOPPED)
         elsewhere = self.folder / "elsewhere"
         elsewhere.mkdir()
         rank = ["-n", "1", "--wdir"]

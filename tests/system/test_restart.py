@@ -31,7 +31,7 @@ class Stops(RestartTest):
         "sgd, time": (changed(SGD, {"attention.activation": "bayes-softmax"}), "stop_by_time", 1, 2),
         "flow and sgd": (BOTH, "stop", 1, 2),
     }
-    REASONS = {"stop": "signal", "stop_by_file": "STOP file", "stop_by_time": "wall time"}
+    REASONS = {"stop": "signal", "stop_by_file": "stop file", "stop_by_time": "wall time"}
 
     def check_case(self, name):
         base, how, before, after = self.CASES[name]
@@ -128,7 +128,7 @@ class Stops(RestartTest):
         """A limit shorter than any run: stopped at once, again and again, and every time a step further."""
         path = self.place("parts", QUICK)
         for number in 1, 2:
-            stopped = ended(self.launch(path, "--max-walltime", "0", ranks=1))
+            stopped = ended(self.launch(path, "--max-walltime", "0.001", ranks=1))
             self.assertIn("(wall time)", self.assert_stopped(stopped, "no time"))
             self.assertEqual(max(checkpoints(path)), number)
 
@@ -216,7 +216,7 @@ class Choices(RestartTest):
         """The same, stopped twice: with two checkpoints, of two moments."""
         path = self.place(name, QUICK)
         for _ in range(2):
-            self.assertEqual(self.run_case(path, "--max-walltime", "0").returncode, STOPPED)
+            self.assertEqual(self.run_case(path, "--max-walltime", "0.001").returncode, STOPPED)
         self.assertEqual({number: file.name for number, file in checkpoints(path).items()},
                          {1: "case.checkpoint-1.h5", 2: "case.checkpoint-2.h5"})
         return path
@@ -289,9 +289,9 @@ class Choices(RestartTest):
         shutil.copy(path, path.with_name("output.h5"))
         (path.with_name("empty")).touch()
         files = "missing", "text", "damaged", "output.h5", "empty", ".", ""
-        for file, text in zip(files, side_by_side(lambda file: self.refused(path, "--restart", file), files)):
+        for file in files:
             with self.subTest(file):
-                self.assertIn(f"--restart {file}", text)
+                self.assertIn(f"--restart {file}", self.refused(path, "--restart", file))
 
     def test_damaged(self):
         """The newest: a warning, and the one before; both: refused."""

@@ -26,7 +26,7 @@ class Stops(RestartTest):
         self.assertNotIn("bayes", begun)
         done = begun["train"]["loss"].size
         self.assertTrue(0 < done < 120, done)
-        self.assert_stopped(ended(self.launch(parts, "--max-walltime", "0", ranks=1)), "no time")
+        self.assert_stopped(ended(self.launch(parts, "--max-walltime", "0.001", ranks=1)), "no time")
         self.assertIn(read_group(parts, "train")["loss"].size, (done, done + 1), "what was saved is still there")
         number, saved = max(checkpoints(parts).items())
         text = self.finish(parts, ranks=after)
@@ -46,7 +46,7 @@ class Stops(RestartTest):
         whole, parts = self.place("whole", FULL), self.place("parts", FULL)
         self.finish(whole)
         for number in 1, 2:
-            stopped = ended(self.launch(parts, "--max-walltime", "0", ranks=1))
+            stopped = ended(self.launch(parts, "--max-walltime", "0.001", ranks=1))
             self.assertIn("(wall time)", self.assert_stopped(stopped, "no time"))
             self.assertEqual(max(checkpoints(parts)), number)
             log = read_group(checkpoints(parts)[number], "train_state")["log"]
@@ -88,7 +88,7 @@ class Stops(RestartTest):
         whole, parts = self.place("whole", base), self.place("parts", base)
         self.finish(whole)
         for _ in range(3):
-            self.assert_stopped(ended(self.launch(parts, "--max-walltime", "0", ranks=1)), "no time")
+            self.assert_stopped(ended(self.launch(parts, "--max-walltime", "0.001", ranks=1)), "no time")
         self.finish(parts, ranks=2)
         self.assert_same_numbers(parts, whole)
 

@@ -72,7 +72,7 @@ TEST(DistributedControl, isHeardWhereHeadsAreMany) {
     return all.asked();
   };
   const auto pruned = asked([&](Control& c) { prune(world(), many_heads, point, few, c); });
-  EXPECT_GT(pruned, 5);
+  EXPECT_GE(pruned, 3) << "four blocks on each rank";
   StopAt last(pruned, StopAt::Place::within);
   EXPECT_THROW(prune(world(), many_heads, point, few, last), Interrupt);
   PopulationLoss loss(world(), many_heads, few);

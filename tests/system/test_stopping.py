@@ -1,0 +1,176 @@
+"""What stops a run: signals to any process of it, stop files, time limits; and what does not."""
+import os
+import signal
+import subprocess
+from pathlib import Path
+
+import h5py
+
+from harness import PROGRAM, changed, command, environment, execute, main
+from restart_harness import (FLOW, QUICK, STOPPED, RestartTest, checkpoints, end, ended, wait_for,
+                             wait_for_update)
+from test_kill import descendants
+
+ENDLESS = changed(FLOW, {"flow.end_time": 1e6, "flow.outputs": 10**6, "output.every": 0.0})
+SOON = "--max-walltime", "0.001"
+JOBS = Path(__file__).resolve().parents[2] / "jobs"
+
+
+class Signals(RestartTest):
+    def start(self, *words, folder):
+        process = subprocess.Popen(words, cwd=folder, env=environment(), text=True, stdin=subprocess.DEVNULL,
+                                   stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        self.addCleanup(end, process)
+        return process
+
+    def begin(self, base=ENDLESS, ranks=0):
+        path = self.place("case", base)
+        process = self.launch(path, ranks=ranks)
+        wait_for_update(path, process)
+        return path, process
+
+    def test_every_signal(self):
+        """Without mpiexec: also those of a terminal that closes and of a limit of processor time."""
+        for number in signal.SIGHUP, signal.SIGXCPU, signal.SIGTERM, signal.SIGUSR1, signal.SIGINT:
+            with self.subTest(number):
+                path = self.place(number.name, ENDLESS)
+                self.assertIn("signal", self.stop(path, number, ranks=0, until=lambda path: True))
+                self.assertIn("going on", self.run_case(path, *SOON).stdout)
+
+    def test_nohup(self):
+        """A signal that was ignored before the run began is ignored by it."""
+        path = self.place("case", ENDLESS)
+        process = self.start("nohup", *command("run", "case.toml"), folder=path.parent)
+        wait_for_update(path, process)
+        process.send_signal(signal.SIGHUP)
+        for _ in range(3):
+            wait_for_update(path, process)
+        self.assertIsNone(process.poll())
+        process.send_signal(signal.SIGTERM)
+        self.assertEqual(ended(process).code, STOPPED)
+
+    def signal_rank(self, process, rank, number=signal.SIGTERM):
+        for pid in descendants(process.pid):
+            if f"OMPI_COMM_WORLD_RANK={rank}" in Path(f"/proc/{pid}/environ").read_text().split("\0"):
+                return os.kill(pid, number)
+        raise AssertionError("no such rank")
+
+    def test_any_rank(self):
+        path, process = self.begin(ranks=2)
+        self.signal_rank(process, 1)
+        self.assert_stopped(ended(process), "rank 1")
+        self.assertIn("going on", self.run_case(path, *SOON).stdout)
+
+    def test_any_group_of_a_sweep(self):
+        """Groups of ranks that are in members without end; the first has nothing more to do in the second case."""
+        for rank, members in (1, 2), (0, 2), (0, 1):
+            with self.subTest(rank=rank, members=members):
+                path = self.place(f"case{rank}{members}", changed(ENDLESS, {"sweep": {
+                    "flow.end_time": [1e6, 2e6][:members], "ranks_per_member": 1}}))
+                process = self.launch(path, ranks=2)
+                wait_for(path.with_name("case.h5.lock").exists, process)
+                self.signal_rank(process, rank)
+                self.assert_stopped(ended(process), "sweep")
+
+    def test_nothing_to_save(self):
+        """Commands that compute nothing, and a run that waits for its input, end as any program does."""
+        path = self.place("case", QUICK)
+        os.mkfifo(path.with_name("pipe"))
+        for words in ("check", "pipe"), ("run", "pipe"):
+            with self.subTest(words):
+                process = self.start(*command(*words), folder=path.parent)
+                self.addCleanup(os.close, self.writer(path.with_name("pipe"), process))
+                process.send_signal(signal.SIGTERM)
+                self.assertEqual(ended(process).code, -signal.SIGTERM)
+
+    def writer(self, pipe, process):
+        """The other end of a pipe that the process reads."""
+        ends = []
+
+        def opened():
+            try:
+                ends.append(os.open(pipe, os.O_WRONLY | os.O_NONBLOCK))
+            except OSError:
+                pass  # it does not read yet
+            return bool(ends)
+
+        wait_for(opened, process)
+        return ends[0]
+
+    def test_pruning(self):
+        """Many heads: a pass over the samples takes long, and is asked often: each question saves."""
+        path = self.place("case", changed(QUICK, {
+            "attention.heads": 96, "population.test_samples": 2**18, "prune": {}, "output.every": 0.0,
+            "output.checkpoint_every": 0.0, "flow.end_time": 0.01, "flow.output_times": [0.0, 0.01]}))
+        self.assertIn("signal", self.stop(path, signal.SIGTERM, ranks=0,
+                                          until=lambda path: max(checkpoints(path), default=0) > 10))
+        self.assertNotIn("prune", h5py.File(path))
+        self.assertIn("# prune ", execute(path.parent, command("check", "case.toml")).stdout)
+        done = execute(path.parent, command("check", "case.toml", "--set", "maps.sequences=9"))
+        self.assertIn("# maps ", done.stdout)
+
+
+class StopFiles(RestartTest):
+    def test_one_run_alone(self):
+        """Of two runs in a folder the one whose file it is."""
+        path = self.place("case", ENDLESS)
+        other = path.with_name("other.h5")
+        one, two = self.launch(path), self.launch(path, "--output", "other.h5")
+        for file, process in (path, one), (other, two):
+            wait_for(file.exists, process)
+        path.with_name("STOP").touch()
+        path.with_name("case.h5.stop").touch()
+        self.assertIn("stop file", self.assert_stopped(ended(one), "one"))
+        wait_for_update(other, two)
+        self.assertIsNone(two.poll())
+        self.assertFalse(path.with_name("case.h5.stop").exists())
+        path.with_name("other.h5.stop").touch()
+        self.assert_stopped(ended(two), "two")
+
+    def test_of_yesterday(self):
+        """One that was there before the run is removed, and stops nothing."""
+        path = self.place("case", QUICK)
+        path.with_name("case.h5.stop").touch()
+        self.assertIn("removed case.h5.stop", self.finish(path))
+        self.assertFalse(path.with_name("case.h5.stop").exists())
+
+
+class TimeLimits(RestartTest):
+    def test_end_of_a_job(self):
+        """What Slurm's end time cannot be is told and ignored."""
+        path = self.place("case", QUICK)
+        for number, value in enumerate(("1000000000", "", "tomorrow", "nan", "-5", "17:00", "1e3x")):
+            with self.subTest(value):
+                words = "--max-walltime", "auto", "--output", f"{number}.h5"
+                done = execute(path.parent, command("run", "case.toml", *words),
+                               env=environment(SLURM_JOB_END_TIME=value))
+                self.assertEqual(done.returncode, 0, done.stderr)
+                self.assertRegex(done.stderr, r"^headflow: warning: SLURM_JOB_END_TIME = \"")
+        done = execute(path.parent, command("run", "case.toml", "--max-walltime", "auto"),
+                       env=environment(SLURM_JOB_END_TIME="99999999999"))
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
+
+    def test_end_that_slurm_does_not_tell(self):
+        """The job script then sets no limit; what is empty would be today's midnight."""
+        path = self.place("case", QUICK)
+        programs = self.folder / "programs"
+        programs.mkdir()
+        for end_time in "", "N/A", "Unknown":
+            with self.subTest(end_time):
+                (programs / "squeue").write_text(f"#!/bin/sh\necho '{end_time}'\n")
+                (programs / "squeue").chmod(0o755)
+                env = environment(PATH=f"{programs}:{os.environ['PATH']}", HEADFLOW=str(PROGRAM), SLURM_JOB_ID="1",
+                                  SLURM_NTASKS="1")
+                done = execute(path.parent, ["bash", JOBS / "run.sh", "case.toml", "--force"], env=env)
+                self.assertEqual((done.returncode, done.stderr), (0, ""))
+
+    def test_no_limits(self):
+        path = self.place("case", QUICK)
+        for limit in ("0", "00:00:00", "-1", "999999999999:00:00", "999999999999h", "1:2:3:4", "00:75:00", "0x10", "+5",
+                      " 5", "1e3", "inf", ".", "1..2", "1:"):
+            with self.subTest(limit):
+                self.assertIn("--max-walltime", self.refused(path, f"--max-walltime={limit}"))
+
+
+if __name__ == "__main__":
+    main()

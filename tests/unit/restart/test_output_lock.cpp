@@ -1,0 +1,102 @@
+// Which lock files stop a run: those of runs that live.
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <filesystem>
+#include <fstream>
+#include <sstream>
+#include <thread>
+
+#include "core/paths.hpp"
+#include "headflow/core/error.hpp"
+#include "restart/output_lock.hpp"
+
+namespace headflow {
+namespace {
+
+namespace fs = std::filesystem;
+
+class OutputLocks : public testing::Test {
+ protected:
+  OutputLocks() : output_(fs::temp_directory_path() / ("lock." + std::to_string(getpid()))) {}
+  ~OutputLocks() override { fs::remove(lock_file(output_)); }
+  static OutputLock::Options options(const std::string& place, bool flock, double every) {
+    return {.beat_every = every, .place = place, .flock = flock};
+  }
+  std::string text() const {
+    std::ostringstream text;
+    text << std::ifstream(lock_file(output_)).rdbuf();
+    return text.str();
+  }
+
+  std::string output_;
+};
+
+TEST_F(OutputLocks, areRemovedAndTakenAgain) {
+  for (const bool flock : {true, false})
+    for (int time = 0; time < 2; ++time) {
+      { const OutputLock lock(output_, options("", flock, 1)); }
+      EXPECT_FALSE(fs::exists(lock_file(output_)));
+    }
+}
+
+TEST_F(OutputLocks, refuseASecondRunInOnePlace) {
+  for (const bool flock : {true, false}) {
+    const OutputLock lock(output_, options("", flock, 1));
+    EXPECT_THROW(OutputLock(output_, options("", flock, 1)), InputError);
+    EXPECT_TRUE(fs::exists(lock_file(output_)));
+  }
+}
+
+// Without flock, by the beat alone.
+TEST_F(OutputLocks, refuseASecondRunElsewhereThatBeats) {
+  const OutputLock lock(output_, options("", false, 1));
+  EXPECT_THROW(OutputLock(output_, options("elsewhere", false, 1)), InputError);
+}
+
+TEST_F(OutputLocks, ofTheDeadAreTakenOver) {
+  std::string left;
+  {
+    const OutputLock lock(output_, options("", false, 0.02));
+    left = text();
+  }
+  std::string other_process = left;
+  other_process.replace(left.find("birth "), 6, "birth 1");
+  for (const auto& [content, place] :
+       {std::pair(other_process, ""), std::pair(left, "elsewhere"), std::pair(std::string(), "")}) {
+    std::ofstream(lock_file(output_)) << content;
+    const OutputLock lock(output_, options(place, false, 0.02));
+    EXPECT_NE(text(), content);
+  }
+}
+
+TEST_F(OutputLocks, tellTheLoser) {
+  const OutputLock lock(output_, options("", false, 0.01));
+  EXPECT_NO_THROW(lock.require_held());
+  std::ofstream(lock_file(output_)) << "headflow lock 1\nid other\n";
+  const auto lost = [&] {
+    try {
+      lock.require_held();
+    } catch (const FileError&) {
+      return true;
+    }
+    return false;
+  };
+  while (!lost()) std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  EXPECT_EQ(text(), "headflow lock 1\nid other\n");
+}
+
+TEST(Paths, companionsOfDifferentOutputsDiffer) {
+  EXPECT_EQ(companion("a/case.h5", "checkpoint-1"), "a/case.checkpoint-1.h5");
+  EXPECT_EQ(companion("case", "checkpoint-1"), "case.checkpoint-1");
+  EXPECT_EQ(companion("scan_D1.0", "checkpoint-1"), "scan_D1.0.checkpoint-1");
+  for (const char* name :
+       {"a.part", "a.stop", "a.lock", "a.checkpoint-1", "b/a.checkpoint-12.h5", "a.weights-7.h5"})
+    EXPECT_TRUE(is_companion(name)) << name;
+  for (const char* name : {"a.h5", "weights-7.h5", "a.checkpoint-.h5", "a.checkpoint-1.hdf5", "1"})
+    EXPECT_FALSE(is_companion(name)) << name;
+}
+
+}  // namespace
+}  // namespace headflow
