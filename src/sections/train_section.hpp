@@ -44,6 +44,9 @@ class TrainSection : public Section {
   /// losses that are told.
   std::size_t best() const;
 
+  /// How many starts it searches from.
+  std::int64_t starts() const { return starts_; }
+
  private:
   std::vector<Parameters> random_starts(Configuration& input) const;
   FinishedSearch finished(Run& run, PopulationLoss& fresh, Minimum minimum) const;
