@@ -106,26 +106,26 @@ case $figure in
         variant bayes-softmax attention.activation=bayes-softmax flow.end_time=4000
         draw fig04 --panels m,space --log-time ;;
     fig05)
-        # From small noise along the flow to its end, five times; then the least minima that a search finds.
         gaussian=model.prior=anisotropic-gaussian
-        flow=(start.noise=0.01 train.from=flow flow.end_time=2000 flow.outputs=1
-            flow.stop_gradient_norm=1e-4 sweep.repeats=5)
-        left=$input
         for way in flow search; do
-            [[ $way = search ]] && flow=()
-            input=$left
-            variant "$way-left-atoms" "${flow[@]}"
-            variant "$way-left-gaussian" "$gaussian" "${flow[@]}"
+            with=(train.gradient_tolerance=1e-4 train.evaluations=300 population.samples=32768)
+            [[ $way = flow ]] && with=(flow.end_time=1000 flow.outputs=1 sweep.repeats=5)
+            input=$root/input/paper/fig05-left.toml
+            variant "$way-left-atoms" "${with[@]}"
+            variant "$way-left-gaussian" "${with[@]}" "$gaussian"
             input=$root/input/paper/fig05-right.toml
-            variant "$way-right-atoms" "${flow[@]}"
-            variant "$way-right-gaussian" "$gaussian" "${flow[@]}" \
+            variant "$way-right-atoms" "${with[@]}"
+            variant "$way-right-gaussian" "${with[@]}" "$gaussian" \
                 'sweep."model.signal[1]"={from = 0.5, to = 2500.0, count = 12, spacing = "log"}'
-            variant "$way-right-flipping" model.prior=flipping-spike 'model.signal=[1.0, 1.0]' "${flow[@]}" \
+            variant "$way-right-flipping" "${with[@]}" model.prior=flipping-spike 'model.signal=[1.0, 1.0]' \
                 'sweep."model.signal[2]"={from = 0.5, to = 20.0, count = 9, spacing = "log"}' \
                 'sweep.zip=[["model.signal[1]", "model.signal[2]"]]'
-            [[ $way = flow ]] && draw fig05 --panels trained --title 'Trained by the flow, from small noise to its end'
-        done
-        draw fig05-minima --panels trained --title 'The least minima that a search finds' ;;
+            if [[ $way = flow ]]; then
+                draw fig05 --panels trained --title 'At the end of the flow from small noise (5 starts)'
+            else
+                draw fig05-minima --panels trained --title 'Least minima that a search finds (5 starts)'
+            fi
+        done ;;
     fig06)
         for activation in softmax softmax-1 bayes-softmax; do
             variant "$activation" "attention.activation=$activation"

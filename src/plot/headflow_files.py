@@ -175,9 +175,11 @@ class Results(NamedTuple):
         return values
 
     def best(self, name: str, *own: str) -> np.ndarray:
-        """A variable of train or flow (axes of the sweep.., own axes..) at the repeat and start with the least loss."""
+        """A variable of train or flow (axes of the sweep.., own axes..) at the repeat and start with the least loss, which
+        trained heads have on samples of its own."""
         kind, starts = name.partition("/")[0], ("start",) if name.startswith("train/") else ()
-        loss, values = self.get(f"{kind}/loss", *starts).reshape(*self.sizes(), -1), self.get(name, *starts, *own)
+        chosen = "choice_loss" if f"{kind}/choice_loss" in self.data else "loss"
+        loss, values = self.get(f"{kind}/{chosen}", *starts).reshape(*self.sizes(), -1), self.get(name, *starts, *own)
         values = values.reshape(*loss.shape, *values.shape[values.ndim - len(own):])
         pick = np.where(np.isnan(loss), np.inf, loss).argmin(axis=-1).reshape(*self.sizes(), 1, *[1] * len(own))
         return np.take_along_axis(values, pick, len(self.axes)).squeeze(len(self.axes))

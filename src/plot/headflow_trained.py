@@ -152,10 +152,11 @@ def draw_bayes(ax: Axes, results: Results, x_axis: int, x: np.ndarray, markers: 
 
 
 def draw_losses(ax: Axes, results: Results, colours: dict[str, Any]) -> dict[str, Line2D]:
-    """One panel of draw_trained; returns its legend keys."""
+    """One panel of draw_trained, of trained heads or, where there are none, of the end of the flow; returns its keys."""
     x_axis, symbol, x = number_axis(results)
-    least, error = (results.best(f"train/{name}") for name in ("loss", "loss_stderr"))
-    loss, order, markers, keys = results.get("train/loss", "start"), np.argsort(x), {}, {}
+    kind, starts = ("train", ["start"]) if "train/loss" in results.data else ("flow", [])
+    least, error = (results.best(f"{kind}/{name}") for name in ("loss", "loss_stderr"))
+    loss, order, markers, keys = results.get(f"{kind}/loss", *starts), np.argsort(x), {}, {}
     for line in lines_of(results, (x_axis,), colours):
         starts = loss[line.index].reshape(x.size, -1)[order]
         places = np.broadcast_to(x[order, None], starts.shape)

@@ -225,17 +225,21 @@ Minimum minimise_with_fewer_heads(PopulationLoss& loss, const Parameters& start,
                                   const std::function<void()>& save) {
   SearchLog own;
   LoggedLoss logged(loss, start, control, log != nullptr ? *log : own, save);
-  Minimum best = descend(logged, start, options);
+  MinimiseOptions coarse = options;  // enough to tell minima apart
+  coarse.gradient_tolerance = std::max(options.gradient_tolerance, 1e-4);
+  coarse.most_evaluations = std::min<std::int64_t>(options.most_evaluations, 300);
+  Minimum best = descend(logged, start, coarse);
   std::vector<Eigen::Index> active;
   for (Eigen::Index h = 0; h < start.b.size(); ++h)
     if (best.parameters.b[h] > silence) active.push_back(h);
   Parameters parameters = best.parameters;
   while (active.size() > 1 && trained_by(logged.activation()).b) {
     silence_least_needed(logged, parameters, active, std::max<std::size_t>(1, active.size() / 8));
-    const Minimum one = descend(logged, parameters, options);
+    const Minimum one = descend(logged, parameters, coarse);
     parameters = one.parameters;
     if (one.loss < best.loss) best = one;
   }
+  best = descend(logged, best.parameters, options);
   best.evaluations = logged.evaluations();
   return best;
 }

@@ -54,10 +54,11 @@ Minimum minimise(
 
 /// Minimises as minimise(), then silences heads one after the other (of n > 8 heads n / 8 at once),
 /// each time those without which the loss is least, and minimises again over the others, down to
-/// one head. Returns the least of these minima, with the evaluations of all. A head is silent with
-/// k_h = 0 and a bias far below all fields; an activation without biases has no silent heads, and
-/// this is minimise(). The fewer heads a minimum needs, the more often it is found this way:
-/// theory.md, section 13.
+/// one head: with a gradient tolerance of 1e-4 at least and 300 evaluations at most, but for the
+/// least of these minima, which is returned with the evaluations of all. A head is silent with k_h
+/// = 0 and a bias far below all fields; an activation without biases has no silent heads.
+/// The fewer heads a minimum needs, the more often it is found this way: theory.md,
+/// section 13.
 Minimum minimise_with_fewer_heads(
     PopulationLoss& loss, const Parameters& start, const MinimiseOptions& options,
     Control& control = Control::none(), SearchLog* log = nullptr,
