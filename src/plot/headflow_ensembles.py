@@ -55,6 +55,11 @@ def median_and_error(times: list[float]) -> tuple[float, float]:
     return median, 1.2533 * width / 1.349 / math.sqrt(len(times))
 
 
+def bars(errors: Any) -> np.ndarray:
+    """Lengths of error bars: none where the error is not known, which matplotlib cannot draw."""
+    return np.nan_to_num(errors)
+
+
 class Splits(NamedTuple):
     """Split times of one kind of run, "flow" or "SGD" at some kappa, and growth rates seen in flows: {D: list}."""
     times: dict[float, list[float]]
@@ -127,7 +132,8 @@ def draw_specialization(figure: Figure, runs: list[Run], features: tuple[int, ..
         if not (known := splits.medians(name)):
             continue
         medians, errors = zip(*known.values())
-        ax.errorbar(list(known), medians, errors, fmt="o" if name.startswith("SGD") else "s", ms=3.6, color=colour,
+        marker = "o" if name.startswith("SGD") else "s"
+        ax.errorbar(list(known), medians, bars(errors), fmt=marker, ms=3.6, color=colour,
                     **WHITE_EDGE, elinewidth=0.8, zorder=3, label=name)
         if len(known) > 1:
             draw_growth_line(ax, name, splits, known, colour)

@@ -169,14 +169,15 @@ class Results(NamedTuple):
         return values.reshape(*self.sizes(), self.repeats, *values.shape[len(self.members):])
 
     def get(self, name: str, *own: str) -> np.ndarray:
-        """The same, of which some must be there."""
-        if not np.isfinite(values := self.read(name, *own)).any():
+        """The same, of which some must be there; an error need not, as one replicate has none."""
+        values = self.read(name, *own)
+        if not np.isfinite(values).any() and not name.endswith("_stderr"):
             raise ValueError(f"{self.data.path}: {name} has no values yet")
         return values
 
     def best(self, name: str, *own: str) -> np.ndarray:
-        """A variable of train or flow (axes of the sweep.., own axes..) at the repeat and start with the least loss, which
-        trained heads have on samples of its own."""
+        """A variable of train or flow (axes of the sweep.., own axes..) at the repeat and start with the least loss,
+        which trained heads have on samples of its own."""
         kind, starts = name.partition("/")[0], ("start",) if name.startswith("train/") else ()
         chosen = "choice_loss" if f"{kind}/choice_loss" in self.data else "loss"
         loss, values = self.get(f"{kind}/{chosen}", *starts).reshape(*self.sizes(), -1), self.get(name, *starts, *own)

@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 
-from headflow_ensembles import (GREY, OKABE_ITO, THIN, WHITE_EDGE, colours_of, legend_key, median_and_error,
+from headflow_ensembles import (GREY, OKABE_ITO, THIN, WHITE_EDGE, bars, colours_of, legend_key, median_and_error,
                                 spread_over_heads)
 from headflow_files import Data, Results, Run
 from headflow_trained import ACTIVATION, activation_colours
@@ -175,8 +175,8 @@ def growth_row(case: Case, f: int) -> str:
     times = [case.get(name, "feature")[..., f] for name in ("saddle/predicted_split_time", "flow/split_time")]
     places = [f"{case.power(i)}: " + " / ".join(f"{np.median(time[i]):.4g}" for time in times)
               for i in (case.D.size // 2, -1)]
-    return (f"| {case.name()} | {f + 1} | {saddle:.4f}{plus_minus(error)} | {predicted:.5f}{plus_minus(own)} | {seen:.5f} | "
-            f"{100 * (seen / predicted - 1):+.2f} % | {' | '.join(places)} |")
+    return (f"| {case.name()} | {f + 1} | {saddle:.4f}{plus_minus(error)} | {predicted:.5f}{plus_minus(own)} "
+            f"| {seen:.5f} | {100 * (seen / predicted - 1):+.2f} % | {' | '.join(places)} |")
 
 
 def later_rows(case: Case) -> Iterator[str]:
@@ -220,7 +220,7 @@ def draw_times(ax: Axes, cases: list[Case], feature: int | None) -> None:
         known = np.isfinite(observed[:, 0])
         ax.plot(D, np.median(case.get("saddle/predicted_split_time", "feature")[..., f], axis=1), color=case.colour,
                 lw=0.8, ls=line, zorder=1)
-        ax.errorbar(D[known], observed[known, 0], observed[known, 1], fmt=marker, ms=3.2, color=case.colour,
+        ax.errorbar(D[known], observed[known, 0], bars(observed[known, 1]), fmt=marker, ms=3.2, color=case.colour,
                     **WHITE_EDGE, elinewidth=0.7)
     ax.set(xscale="log", ylim=(0, None), xlabel="$D$", title=cases[0].prior)
     if len(looks) > 1:

@@ -11,7 +11,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
-from headflow_ensembles import GREY, OKABE_ITO, WHITE_EDGE, colours_of, columns_of, legend_below, legend_key
+from headflow_ensembles import GREY, OKABE_ITO, WHITE_EDGE, bars, colours_of, columns_of, legend_below, legend_key
 from headflow_files import TITLE, Results, describe
 
 ACTIVATION = "attention.activation"
@@ -152,7 +152,7 @@ def draw_bayes(ax: Axes, results: Results, x_axis: int, x: np.ndarray, markers: 
 
 
 def draw_losses(ax: Axes, results: Results, colours: dict[str, Any]) -> dict[str, Line2D]:
-    """One panel of draw_trained, of trained heads or, where there are none, of the end of the flow; returns its keys."""
+    """One panel of draw_trained, of trained heads or, where there are none, of the flow's end; returns its keys."""
     x_axis, symbol, x = number_axis(results)
     kind, starts = ("train", ["start"]) if "train/loss" in results.data else ("flow", [])
     least, error = (results.best(f"{kind}/{name}") for name in ("loss", "loss_stderr"))
@@ -161,7 +161,7 @@ def draw_losses(ax: Axes, results: Results, colours: dict[str, Any]) -> dict[str
         starts = loss[line.index].reshape(x.size, -1)[order]
         places = np.broadcast_to(x[order, None], starts.shape)
         ax.plot(places.ravel(), starts.ravel(), ".", ms=4, mew=0, alpha=0.35, color=line.look["color"], zorder=2)
-        ax.errorbar(x[order], least[line.index][order], error[line.index][order], elinewidth=0.8, **line.look)
+        ax.errorbar(x[order], least[line.index][order], bars(error[line.index][order]), elinewidth=0.8, **line.look)
         markers[line.label.partition(", ")[2]] = markers[line.label] = line.look["marker"]
         keys |= line.keys
     keys |= draw_bayes(ax, results, x_axis, x, markers)

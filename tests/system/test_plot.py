@@ -96,6 +96,9 @@ def write_sweeps(folder):
     laws = {"model.prior": ["canonical-spikes", "anisotropic-gaussian"], "model.signal": [1.0, 10.0, 100.0], **heads}
     write_sweep(folder / "heads.h5", heads, train | {"bayes/risk": {}}, repeats=2)
     write_sweep(folder / "laws.h5", laws, train | {"bayes/risk": {}})
+    write_sweep(folder / "one-replicate.h5", heads, train | {"bayes/risk": {}})
+    with h5py.File(folder / "one-replicate.h5", "r+") as file:  # whose errors are not known
+        file["train/loss_stderr"][...] = np.nan
     write_sweep(folder / "pairs.h5", signals, train, zipped=zipped)
     write_sweep(folder / "plane.h5", {**heads, "start.eta": [0.5, 1.0]}, {"flow/loss": {}, "flow/m": head | feature,
                                                                         "flow/cosine": pair}, repeats=3)
@@ -153,6 +156,7 @@ class Plot(SystemTest):
                   "angle.png": ["angle.h5", "--panels", "angle"]}
         trained = [f"{name}.h5" for name in TRAINED]
         calls |= {"trained.png": ["heads.h5", "--panels", "trained"],
+                  "trained-1.png": ["one-replicate.h5", "--panels", "trained"],
                   "trained-2.png": ["heads.h5", "laws.h5", "--panels", "trained"],
                   "prune.png": [*trained, "--panels", "prune"],
                   "prune-1.svg": [trained[0], "--panels", "prune"],

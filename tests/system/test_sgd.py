@@ -135,7 +135,8 @@ class Contents(SgdTest):
                                                                                      "split_time": ("replica", "feature")}
                 series = {name: data.dims for name, data in flow.data_vars.items() if "time" in data.dims}
                 self.assertEqual(set(flow.data_vars) - set(series), {"spike_gram", "alignment_time", "split_time", "growth_rate"})
-                for own in "step_size", "side", "evenness", "combinations", "undecided", "excursions":
+                for own in ("step_size", "loss_rises", "largest_loss_rise", "side", "evenness", "combinations",
+                            "undecided", "excursions"):
                     del series[own]
                 for name, dims in (series | {"batch_loss": ("time",)}).items():
                     axes[name] = ("time", "replica", *dims[1:])
