@@ -32,7 +32,7 @@ void SaddleSection::declare_keys(KeyVisitor& visitor) {
 }
 
 void SaddleSection::prepare(Configuration& input) {
-  constexpr std::size_t most = 1000;  // numbers, whose Hessian of every replicate is kept
+  constexpr std::size_t most = 5000;  // numbers, whose Hessian of every replicate is kept
   const auto& flow = input.prepared<FlowSection>();
   if (!dimensions_) dimensions_ = {1e2, 1e4, 1e6, 1e8, 1e10, 1e12};
   if (!end_time_) end_time_ = flow.options.end_time;

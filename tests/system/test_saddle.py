@@ -158,6 +158,13 @@ class Predictions(SaddleTest):
                                    rtol=0.02, atol=5e-5)
         self.assertGreater(run["flow"]["m"].std(axis=1)[small][-1, 0], 5e-4)
 
+    def test_many_heads(self):
+        """A Hessian of 1720 numbers; splitting of heads along a feature has one rate, whatever their number."""
+        (run,) = self.compute(({"attention.heads": 40, "flow.end_time": 0.1, "saddle.end_time": 1.0,
+                                "population.samples": 256, "population.symmetric": False}, 2))
+        self.assertEqual(run["saddle"]["split_rate"].shape, (3,))  # two features and b
+        self.assertTrue(np.isfinite(run["saddle"]["split_rate"]).all())
+
     def test_centre_of_a_feature_without_symmetry(self):
         """Where theta_f has no other sign, sides are against the mean over heads: all heads aligned are undecided."""
         (run,) = self.compute(({"attention.activation": "softmax", "flow.end_time": 20.0}, 0))
@@ -243,7 +250,7 @@ class Elsewhere(SaddleTest):
     def test_bad_input(self):
         for changes, message in (
                 ({"attention.heads": 1}, "[saddle] is about heads that split: it needs attention.heads >= 2, found 1"),
-                ({"attention.heads": 40}, "at most 1000 numbers; heads = 40 and features = 2 make 1720"),
+                ({"attention.heads": 80}, "at most 5000 numbers; heads = 80 and features = 2 make 6640"),
                 ({"flow.learning_rate_noise": 0.5}, "needs flow.learning_rate_noise = 0, found 0.5"),
                 ({"population.resample": 3, "flow.method": "euler"}, "needs population.resample = 0, found 3"),
                 ({"saddle.dimensions": [0.0]}, "saddle.dimensions"), ({"saddle.end_time": -1.0}, "saddle.end_time"),
