@@ -71,11 +71,10 @@ struct DataFile {
 /// netCDF tools open it. Rank 0 writes all but the slabs, for which it takes the room on the disk;
 /// these all ranks write together through parallel HDF5 (contiguous, collective). The file appears
 /// under its name only when it is complete (temporary name, fsync, rename): whenever the program is
-/// killed, `path` is either the file of before or the new one, at the end of its symbolic links, which
-/// stay. `with_checksum` appends a checksum
-/// (checksum.hpp). Every axis of a variable must be a dimension of its group. Collective. Throws
-/// FileError: on every rank alike when rank 0 fails, on one rank alone when its slab cannot be
-/// written.
+/// killed, `path` is either the file of before or the new one, at the end of its symbolic links,
+/// which stay. `with_checksum` appends a checksum (checksum.hpp). Every axis of a variable must be
+/// a dimension of its group. Collective. Throws FileError: on every rank alike when rank 0 fails,
+/// on one rank alone when its slab cannot be written.
 void write_data_file(const Communicator& comm, const std::string& path, const DataFile& content,
                      bool with_checksum = false);
 

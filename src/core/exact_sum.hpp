@@ -12,10 +12,10 @@ namespace headflow {
 ///
 /// Each term is cut at 2^-128 and held in six 32-bit pieces of a fixed-point number (weights 2^-128
 /// .. 2^32), each piece in an int64; what outgrows 32 bits is carried to the next piece before it
-/// can overflow. So up to 2^34 terms of magnitude below 2^60 are added exactly; integers commute, so
-/// the reduction over ranks is exact too. reduce() counts the terms. Terms that are not finite or
-/// too large are counted, never added. The idea is that of Hallberg
-/// and Adcroft, Parallel Computing 40 (2014) 140 (MOM6).
+/// can overflow. So up to 2^34 terms of magnitude below 2^60 are added exactly; integers commute,
+/// so the reduction over ranks is exact too. reduce() counts the terms. Terms that are not finite
+/// or too large are counted, never added. The idea is that of Hallberg and Adcroft, Parallel
+/// Computing 40 (2014) 140 (MOM6).
 class ExactSums {
  public:
   explicit ExactSums(std::size_t count);

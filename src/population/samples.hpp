@@ -15,9 +15,9 @@ namespace headflow {
 /// whatever order.
 ///
 /// One sample uses a point of the unit cube with coordinates (theta's draw, then z of all tokens,
-/// then w of all tokens: theory.md section 12) and inverse normal CDFs: either pseudo-random (Philox) or a Sobol' point (Joe-Kuo
-/// direction numbers from Boost) under hashed nested-uniform (Owen) scrambling, a different
-/// scrambling for each replicate (Burley, JCGT 9(4), 2020).
+/// then w of all tokens: theory.md section 12) and inverse normal CDFs: either pseudo-random
+/// (Philox) or a Sobol' point (Joe-Kuo direction numbers from Boost) under hashed nested-uniform
+/// (Owen) scrambling, a different scrambling for each replicate (Burley, JCGT 9(4), 2020).
 class SampleGenerator {
  public:
   SampleGenerator(const Shape& shape, const Prior& prior, const Sampling& sampling);

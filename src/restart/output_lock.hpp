@@ -25,9 +25,9 @@ namespace headflow {
 class OutputLock {
  public:
   struct Options {
-    double beat_every = 5;   ///< seconds
-    std::string place{};     ///< where this process is; the true place where it is empty
-    bool flock = true;       ///< whether the file system is asked for a lock
+    double beat_every = 5;  ///< seconds
+    std::string place{};    ///< where this process is; the true place where it is empty
+    bool flock = true;      ///< whether the file system is asked for a lock
     std::function<bool()> stopped = [] { return false; };  ///< ends the wait for a beat
   };
   /// Throws InputError when a run that lives holds the lock, with its host, process and start, or

@@ -35,8 +35,9 @@ struct Parameters {
 /// The order parameters of K = [K_F | u] whose first F columns are coordinates in an orthonormal
 /// basis of the span of the spikes. With the Gram matrix of the spikes k* k*' = S S' (Cholesky
 /// factor S, identity as D -> infinity): m = K_F S' (H x F, m_{hf} = k_h . k*_f), q = K K' (H x H),
-/// and r = u u' = q - m (k* k*')^{-1} m', what is left of q outside the span of the spikes: positive
-/// semi-definite at any D, and q - m m' where the spikes are orthonormal (theory.md section 5).
+/// and r = u u' = q - m (k* k*')^{-1} m', what is left of q outside the span of the spikes:
+/// positive semi-definite at any D, and q - m m' where the spikes are orthonormal (theory.md
+/// section 5).
 struct OrderParameters {
   Matrix m, q, r;
 };

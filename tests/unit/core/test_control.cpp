@@ -121,7 +121,8 @@ FlowRun run(PopulationLoss& loss, Control& control, const Snapshot& from = {}) {
 }
 
 // Three questions in each of: the record of t = 0, then the right-hand side and the records of two
-// steps, and the loss at the end of the last. Wherever it is stopped, it goes on with the same bits.
+// steps, and the loss at the end of the last. Wherever it is stopped, it goes on with the same
+// bits.
 TEST(DistributedControl, isHeardInTheRecordsOfAFlow) {
   PopulationLoss loss(world(), model(), many());
   StopAt all = never_stop();
