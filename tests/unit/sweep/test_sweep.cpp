@@ -182,10 +182,11 @@ MemberResult member_result(std::int64_t member, std::vector<double> values,
                            std::vector<double> numbers) {
   return {.member = member,
           .seconds = 1,
-          .groups = {{"saddle",
-                      {{.name = "dimension", .values = std::move(values), .long_name = "D"}},
-                      {{.name = "x", .axes = {"dimension"}, .data = std::move(numbers)},
-                       {.name = "y", .axes = {}, .data = {double(member)}}}}}};
+          .groups = {
+              {"saddle",
+               {{.name = "dimension", .values = std::move(values), .long_name = "D"}},
+               {{.name = "x", .axes = {"dimension"}, .data = std::move(numbers), .long_name = ""},
+                {.name = "y", .axes = {}, .data = {double(member)}, .long_name = ""}}}}};
 }
 
 TEST(SweepStore, keepsTheValuesOfAnAxisOfItsMembers) {
