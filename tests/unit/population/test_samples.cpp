@@ -100,6 +100,21 @@ TEST(SampleGenerator, everySinglePointIsNormal) {
   }
 }
 
+// theory.md section 12: z of all tokens first, then all w, so that z does not depend on the number
+// of heads, and neighbouring Sobol dimensions are those of different tokens.
+TEST(SampleGenerator, headsDoNotChangeTheTokensOnTheSpikes) {
+  const Prior prior = flipping_spike(2, 2);
+  const Shape one{3, 1, 2}, many{3, 5, 2};
+  for (const auto m : {SamplingMethod::sobol, SamplingMethod::monte_carlo}) {
+    AlignedVector<double> few(static_cast<std::size_t>(64 * 3 * one.coordinates()));
+    AlignedVector<double> all(static_cast<std::size_t>(64 * 3 * many.coordinates()));
+    SampleGenerator(one, prior, method(m)).fill(0, 0, 64, few.data());
+    SampleGenerator(many, prior, method(m)).fill(0, 0, 64, all.data());
+    for (int i = 0; i < 64; ++i)
+      EXPECT_EQ(sample(few.data(), i, one).leftCols(2), sample(all.data(), i, many).leftCols(2));
+  }
+}
+
 TEST(SampleGenerator, refusesMoreDimensionsThanSobolHas) {
   const Shape wide{100, 30, 10};
   EXPECT_THROW(SampleGenerator(wide, canonical_spikes(10, 1), method(SamplingMethod::sobol)),
