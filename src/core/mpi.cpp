@@ -1,9 +1,13 @@
 #include "headflow/core/mpi.hpp"
 
 #include <stdlib.h>
+#include <unistd.h>
 
 #include <algorithm>
+#include <array>
+#include <filesystem>
 #include <numeric>
+#include <system_error>
 #include <utility>
 
 #include "core/mpi_count.hpp"
@@ -32,15 +36,43 @@ void mpi_check(int code, const char* call) {
                        " failed: " + std::string(text, static_cast<std::size_t>(length)));
 }
 
+namespace {
+
+/// Whether mpirun, srun or another launcher has started this process: each tells its ranks so.
+bool launched() {
+  const auto is_set = [](const char* name) { return std::getenv(name) != nullptr; };
+  return std::ranges::any_of(
+      std::array{"OMPI_COMM_WORLD_SIZE", "PMIX_RANK", "PMI_RANK", "PMI_FD", "PMI_SIZE"}, is_set);
+}
+
+/// Open MPI 4 keeps the files of a process that has no launcher in a folder that all processes of
+/// the user share. Each of them makes it if it is missing and removes it if it is empty, so some of
+/// many that start and end together fail in MPI_Init. This process gets a folder of its own and
+/// needs no daemon beside it. Returns "" where none can be made, or the user has chosen one.
+std::string own_session_folder() {
+  ::setenv("OMPI_MCA_ess_singleton_isolated", "1", 0);
+  if (std::getenv("OMPI_MCA_orte_top_session_dir") != nullptr) return "";
+  std::error_code failed;
+  std::string folder = (std::filesystem::temp_directory_path(failed) / "headflow-XXXXXX").string();
+  if (failed || ::mkdtemp(folder.data()) == nullptr) return "";
+  ::setenv("OMPI_MCA_orte_top_session_dir", folder.c_str(), 1);
+  return folder;
+}
+
+}  // namespace
+
 MpiSession::MpiSession(int& argc, char**& argv) {
   // Shared file pointers, which nothing here uses: Open MPI's other ways to have them write the
   // file's path into buffers of 256 bytes.
   ::setenv("OMPI_MCA_sharedfp", "individual", 0);
+  if (!launched()) session_folder_ = own_session_folder();
   mpi_check(MPI_Init(&argc, &argv), "MPI_Init");
 }
 
 MpiSession::~MpiSession() {
-  if (!unwinding_.now()) MPI_Finalize();
+  if (unwinding_.now()) return;
+  MPI_Finalize();
+  if (!session_folder_.empty()) ::rmdir(session_folder_.c_str());  // if Open MPI has left it
 }
 
 void MpiSession::abort(int exit_code) {

@@ -4,6 +4,7 @@ ctest tells the programs by the environment: HEADFLOW, HEADFLOW_PLOT, MPIEXEC. B
     HEADFLOW=build/release/headflow /usr/bin/python3 tests/system/test_output.py [-k part of a test's name]
 """
 import copy
+import itertools
 import json
 import os
 import shutil
@@ -20,6 +21,7 @@ PROGRAM = Path(os.environ.get("HEADFLOW", "build/release/headflow")).absolute()
 PLOT = Path(os.environ.get("HEADFLOW_PLOT", PROGRAM.with_name("headflow-plot"))).absolute()
 MPIEXEC = os.environ.get("MPIEXEC", "mpiexec")
 BAD_INPUT = 2  # exit code
+SESSIONS = itertools.count()
 JOBS = 3  # programs that run side by side where a test has many: their start is mostly waiting
 
 # L = 3, H = F = 2: runs in a few hundredths of a second.
@@ -87,9 +89,16 @@ def line_of(text, place):
     return 1 + next(i for i, line in enumerate(lines) if i >= first and (not key or line.startswith(f"{key} =")))
 
 
+def mpiexec(*options):
+    """mpiexec with a session folder of its own: Open MPI 4 has one for each user, and of many starts and ends at the same
+    time some fail."""
+    session = f"{tempfile.gettempdir()}/headflow-{os.getpid()}-{next(SESSIONS)}"
+    return ["env", f"OMPI_MCA_orte_top_session_dir={session}", MPIEXEC, *options]
+
+
 def command(*words, ranks=0):
     """What starts headflow: itself (0 ranks), or mpiexec on so many."""
-    launcher = [MPIEXEC, "-n", str(ranks)] if ranks else []
+    launcher = mpiexec("-n", str(ranks)) if ranks else []
     return [*launcher, str(PROGRAM), *map(str, words)]
 
 

@@ -7,7 +7,7 @@ import resource
 import subprocess
 import sys
 
-from harness import SMALL, MPIEXEC, PROGRAM, SystemTest, changed, environment, main
+from harness import SMALL, PROGRAM, SystemTest, changed, environment, main, mpiexec
 
 BASE = changed(SMALL, {"population.samples": 64, "population.replicates": 2, "flow.end_time": 0.5})
 SGD = {"dimension": 1000, "batch": 1, "learning_rate": 0.1, "end_time": 1.0}
@@ -53,7 +53,7 @@ class Memory(SystemTest):
     def measured(self, ranks):
         """The same of a run, which must end well."""
         (self.folder / "measure.py").write_text(MEASURED)
-        subprocess.run([MPIEXEC, "-n", str(ranks), sys.executable, "measure.py", "peak", str(PROGRAM), "run", "case.toml",
+        subprocess.run([*mpiexec("-n", str(ranks)), sys.executable, "measure.py", "peak", str(PROGRAM), "run", "case.toml",
                         "--force"], cwd=self.folder, env=environment(), check=True, stdout=subprocess.DEVNULL)
         peaks = [int((self.folder / f"peak.{rank}").read_text()) / 2**20 for rank in range(ranks)]
         return max(peaks), sum(peaks)

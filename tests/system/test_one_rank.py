@@ -5,7 +5,7 @@ import time
 import unittest
 from pathlib import Path
 
-from harness import BAD_INPUT, MPIEXEC, PROGRAM, SMALL, SystemTest, changed, command, execute, main, side_by_side
+from harness import BAD_INPUT, PROGRAM, SMALL, SystemTest, changed, command, execute, main, mpiexec, side_by_side
 from restart_harness import QUICK, STOPPED, RestartTest, ended, wait_for
 
 FAILING = Path(os.environ.get("HEADFLOW_BUILD", PROGRAM.parent)).absolute() / "tests" / "system" / "one_rank_failure"
@@ -34,7 +34,7 @@ class Program(SystemTest):
         place, error, rank = case
         folder = self.folder / f"{place}-{error}-{rank}"
         folder.mkdir()
-        return case, execute(folder, [MPIEXEC, "-n", "3", FAILING, place, error, rank], timeout=SOON)
+        return case, execute(folder, [*mpiexec("-n", "3"), FAILING, place, error, rank], timeout=SOON)
 
     def check(self, cases):
         for (place, error, rank), done in side_by_side(self.fail, cases):
@@ -141,7 +141,7 @@ class Headflow(RestartTest):
         elsewhere.mkdir()
         rank = ["-n", "1", "--wdir"]
         program = [PROGRAM, "run", "case.toml"]
-        done = self.run_soon([MPIEXEC, *rank, path.parent, *program, ":", *rank, elsewhere, *program], path.parent)
+        done = self.run_soon([*mpiexec(), *rank, path.parent, *program, ":", *rank, elsewhere, *program], path.parent)
         if done.returncode != 0:
             self.assert_failed(done, BAD_INPUT, "cannot open case.checkpoint-1.h5: no such file")
 

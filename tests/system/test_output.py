@@ -1,7 +1,9 @@
 """What a run leaves behind: a file that common readers open, consistent numbers, the means to repeat or continue it."""
+import os
 import re
 import resource
 import signal
+import socket
 import tomllib
 from datetime import datetime, timezone
 
@@ -359,6 +361,18 @@ class CommandLine(SystemTest):
                 if done.returncode == 0:
                     np.testing.assert_allclose(read_group(self.folder / f"{name}.h5")["loss"], plain["loss"], atol=0.05)
 
+    def test_many_at_once(self):
+        """A run without mpirun does not use Open MPI's folder of the user, which others make and remove at the same time,
+        and leaves nothing in the temporary folder."""
+        self.write_input()
+        temporary = self.folder / "tmp"
+        temporary.mkdir()
+        names = [f"ompi.{name}.{os.getuid()}" for name in {socket.gethostname(), socket.gethostname().split(".")[0]}]
+        for name in names:
+            (temporary / name).write_text("in the way")
+        self.succeed("run", "case.toml", env=environment(TMPDIR=str(temporary)))
+        self.assertEqual(sorted(path.name for path in temporary.iterdir()), sorted(names))
+
     def test_full_disk(self):
         """A file that cannot be written whole: exit code 4, one line that names it, and the older file stays."""
         self.write_input()
@@ -368,9 +382,7 @@ class CommandLine(SystemTest):
             signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
             resource.setrlimit(resource.RLIMIT_FSIZE, (40_000, 40_000))
 
-        # Without its daemon, whose shared memory is a larger file.
-        alone = environment(OMPI_MCA_ess_singleton_isolated="1")
-        done = self.headflow("run", "case.toml", "--force", env=alone, preexec_fn=small_files, restore_signals=False)
+        done = self.headflow("run", "case.toml", "--force", preexec_fn=small_files, restore_signals=False)
         self.assertEqual(done.returncode, 4, done.stderr)
         self.assertRegex(done.stderr, r"headflow: error: .*case\.h5")
         self.assertEqual((self.folder / "case.h5").read_bytes(), b"an older result")

@@ -28,6 +28,7 @@ class MpiSession {
 
  private:
   Unwinding unwinding_;
+  std::string session_folder_;
 };
 
 /// An owned communicator with checked, typed calls. All members are collective but rank(), size(),
