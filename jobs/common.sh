@@ -1,25 +1,25 @@
 # shellcheck shell=bash disable=SC2034,SC2154
-# Sourced by the job scripts: what they share. Gives them `ranks`, `headflow`, `mpi` and `run_in_job`.
+# Sourced by the job scripts: what they share. Gives them `ranks`, `top`, `headflow`, `mpi` and `run_in_job`.
 
-# The machine: its modules and settings, in this one place.
+# The machine: its modules and settings, in this one place. For example
 # module load openmpi petsc hdf5
-# export OMPI_MCA_btl=self,vader
+# export OMPI_MCA_btl_tcp_if_include=10.0.0.0/8    the network between the nodes, where Open MPI takes a wrong one
+# export UCX_TLS=rc,sm,self                        InfiniBand by UCX
+# export HDF5_USE_FILE_LOCKING=FALSE               a file system without locks
 
+script_name=$(basename "$script")
+tell() { printf '%s: %s\n' "$script_name" "$1" >&2; }
 refuse() {
-    printf '%s: %s\n' "$(basename "$script")" "$1" >&2
+    tell "$1"
     exit 2
 }
 
-# How many ranks, and what starts them: mpirun, or `use_srun` for Slurm's own.
-ranks=${SLURM_NTASKS:-${HEADFLOW_RANKS:-2}}
-mpi=(mpirun -n "$ranks")
-use_srun() {
-    if [[ -n ${SLURM_JOB_ID:-} ]]; then mpi=(srun --mpi="${HEADFLOW_MPI:-pmix}" --ntasks="$ranks"); fi
-}
+# After `sbatch --export=NONE` Slurm would give an empty environment to what is started in the job, also to the daemons of
+# mpirun, and PATH is not part of it.
+export SLURM_EXPORT_ENV=ALL PATH
 
-top=$(dirname "$(readlink -f "$script")")/..
-headflow=$(command -v "${HEADFLOW:-$top/build/release/headflow}" || command -v "${HEADFLOW:-headflow}") ||
-    refuse "no program ${HEADFLOW:-headflow}: build it, or name it in \$HEADFLOW"
+# Open MPI as root, which is who one is in a container.
+if ((EUID == 0)); then export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1; fi
 
 # In a job: its name for squeue and scontrol (of a task of an array: of this one, not of all), and, as not every Slurm
 # tells it, the time at which it will be ended, for --max-walltime auto.
@@ -30,6 +30,27 @@ if [[ -n $job ]] && end=$(squeue -h -j "$job" -o %e) && [[ $end == [0-9]* ]] && 
     export SLURM_JOB_END_TIME=$end
 fi
 
+# Each job has a session folder of its own on each node. Open MPI 4 has one for each user, and of many jobs that start and
+# end at the same time some fail.
+export OMPI_MCA_orte_top_session_dir=${TMPDIR:-/tmp}/headflow-$UID-${job:-$$}
+# Slurm's TERM comes to mpirun and its daemons, too. They then give their ranks 1 s to save the state. Slurm itself waits
+# KillWait seconds for all, and mpirun may spend this time twice.
+kill_wait=$([[ -n $job ]] && scontrol show config 2>/dev/null | sed -n 's/^KillWait *= *\([0-9]*\) .*/\1/p') || true
+export OMPI_MCA_odls_base_sigkill_timeout=$((${kill_wait:-30} * 2 / 5))
+export PRTE_MCA_odls_base_sigkill_timeout=$OMPI_MCA_odls_base_sigkill_timeout
+
+# How many ranks, and what starts them: mpirun, or `use_srun` for Slurm's own.
+ranks=${SLURM_NTASKS:-${HEADFLOW_RANKS:-2}}
+[[ $ranks =~ ^[1-9][0-9]*$ ]] || refuse "HEADFLOW_RANKS must be a whole number from 1, found '$ranks'"
+mpi=(mpirun -n "$ranks")
+use_srun() {
+    if [[ -n $job ]]; then mpi=(srun --mpi="${HEADFLOW_MPI:-pmix}" --ntasks="$ranks"); fi
+}
+
+top=$(dirname "$(readlink -f "$script")")/..
+headflow=$(command -v "${HEADFLOW:-$top/build/release/headflow}" || command -v "${HEADFLOW:-headflow}") ||
+    refuse "no program ${HEADFLOW:-headflow}: build it, or name it in \$HEADFLOW"
+
 # USR1, from Slurm ahead of the time limit: save, stop, and have the job put back into the queue. TERM, from scancel or
 # a preemption, Ctrl-C and the end of the terminal (but under nohup): save and stop. mpirun passes only USR1 on to the
 # ranks without killing them.
@@ -38,20 +59,22 @@ signalled=
 requeue=yes
 stop() {
     signalled=yes
-    [[ -n $child ]] || stop_early
+    [[ -n $child ]] || stop_early "told to stop before anything ran"
     kill -USR1 "$child" 2>/dev/null || true
 }
 trap stop USR1
 trap 'requeue=no; stop' TERM INT HUP
 
-# Ends this script, to be run again.
+# stop_early WHAT: ends this script, to be run again. Its last words say what happened.
 stop_early() {
-    if [[ -n $job && $requeue == yes ]]; then
-        if ((${SLURM_RESTART_COUNT:-0} >= ${HEADFLOW_REQUEUES:-100})); then
-            echo "put back into the queue $SLURM_RESTART_COUNT times already (HEADFLOW_REQUEUES): no more" >&2
-        else
-            scontrol requeue "$job"
-        fi
+    if [[ -z $job || $requeue == no ]]; then
+        tell "$1; the same command goes on from there${job:+, and so does this job if Slurm starts it again}"
+    elif ((${SLURM_RESTART_COUNT:-0} >= ${HEADFLOW_REQUEUES:-100})); then
+        tell "$1; put back into the queue $SLURM_RESTART_COUNT times already (HEADFLOW_REQUEUES): no more. Submit it again to go on"
+    elif scontrol requeue "$job"; then
+        tell "$1; job $job goes back into the queue, to go on from there"
+    else
+        tell "$1; Slurm does not take job $job back into the queue: submit it again to go on"
     fi
     exit 75
 }
@@ -60,7 +83,7 @@ stop_early() {
 # with the state saved: then the job is put back into the queue and this script ends. It will go on from there, as
 # `headflow run` always does. By hand, give the same command again.
 run_in_job() {
-    local code
+    local code told=
     set -m # a process group of its own: Ctrl-C comes to this script only
     "$@" </dev/null &
     child=$!
@@ -70,8 +93,17 @@ run_in_job() {
         code=0
         wait "$child" || code=$?
         [[ -n $signalled ]] || break # else the signal may have ended `wait`, but not the program
+        told=yes
     done
     child=
-    ((code != 75)) || stop_early
+    case $code in
+        0) ;;
+        75) stop_early "stopped early, the state is saved (exit code 75, of which mpirun may complain above)" ;;
+        2 | 3 | 4) tell "ended with exit code $code, for the reason given above" ;; # headflow's own
+        *)
+            [[ -z $told ]] || stop_early "told to stop, and ended with code $code: the lines above say whether the state was saved"
+            tell "ended with code $code: killed, or not started. Submitted again it goes on from the newest checkpoint"
+            ;;
+    esac
     return "$code"
 }

@@ -1,23 +1,19 @@
 #!/bin/bash
 #SBATCH --job-name=headflow-paper
 #SBATCH --ntasks=8
-#SBATCH --time=00:30:00
+#SBATCH --time=04:00:00
+#SBATCH --signal=B:USR1@120
+#SBATCH --requeue
+#SBATCH --open-mode=append
 #SBATCH --output=%x-%j.log
 
 # One figure of arXiv:2603.03993: run its variants and draw them into FIGURE.png, in the working folder or $HEADFLOW_OUT.
-#   jobs/paper.sh FIGURE [RANKS]     by hand (2 ranks if not told)
-#   sbatch jobs/paper.sh FIGURE      with Slurm, from the top folder or from jobs/, on --ntasks ranks
-#   jobs/paper.sh list               which figures there are
-# What to see in each is said at the top of input/paper/FIGURE.toml. Files of an earlier run are replaced.
-# The program is $HEADFLOW, else build/release/headflow, else the headflow in PATH.
+#   jobs/paper.sh FIGURE [options of headflow run]      by hand, on 2 ranks or $HEADFLOW_RANKS
+#   sbatch jobs/paper.sh FIGURE [options]               with Slurm, from any folder
+#   jobs/paper.sh list                                  which figures there are
+# What to see in each is said at the top of input/paper/FIGURE.toml. Variants that are there already are not computed again
+# (--force: they are). Otherwise as run.sh.
 set -euo pipefail
-
-figure=${1:-}
-ranks=${2:-${SLURM_NTASKS:-2}}
-
-# The machine: its modules, and how it starts MPI programs.
-# module load openmpi petsc hdf5
-launch=(mpirun -n "$ranks")
 
 list() {
     cat <<'END'
@@ -44,31 +40,25 @@ fig20   Bayes-softmax, H = 8, F = 3 and, in fig20-H4.png, H = 4, F = 2: four sta
 END
 }
 
-refuse() {
-    printf 'paper.sh: %s\n' "$1" >&2
-    exit 2
-}
+if [[ ${1:-} == list ]]; then
+    list
+    exit
+fi
+script=$0
+if [[ $0 == */slurm_script ]]; then # the copy that Slurm runs: where was this one?
+    script=$(scontrol show job "$SLURM_JOB_ID" | sed -n "s/^ *Command=//p" | tail -n 1)
+    script=${script%" $*"}
+fi
+# shellcheck source-path=SCRIPTDIR source=common.sh
+source "$(dirname "$(readlink -f "$script")")/common.sh"
 
-case $figure in
-    list) list; exit ;;
-    '') refuse "which figure? jobs/paper.sh FIGURE [RANKS], with
-$(list)" ;;
-    *) list | cut -d ' ' -f 1 | grep -qxF -e "$figure" || refuse "no figure '$figure'; there are
-$(list)" ;;
-esac
-[[ $# -le 2 && $ranks =~ ^[1-9][0-9]*$ ]] || refuse "usage: jobs/paper.sh FIGURE [RANKS], RANKS a whole number from 1"
-
-# Slurm runs a copy of this script from its own folder: then the repository is where the job was submitted.
-for root in "$(dirname "$(readlink -f "$0")")/.." "${SLURM_SUBMIT_DIR:-.}" "${SLURM_SUBMIT_DIR:-.}/.."; do
-    inputs=("$root/input/paper/$figure"*.toml)
-    input=${inputs[0]}
-    [[ -f $input ]] && break
-done
-[[ -f $input ]] || refuse "no input/paper/$figure.toml beside jobs/ or where the job was submitted"
-
-headflow=$(command -v "${HEADFLOW:-$root/build/release/headflow}" || command -v "${HEADFLOW:-headflow}") ||
-    refuse "no program ${HEADFLOW:-headflow}: build it, or name it in \$HEADFLOW"
-plot=$(dirname "$headflow")/headflow-plot
+figure=${1:-}
+list | cut -d ' ' -f 1 | grep -qxF -e "$figure" || refuse "usage: paper.sh FIGURE [options of headflow run]; found '$figure', there are
+$(list)"
+options=("${@:2}")
+inputs=("$top/input/paper/$figure"*.toml)
+input=${inputs[0]}
+[[ -f $input ]] || refuse "no input $input"
 out=${HEADFLOW_OUT:-.}
 mkdir -p "$out"
 files=()
@@ -79,13 +69,13 @@ variant() {
     shift
     for change; do changes+=(--set "$change"); done
     printf '%s\n' "$file${*:+: $*}"
-    "${launch[@]}" "$headflow" run "$input" --force --output "$file" "${changes[@]}"
+    run_in_job "${mpi[@]}" "$headflow" run --max-walltime auto "$input" --output "$file" "${changes[@]}" "${options[@]}"
     files+=("$file")
 }
 
 # draw PICTURE [OPTION ...]: draw the variants since the last picture.
 draw() {
-    "$plot" "${files[@]}" -o "$out/$1.png" "${@:2}"
+    "$(dirname "$headflow")/headflow-plot" "${files[@]}" -o "$out/$1.png" "${@:2}"
     files=()
 }
 
@@ -110,10 +100,10 @@ case $figure in
         for way in flow search; do
             with=(train.gradient_tolerance=1e-4 train.evaluations=300 population.samples=32768)
             [[ $way = flow ]] && with=(flow.end_time=1000 flow.outputs=1 sweep.repeats=5)
-            input=$root/input/paper/fig05-left.toml
+            input=$top/input/paper/fig05-left.toml
             variant "$way-left-atoms" "${with[@]}"
             variant "$way-left-gaussian" "${with[@]}" "$gaussian"
-            input=$root/input/paper/fig05-right.toml
+            input=$top/input/paper/fig05-right.toml
             variant "$way-right-atoms" "${with[@]}"
             variant "$way-right-gaussian" "${with[@]}" "$gaussian" \
                 'sweep."model.signal[1]"={from = 0.5, to = 2500.0, count = 12, spacing = "log"}'

@@ -1,160 +1,266 @@
 #!/usr/bin/env bash
-# A real Slurm for the tests: one node on this machine, without systemd, control groups or accounting.
-#   cluster.sh start FOLDER             in a new FOLDER; then export SLURM_CONF=FOLDER/slurm.conf and use sbatch
-#   cluster.sh wait FOLDER JOB [S]      up to S seconds (60) for the end of JOB, or of all tasks of an array; prints
-#                                       STATE EXIT-CODE of each. 124: not in time
-#   cluster.sh stop FOLDER              cancels what runs and ends the daemons
-# Works as root and as an ordinary user, whose jobs then run as that user. Needs Debian's slurm-wlm and munge.
-# Listens on 127.0.0.1, or, where that is not the address of the host's name, on every interface; who does not have
-# the key in FOLDER is refused.
+# A Slurm cluster of several nodes on this one machine, in Linux namespaces. Each node has its own host name, network
+# address, process table, /tmp, /dev/shm and slurmd; everything else is shared, as with a network file system. Nothing is
+# reachable from outside: the nodes hang on a bridge inside the login node's network namespace.
+#   cluster.sh up FOLDER [SEEN ..]      a login node and the nodes n1, n2, ..; of /tmp they see FOLDER and SEEN only
+#   cluster.sh on FOLDER HOST [-u USER] [-d DIR] COMMAND [WORD ..]
+#                                       on login, n1, ..: in a clean login environment. The user physicist exists there
+#   cluster.sh crash FOLDER NODE        its power fails: the cable is out, and every process of it is gone
+#   cluster.sh boot FOLDER NODE         start it again
+#   cluster.sh wait FOLDER JOB [S]      up to S seconds (120) for the end of JOB, or of all tasks of an array; prints
+#                                       STATE EXIT-CODE RESTARTS NODES of each. 124: not in time
+#   cluster.sh status FOLDER
+#   cluster.sh down FOLDER              ends every process of the cluster; its mounts go with the namespaces
+# Needs root, and Debian's slurm-wlm, munge, iproute2 and util-linux. `up` reads from the environment:
+#   CLUSTER_NODES=3   CLUSTER_CPUS=2 (of each node; may be more than there are)   CLUSTER_KILLWAIT=30 (Slurm's default)
+#   CLUSTER_EXTRA (lines for slurm.conf)
+# Partitions: batch (default; preempted jobs are requeued), grace (the same, GraceTime 20 s), scavenge (preempted jobs
+# are cancelled), scavenge-grace (GraceTime 20 s), urgent (preempts all others).
 set -euo pipefail
 export LC_ALL=C PATH=$PATH:/usr/sbin:/sbin
-umask 077
+umask 022
 
 fail() {
   printf 'cluster: %s\n' "$*" >&2
   exit 1
 }
 
-[[ $# -ge 2 && $2 == /* ]] || fail "usage: cluster.sh start|stop|wait FOLDER (an absolute path)"
-folder=$2
-host=$(hostname -s)
-daemons=(slurmd slurmctld munged) # in the order in which they are ended
-export SLURM_CONF=$folder/slurm.conf
+[[ $# -ge 2 && $2 == /* ]] || fail "usage: cluster.sh up|on|crash|boot|wait|status|down FOLDER (an absolute path) .."
+command=$1 folder=$2
+shift 2
+state=$folder/cluster
+network=10.77.0
 
-# The process id of a daemon, if its recorded process still is one that was started with this folder.
+nodes() { grep -v login "$state/names"; }
+
+# Process 1 of a host, if the recorded one still is that.
 pid_of() {
   local pid
-  pid=$(cat "$folder/$1.pid" 2>/dev/null) && tr '\0' ' ' 2>/dev/null <"/proc/$pid/cmdline" | grep -qF -- "$folder/" &&
-    echo "$pid"
+  pid=$(cat "$state/$1.pid" 2>/dev/null) &&
+    tr '\0' ' ' 2>/dev/null <"/proc/$pid/cmdline" | grep -qF -- "cluster-host-$1 $1 $state" && echo "$pid"
 }
 
-# Two ports side by side that nobody listens on, below those that the system hands out.
-free_port() {
-  local port
-  for _ in {1..50}; do
-    port=$((20000 + RANDOM % 12000))
-    if ! { : <"/dev/tcp/127.0.0.1/$port" || : <"/dev/tcp/127.0.0.1/$((port + 1))"; } 2>/dev/null; then
-      echo "$port"
-      return
-    fi
+address() { # of login 1, of nK 10 + K
+  if [[ $1 == login ]]; then echo $network.1; else echo "$network.$((10 + ${1#n}))"; fi
+}
+
+# As root in all namespaces of a host.
+inside() {
+  local pid host=$1
+  shift
+  pid=$(pid_of "$host") || fail "$host is not up"
+  nsenter --target "$pid" --net --uts --ipc --mount --pid -- "$@"
+}
+
+# What runs first in new namespaces: the host's own mounts, then it is process 1, which reaps orphans.
+# shellcheck disable=SC2016
+host_program='
+set -e
+host=$1 state=$2
+shift 2
+hostname "$host"
+mount --make-rprivate /
+mount -t tmpfs -o mode=1777 shm /dev/shm
+mount --bind /tmp /mnt # the machine s, while the new one is put over it
+mount -t tmpfs -o mode=1777 tmp /tmp
+for seen; do
+  case $seen in /tmp/*) mkdir -p "$seen"; mount --bind "/mnt/${seen#/tmp/}" "$seen" ;; esac
+done
+umount /mnt
+mount -t tmpfs -o mode=755 run /run
+mkdir -p /run/munge /run/lock
+mount --bind "$state/munge" /run/munge
+mount --bind "$state/etc" /etc/slurm
+for file in hosts passwd group; do mount --bind "$state/$file" "/etc/$file"; done
+[ ! -d /etc/openmpi ] || mount --bind "$state/openmpi-mca-params.conf" /etc/openmpi/openmpi-mca-params.conf
+ip link set lo up
+trap : TERM
+: >"$state/$host.ready"
+while :; do sleep 100000 & wait $! || :; done
+'
+
+start_host() {
+  local host=$1 parent i seen
+  rm -f "$state/$host.ready"
+  mapfile -t seen <"$state/seen"
+  setsid unshare --net --uts --ipc --mount --pid --fork --kill-child --mount-proc \
+    bash -c "$host_program" "cluster-host-$host" "$host" "$state" "${seen[@]}" </dev/null >"$state/log/$host.log" 2>&1 &
+  parent=$!
+  for ((i = 0; i < 400; i++)); do
+    if [[ -e $state/$host.ready ]] || ! kill -0 "$parent" 2>/dev/null; then break; fi
+    sleep 0.05
   done
-  fail "no free port"
+  [[ -e $state/$host.ready ]] || fail "$host does not come up: $(cat "$state/log/$host.log")"
+  tr -d ' ' <"/proc/$parent/task/$parent/children" >"$state/$host.pid" # process 1 of the host, seen from here
+  disown -a
+}
+
+connect() { # a cable from a node to the bridge
+  inside login ip link delete "to-$1" 2>/dev/null || true
+  nsenter --target "$(pid_of login)" --net -- ip link add "to-$1" type veth peer name eth0 netns "$(pid_of "$1")"
+  inside login ip link set "to-$1" master br0 up
+  inside "$1" ip address add "$(address "$1")/24" dev eth0
+  inside "$1" ip link set eth0 up
 }
 
 write_configuration() {
-  local port bind=NoCtldInAddrAny,NoInAddrAny
-  port=$(free_port)
-  if [[ $(getent ahostsv4 "$host" | awk 'NR == 1 { print $1 }') != 127.0.0.1 ]]; then
-    echo "cluster: the host's name $host is not 127.0.0.1: Slurm listens on every interface" >&2
-    bind=
-  fi
-  cat >"$SLURM_CONF" <<END
+  local list name partition
+  list=$(nodes | paste -sd ,)
+  {
+    echo '127.0.0.1 localhost'
+    while read -r name; do echo "$(address "$name") $name"; done <"$state/names"
+  } >"$state/hosts"
+  mkdir -p "$folder/home"
+  {
+    grep -v '^physicist:' /etc/passwd || true
+    echo "physicist:x:54321:54321::$folder/home:/bin/bash"
+  } >"$state/passwd"
+  {
+    grep -v '^physicist:' /etc/group || true
+    echo 'physicist:x:54321:'
+  } >"$state/group"
+  chown 54321:54321 "$folder/home"
+  cat >"$state/etc/slurm.conf" <<END
 ClusterName=test
-SlurmctldHost=$host(127.0.0.1)
-SlurmctldPort=$port
-SlurmdPort=$((port + 1))
-SlurmUser=$(id -un)
-SlurmdUser=$(id -un)
+SlurmctldHost=login($(address login))
+SlurmUser=root
+AuthType=auth/munge
 # A requeued job waits as long as credentials are valid: 5 s is the least.
-AuthInfo=socket=$folder/munge.socket,cred_expire=5
-${bind:+CommunicationParameters=$bind}
-StateSaveLocation=$folder/state
-SlurmdSpoolDir=$folder/spool
-TmpFS=$folder/tmp
-SlurmctldPidFile=$folder/slurmctld.pid
-SlurmdPidFile=$folder/slurmd.pid
-SlurmctldLogFile=$folder/slurmctld.log
-SlurmdLogFile=$folder/slurmd.log
+AuthInfo=cred_expire=5
+StateSaveLocation=$state/slurmctld
+SlurmdSpoolDir=$state/spool/%n
+SlurmctldPidFile=$state/slurmctld.pid
+SlurmdPidFile=/run/slurmd.pid
+SlurmctldLogFile=$state/log/slurmctld.log
+SlurmdLogFile=$state/log/slurmd-%n.log
 ProctrackType=proctrack/linuxproc
 TaskPlugin=task/none
 SelectType=select/cons_tres
 SelectTypeParameters=CR_Core
 MpiDefault=none
 JobAcctGatherType=jobacct_gather/none
+JobCompType=jobcomp/none
 MailProg=/bin/true
 ReturnToService=2
-# The node is what is written here, whatever the machine is; what can never run is refused.
+SlurmdTimeout=20
+# A node is what is written here, whatever the machine is; what can never run is refused.
 SlurmdParameters=config_overrides
 EnforcePartLimits=ALL
-KillWait=5
+KillWait=${CLUSTER_KILLWAIT:-30}
+JobRequeue=1
 # No half minutes between two looks at the queue.
 SchedulerParameters=batch_sched_delay=0,sched_interval=2,bf_interval=2
-NodeName=$host NodeAddr=127.0.0.1 CPUs=16 RealMemory=1000 State=UNKNOWN
-PartitionName=test Nodes=$host Default=YES MaxTime=1-00:00:00 DefaultTime=5 State=UP
+PreemptType=preempt/partition_prio
+PreemptMode=REQUEUE
+$(for name in $(nodes); do
+    echo "NodeName=$name NodeAddr=$(address "$name") CPUs=${CLUSTER_CPUS:-2} RealMemory=2000 State=UNKNOWN"
+  done)
+$(while read -r partition; do
+    echo "PartitionName=$partition Nodes=$list MaxTime=1-00:00:00 DefaultTime=5 State=UP"
+  done <<<'batch Default=YES PriorityTier=1 PreemptMode=REQUEUE
+grace PriorityTier=1 PreemptMode=REQUEUE GraceTime=20
+scavenge PriorityTier=1 PreemptMode=CANCEL
+scavenge-grace PriorityTier=1 PreemptMode=CANCEL GraceTime=20
+urgent PriorityTier=10 PreemptMode=OFF')
+${CLUSTER_EXTRA:-}
 END
   # slurmd loads a control-group plugin though nothing here uses one: away from the system's.
   if dpkg --compare-versions "$(slurmd -V | awk '{ print $NF }')" ge 24.05; then
     echo 'CgroupPlugin=disabled'
   else
-    printf '%s\n' CgroupPlugin=cgroup/v1 "CgroupMountpoint=$folder/none" CgroupAutomount=no
-  fi >"$folder/cgroup.conf"
-  : >"$folder/plugstack.conf"
+    printf '%s\n' CgroupPlugin=cgroup/v1 "CgroupMountpoint=$state/none" CgroupAutomount=no
+  fi >"$state/etc/cgroup.conf"
+  : >"$state/etc/plugstack.conf"
+  # Ranks that wait must give way, as all nodes share a few processors, which Open MPI cannot know. Here no job script
+  # and no environment sees it.
+  {
+    cat /etc/openmpi/openmpi-mca-params.conf 2>/dev/null || true
+    printf '\nmpi_yield_when_idle = 1\n' # there may be no end of line before
+  } >"$state/openmpi-mca-params.conf"
 }
 
-start() {
-  local program munge
-  for program in munged slurmctld slurmd sbatch dpkg; do
-    command -v "$program" >/dev/null || fail "no $program: apt-get install -y --no-install-recommends slurm-wlm munge"
+wait_until_idle() {
+  local end=$((SECONDS + 60)) states=
+  while ((SECONDS < end)); do
+    states=$(inside login timeout 10 sinfo -h -N -o %T 2>/dev/null | sort -u) || true
+    [[ $states != idle ]] || return 0
+    sleep 0.2
   done
+  echo "the nodes are $states, not idle" >&2
+  tail -n 5 "$state"/log/slurm*.log >&2
+  return 1
+}
+
+up() {
+  local name program
+  for program in munged slurmctld slurmd sbatch ip nsenter unshare dpkg; do
+    command -v $program >/dev/null ||
+      fail "no $program: apt-get install -y --no-install-recommends slurm-wlm munge iproute2 util-linux"
+  done
+  ((EUID == 0)) || fail "only root can make the nodes' namespaces"
   ((${#folder} < 70)) || fail "the path is too long for unix sockets: $folder"
-  mkdir -p "$folder" # also a new, empty one
-  [[ -z $(ls -A "$folder") ]] || fail "$folder is not empty"
-  mkdir "$folder"/{state,spool,tmp}
-  chmod 755 "$folder" # munged insists that others may reach its socket
+  unshare --net --uts --ipc --mount --pid --fork --mount-proc true || fail "namespaces are forbidden here"
+  ! pid_of login >/dev/null || fail "already up"
+  rm -rf "$state"
+  mkdir -p "$state"/{etc,log,munge,slurmctld,spool}
+  chmod 755 "$folder" "$state" "$state/munge"
+  { echo login; seq -f 'n%g' 1 "${CLUSTER_NODES:-3}"; } >"$state/names"
+  printf '%s\n' "$folder" "$@" >"$state/seen"
   write_configuration
-
-  head -c 128 /dev/urandom >"$folder/munge.key"
-  munge=(--socket="$folder/munge.socket" --key-file="$folder/munge.key" --pid-file="$folder/munged.pid"
-    --log-file="$folder/munged.log" --seed-file="$folder/munge.seed" --num-threads=2 --origin=127.0.0.1)
+  # One munged for all: its socket is in a shared folder, at its usual place on every host.
+  head -c 128 /dev/urandom >"$state/munge.key"
+  chmod 600 "$state/munge.key"
+  while read -r name; do start_host "$name"; done <"$state/names"
+  inside login ip link add br0 type bridge
+  inside login ip address add "$(address login)/24" dev br0
+  inside login ip link set br0 up
   # With --force it only warns of folders that it would rather have otherwise.
-  munged "${munge[@]}" 2>/dev/null || munged --force "${munge[@]}" || fail "munged does not start"
-  if ! { slurmctld -c -f "$SLURM_CONF" && slurmd -f "$SLURM_CONF" && wait_for_node; }; then
-    tail -n 5 "$folder"/slurm*.log >&2 || true
-    stop
-    fail "Slurm does not start"
-  fi
+  inside login munged --force --key-file="$state/munge.key" --pid-file="$state/munged.pid" \
+    --log-file="$state/log/munged.log" --seed-file="$state/munge.seed" --num-threads=2 --origin="$(address login)" \
+    2>"$state/log/munged.err" </dev/null
+  inside login slurmctld -c </dev/null
+  for name in $(nodes); do
+    mkdir -p "$state/spool/$name"
+    connect "$name"
+    inside "$name" slurmd </dev/null
+  done
+  wait_until_idle || { down; fail "Slurm does not start; logs are in $state/log"; }
 }
 
-wait_for_node() {
-  local end=$((SECONDS + 30))
-  until [[ $(timeout 5 sinfo -h -N -o %T 2>/dev/null) == idle ]]; do
-    ((SECONDS < end)) || return 1
-    sleep 0.1
-  done
+down() {
+  local name pid i
+  [[ -e $state/names ]] || return 0
+  while read -r name; do
+    pid=$(pid_of "$name") || continue
+    kill -KILL "$pid" # process 1 of its table: the kernel ends all others with it
+    for ((i = 0; i < 200; i++)); do
+      [[ -d /proc/$pid ]] || break
+      sleep 0.05
+    done
+    rm -f "$state/$name.pid"
+  done < <(tac "$state/names")
 }
 
-# Whether slurmd still has steps of jobs.
-steps_left() { compgen -G "$folder/spool/*_[0-9]*.[0-9]*" >/dev/null; }
+crash() {
+  local pid
+  if [[ $1 == login ]] || ! pid=$(pid_of "$1"); then fail "no node $1"; fi
+  inside login ip link set "to-$1" down
+  kill -KILL "$pid"
+  rm -f "$state/$1.pid"
+}
 
-stop() {
-  local daemon pid i
-  # slurmd leaves the steps of its jobs running when it ends: the jobs go first.
-  if pid_of slurmctld >/dev/null; then
-    timeout 5 squeue -h -o %A | sort -u | xargs -r timeout 5 scancel || true
-    for ((i = 0; i < 150; i++)); do
-      [[ -n $(timeout 5 squeue -h || true) ]] || steps_left || break
-      sleep 0.1
-    done
-  fi
-  for daemon in "${daemons[@]}"; do
-    pid=$(pid_of "$daemon") || continue
-    kill "$pid" || continue
-    for ((i = 0; i < 100; i++)); do
-      [[ -d /proc/$pid ]] || continue 2
-      sleep 0.1
-    done
-    kill -9 "$pid"
-  done
-  if steps_left; then fail "steps of jobs are left: $(echo "$folder"/spool/*_*)"; fi
+boot() {
+  start_host "$1"
+  connect "$1"
+  inside "$1" slurmd </dev/null
 }
 
 wait_for_job() {
-  local job=$1 end=$((SECONDS + ${2:-60})) shown
-  local ended='BOOT_FAIL|CANCELLED|COMPLETED|DEADLINE|FAILED|NODE_FAIL|OUT_OF_MEMORY|TIMEOUT'
+  local job=$1 end=$((SECONDS + ${2:-120})) shown
+  local ended='BOOT_FAIL|CANCELLED|COMPLETED|DEADLINE|FAILED|NODE_FAIL|OUT_OF_MEMORY|PREEMPTED|TIMEOUT'
   while :; do
-    shown=$(scontrol -o show job "$job") || fail "no job $job"
-    shown=$(sed -E 's/.* JobState=([A-Z_]+) .* ExitCode=([0-9]+):.*/\1 \2/' <<<"$shown")
+    shown=$(inside login scontrol -o show job "$job") || fail "no job $job"
+    shown=$(sed -nE 's/.* JobState=([A-Z_]+) .* Restarts=([0-9]+) .* ExitCode=([0-9]+):.* NodeList=([^ ]*) .*/\1 \3 \2 \4/p' <<<"$shown")
     grep -qvE "^($ended) " <<<"$shown" || break
     ((SECONDS < end)) || { echo "$shown" && return 124; }
     sleep 0.2
@@ -162,9 +268,36 @@ wait_for_job() {
   echo "$shown"
 }
 
-case $1 in
-  start) start ;;
-  stop) stop ;;
-  wait) wait_for_job "${@:3}" ;;
-  *) fail "start, stop or wait, not $1" ;;
+on() {
+  local host=$1 user=root place home
+  shift
+  while [[ ${1:-} == -* ]]; do
+    case $1 in
+      -u) user=$2 ;;
+      -d) place=$2 ;;
+      *) fail "on FOLDER HOST [-u USER] [-d DIR] COMMAND, not $1" ;;
+    esac
+    shift 2
+  done
+  home=$(inside "$host" getent passwd "$user" | cut -d : -f 6)
+  [[ -n $home ]] || fail "no user $user"
+  # shellcheck disable=SC2016
+  inside "$host" setpriv --reuid "$user" --regid "$(inside "$host" id -g "$user")" --init-groups env -i \
+    HOME="$home" USER="$user" LOGNAME="$user" SHELL=/bin/bash TERM=dumb LANG=C.UTF-8 \
+    PATH=/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin \
+    bash -c 'cd "$1" && shift && exec "$@"' bash "${place:-$home}" "$@"
+}
+
+case $command in
+  up) up "$@" ;;
+  down) down ;;
+  on) [[ $# -ge 2 ]] || fail "on FOLDER HOST COMMAND"; on "$@" ;;
+  crash) crash "${1:?node}" ;;
+  boot) boot "${1:?node}" ;;
+  wait) wait_for_job "${1:?job}" "${2:-120}" ;;
+  status)
+    while read -r name; do echo "$name $(address "$name") $(pid_of "$name" || echo 'not running')"; done <"$state/names"
+    inside login sinfo
+    inside login squeue ;;
+  *) fail "up, on, crash, boot, wait, status or down, not $command" ;;
 esac

@@ -1,0 +1,88 @@
+"""Cancels and preemptions of runs on 1 to 3 nodes of a Slurm cluster, with mpirun and srun, with a small state and one of
+200 MB: each run must save its state, go on, and end with the bits of one that was never stopped. Prints a table.
+    HEADFLOW=build/release/headflow /usr/bin/python3 tests/system/slurm_campaign.py [--rounds N] [-k part of a name]
+"""
+import argparse
+import itertools
+import os
+import sys
+
+from harness import changed
+from restart_harness import differing
+from slurm_harness import CASE, HOME, SlurmTest, as_root, as_user, numbers, run_tests
+
+SCRIPTS = "run.sh", "srun.sh"
+STATES = {"small": changed(CASE, {"sgd.end_time": 15.0}),
+          "200 MB": changed(CASE, {"sgd.dimension": 1_000_000, "sgd.batch": 2, "sgd.replicas": 6,
+                                   "sgd.learning_rate": 2e-6, "sgd.end_time": 4e-4, "sgd.outputs": 20})}
+# The partition of the run, whether it is preempted there or cancelled, and whether Slurm starts it again by itself.
+STOPS = {"scancel": ("batch", False, False), "preempted": ("batch", True, True), "grace": ("grace", True, True),
+         "cancelled by preemption": ("scavenge", True, False),
+         "the same with grace": ("scavenge-grace", True, False)}
+
+
+class Campaign(SlurmTest):
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.rows, cls.uninterrupted = [], {}
+        for name, case in STATES.items():
+            test = cls()
+            test.folder = cls.shared
+            test.write_case(base=case)
+            done = test.headflow("run", "case.toml", "--force", ranks=2, timeout=600)
+            test.assertEqual(done.returncode, 0, done.stderr)
+            cls.uninterrupted[name] = numbers(cls.shared / "case.h5")
+
+    def hit(self, script, stop, nodes, state):
+        """What became of one run."""
+        partition, preempted, again = STOPS[stop]
+        self.write_case(base=STATES[state])
+        options = [f"--partition={partition}", f"--nodes={nodes}", "--time=60"]
+        job = self.submit(script, "case.toml", options=options, ranks=2 * nodes)
+        self.until_sgd(times=4)
+        where = as_user("squeue", "-h", "-j", job, "-o", "%N").strip()
+        if preempted:
+            urgent = as_user("sbatch", "--parsable", "--partition=urgent", f"--nodelist={where}", "--exclusive",
+                             "--output=/dev/null", "--wrap", "true").strip()
+        else:
+            as_user("scancel", job)
+        if again:
+            self.until(lambda: "going on from" in self.log() or "finished:" in self.log(), "another start")
+        else:
+            self.until(lambda: self.state(job) in ("CANCELLED", "PREEMPTED", "COMPLETED"), "the end of the job")
+            self.until(lambda: not as_user("squeue", "-h", "-j", job).strip(), "the end of its processes")
+            last = self.log().strip().splitlines()[-1]
+            job = self.submit(script, "case.toml", options=options, ranks=2 * nodes)
+        if preempted:
+            self.wait(urgent)
+        self.wait(job, seconds=600)
+        text = self.log()
+        if "going on from" not in text:
+            return "LOST", text
+        if differing(numbers(self.folder / "case.h5"), self.uninterrupted[state]):
+            return "DIFFERENT", text
+        if not again and not last.startswith(f"{script}: "):
+            return f"saved, but the last line is {last}", text
+        return "saved", text
+
+    def test_all(self):
+        wanted = [case for case in itertools.product(STATES, STOPS, SCRIPTS, (1, 2, 3))
+                  if arguments.k in " ".join(map(str, case))]
+        for case in wanted * arguments.rounds:
+            state, stop, script, nodes = case
+            with self.subTest(case):
+                self.setUp()
+                became, text = self.hit(script, stop, nodes, state)
+                print(f"| {state} | {stop} | {script} | {nodes} | {became} |", flush=True)
+                self.assertEqual(became, "saved", text)
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--rounds", type=int, default=1)
+    parser.add_argument("-k", default="")
+    arguments = parser.parse_args()
+    sys.argv[1:] = []
+    print("| state | stop | script | nodes | became |\n|---|---|---|---|---|", flush=True)
+    run_tests(7200)

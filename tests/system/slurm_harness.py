@@ -1,0 +1,156 @@
+"""What the tests with Slurm share: the cluster of tests/slurm/cluster.sh and its user physicist, who has no settings of
+Open MPI, may not write where headflow is installed, and has spaces in all paths.
+"""
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import unittest
+from pathlib import Path
+
+import h5py
+
+from harness import PLOT, PROGRAM, SMALL, SystemTest, changed, environment, execute, read_group, toml_text
+
+TOP = Path(__file__).resolve().parents[2]
+SKIPPED = 77  # ctest's word for it
+# Beside the temporary folder of the other tests, which a node does not see.
+CLUSTER = Path("/tmp") / f"headflow-slurm-{os.getpid()}"
+HOME = CLUSTER / "home"
+INSTALLED = CLUSTER / "my programs"
+JOBS = INSTALLED / "jobs"
+
+# Some seconds of SGD after a short flow.
+CASE = changed(SMALL, {"sgd.engine": "direct", "sgd.dimension": 2000, "sgd.batch": 16, "sgd.learning_rate": 0.0025,
+                       "sgd.end_time": 30.0, "sgd.outputs": 60, "output.every": 0.1, "output.checkpoint_every": 600.0})
+# Without end.
+ENDLESS = changed(CASE, {"sgd.dimension": 200, "sgd.end_time": None, "sgd.steps": 10**12})
+
+
+def cluster(command, *words, **options):
+    return execute(TOP, ["bash", TOP / "tests/slurm/cluster.sh", command, CLUSTER, *words], env=environment(), **options)
+
+
+def as_user(*words, folder=HOME, host="login", user="physicist", timeout=60):
+    """The standard output of a command that a user gives on a host of the cluster."""
+    done = cluster("on", host, "-u", user, "-d", folder, *words, timeout=timeout)
+    if done.returncode != 0:
+        raise AssertionError(f"{' '.join(map(str, words))}: exit code {done.returncode}\n{done.stdout}{done.stderr}")
+    return done.stdout
+
+
+def as_root(*words, host="login"):
+    return as_user(*words, user="root", folder=CLUSTER, host=host)
+
+
+def install():
+    """headflow for all users of the cluster, as if by an administrator."""
+    build = INSTALLED / "build/release"
+    build.mkdir(parents=True)
+    shutil.copytree(TOP / "jobs", JOBS)
+    shutil.copytree(TOP / "input", INSTALLED / "input", ignore=shutil.ignore_patterns("*.png"))
+    shutil.copy(PROGRAM, build)
+    for file in PLOT, *PLOT.parent.glob("headflow_*.py"):
+        shutil.copy(file, build)
+    subprocess.run(["chmod", "-R", "a+rX,go-w", INSTALLED], check=True)
+
+
+def numbers(path):
+    """All datasets that have the same bits whenever the same is computed."""
+    with h5py.File(path, "r") as file:
+        groups = sorted(set(file) - {"provenance"})
+    return {f"{group}/{name}": data for group in groups for name, data in read_group(path, group).items()
+            if name != "sequences_per_second"}
+
+
+class SlurmTest(SystemTest):
+    """A test whose folder belongs to physicist and is seen by all nodes."""
+
+    def setUp(self):
+        HOME.mkdir(exist_ok=True)
+        self.folder = Path(tempfile.mkdtemp(prefix="a case ", dir=HOME))
+        self.addCleanup(shutil.rmtree, self.folder, ignore_errors=True)
+        os.chown(self.folder, HOME.stat().st_uid, HOME.stat().st_gid)
+
+    def submit(self, script, *words, options=(), ranks=2, folder=None):
+        """The number of a job, which writes log, or log-TASK, in its folder."""
+        log = "log-%a" if script == "array.sh" else "log"
+        return as_user("sbatch", "--parsable", f"--ntasks={ranks}", f"--output={log}", *options, JOBS / script, *words,
+                       folder=folder or self.folder).strip()
+
+    def wait(self, job, expected="COMPLETED 0", seconds=300):
+        """[(restarts, nodes)] of the job, or of each task if it is an array, once it has ended as expected."""
+        done = cluster("wait", job, seconds, timeout=seconds + 60)
+        ends = [line.split() for line in done.stdout.splitlines()]
+        self.assertEqual({" ".join(end[:2]) for end in ends}, {expected}, done.stdout + done.stderr + self.logs())
+        return [(int(end[2]), end[3] if len(end) > 3 else "") for end in ends]
+
+    def logs(self):
+        return "\n".join(f"{path.name}:\n{path.read_text()}" for path in sorted(self.folder.glob("log*")))
+
+    def log(self, name="log"):
+        path = self.folder / name
+        return path.read_text() if path.exists() else ""
+
+    def until(self, true, what, seconds=300):
+        """Waits for something that must come; the limit is for what hangs."""
+        end = time.monotonic() + seconds
+        while not true():
+            self.assertLess(time.monotonic(), end, f"{what} does not happen\n{self.logs()}")
+            time.sleep(0.05)
+
+    def until_sgd(self, name="case.h5", times=1):
+        """Until so many outputs of SGD are in the file."""
+        def begun():
+            try:
+                with h5py.File(self.folder / name, "r") as file:
+                    return len(file["sgd/time"]) >= times
+            except (OSError, KeyError):
+                return False
+
+        self.until(begun, f"{name} with SGD")
+
+    def state(self, job):
+        return re.search(r" JobState=(\w+)", as_user("scontrol", "-o", "show", "job", job)).group(1)
+
+    def until_state(self, job, state):
+        self.until(lambda: self.state(job) == state, f"job {job} {state}")
+
+    def write_case(self, changes=None, base=CASE, name="case.toml"):
+        (self.folder / name).write_text(toml_text(changed(base, changes or {})))
+
+    def assert_interrupted_once(self, log="log"):
+        text = self.log(log)
+        for words in "stopped early (signal)", "going on from", "finished: ":
+            self.assertEqual(text.count(words), 1, f"{words}\n{text}")
+
+
+def give_up(*_):
+    raise KeyboardInterrupt
+
+
+def run_tests(deadline):
+    """The tests of the program that calls this, on a cluster; `deadline` seconds are for what hangs: ctest would end only
+    this program and leave the cluster behind."""
+    for number in signal.SIGALRM, signal.SIGTERM:
+        signal.signal(number, give_up)
+    signal.alarm(deadline)
+    try:
+        CLUSTER.mkdir(mode=0o755)
+        os.environ["CLUSTER_CPUS"] = "4"
+        started = cluster("up", timeout=200)
+        if started.returncode != 0:
+            print(f"SKIPPED: THE JOB SCRIPTS ARE NOT TESTED, as there can be no cluster here.\n{started.stderr}",
+                  file=sys.stderr)
+            sys.exit(SKIPPED)
+        install()
+        unittest.main(verbosity=2)
+    finally:
+        signal.alarm(0)
+        stopped = cluster("down", timeout=120)
+        print(stopped.stderr, end="", file=sys.stderr)
+        shutil.rmtree(CLUSTER, ignore_errors=True)
