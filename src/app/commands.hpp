@@ -26,7 +26,7 @@ struct Command {
   std::string command_line;
 };
 
-/// Reads the command line. Prints help or version on `root`. Throws InputError.
+/// Reads the command line. Prints help or version if `root`. Needs no MPI. Throws InputError.
 Command read_command_line(int argc, char** argv, bool root);
 
 /// `headflow run`: the computation, its file and its summary. Goes on from a checkpoint where there

@@ -1,4 +1,9 @@
+#include <fmt/format.h>
+
+#include <optional>
+
 #include "app/commands.hpp"
+#include "core/launcher.hpp"
 #include "core/report.hpp"
 #include "core/signals.hpp"
 #include "headflow/core/mpi.hpp"
@@ -6,12 +11,21 @@
 int main(int argc, char** argv) {
   using namespace headflow;
   install_signal_handlers();  // a signal while a run starts counts, too
+  // Before MPI, whose start takes longer than all of help, version or a wrong word.
+  const std::optional<int> rank = launched_rank();
+  std::optional<Command> command;
+  std::optional<InputError> wrong;
+  try {
+    command = read_command_line(argc, argv, rank.value_or(0) == 0);
+    if (command->execute == nullptr) return static_cast<int>(ExitCode::finished);
+  } catch (const InputError& error) {
+    if (!rank) return report(error);
+    wrong = error;  // a launcher ends all ranks with the first: they agree on who prints first
+  }
   const MpiSession mpi(argc, argv);
   return run_and_report([&] {
-    const Communicator comm = Communicator::world();
-    const Command command = read_command_line(argc, argv, comm.root());
-    if (command.execute != run) default_signal_actions();
-    return static_cast<int>(command.execute == nullptr ? ExitCode::finished
-                                                       : command.execute(comm, command));
+    if (wrong) throw InputError(*wrong);
+    if (command->execute != run) default_signal_actions();
+    return static_cast<int>(command->execute(Communicator::world(), *command));
   });
 }

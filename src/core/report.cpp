@@ -60,6 +60,11 @@ int end_all(const Communicator& world, const Failure& failure) {
 
 }  // namespace
 
+int report(const Error& error) {
+  print({error.code(), "error", error.what()}, "");
+  return static_cast<int>(error.code());
+}
+
 int run_and_report(const std::function<int()>& program) {
   // Of its own, because failing ranks may stand anywhere in the program's communication.
   const Communicator world = Communicator::world();

@@ -1,7 +1,12 @@
 #pragma once
 #include <functional>
 
+#include "headflow/core/error.hpp"
+
 namespace headflow {
+
+/// Prints "headflow: error: .." for one process, without MPI. Returns the error's exit code.
+int report(const Error& error);
 
 /// Runs `program` on every rank of the world and returns its exit code. An exception that leaves
 /// `program` ends all ranks with its exit code (that of an Error; numerical_failure for others).
