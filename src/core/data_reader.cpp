@@ -2,6 +2,7 @@
 
 #include <cstring>
 #include <filesystem>
+#include <system_error>
 
 #include "core/callback_guard.hpp"
 #include "core/data_file.hpp"

@@ -1,5 +1,6 @@
 #include "core/normal.hpp"
 
+#include <algorithm>
 #include <cmath>
 
 namespace headflow {

@@ -7,6 +7,7 @@
 #include <filesystem>
 #include <initializer_list>
 #include <string_view>
+#include <system_error>
 
 #include "headflow/core/error.hpp"
 

@@ -5,6 +5,7 @@
 #include <charconv>
 #include <cstdlib>
 #include <sstream>
+#include <system_error>
 
 #include "headflow/core/error.hpp"
 

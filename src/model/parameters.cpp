@@ -1,5 +1,6 @@
 #include "headflow/model/parameters.hpp"
 
+#include <algorithm>
 #include <cmath>
 #include <vector>
 

@@ -3,7 +3,9 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cstdio>
 #include <filesystem>
+#include <system_error>
 
 #include "core/checksum.hpp"
 #include "core/paths.hpp"

@@ -20,6 +20,8 @@
 #include <map>
 #include <random>
 #include <sstream>
+#include <stop_token>
+#include <system_error>
 #include <utility>
 
 #include "core/paths.hpp"

@@ -8,6 +8,7 @@
 #include <ctime>
 #include <filesystem>
 #include <sstream>
+#include <system_error>
 
 #include "core/signals.hpp"
 #include "headflow/core/error.hpp"

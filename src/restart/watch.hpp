@@ -2,6 +2,7 @@
 #include <functional>
 #include <limits>
 #include <string>
+#include <utility>
 
 #include "core/stopwatch.hpp"
 #include "headflow/core/control.hpp"

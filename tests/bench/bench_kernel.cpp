@@ -3,6 +3,7 @@
 #include <benchmark/benchmark.h>
 
 #include <string>
+#include <type_traits>
 #include <vector>
 
 #include "flops.hpp"

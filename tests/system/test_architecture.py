@@ -8,6 +8,8 @@ from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
+import standard_headers
+
 ROOT = Path(__file__).resolve().parents[2]
 PUBLIC = ROOT / "include"
 PRIVATE = ROOT / "src"
@@ -121,6 +123,16 @@ def includes():
     return [Include(file, operand, resolve(file, operand)) for file, operand in operands]
 
 
+@cache
+def standard_headers_of(path):
+    """Those that a file includes, or a header of the project that it includes: whose author has promised them."""
+    found = set(re.findall(r"^[ \t]*#[ \t]*include[ \t]*<([a-z_]+)>", code(path), re.MULTILINE))
+    for name in re.findall(r'^[ \t]*#[ \t]*include[ \t]*"([^"]+)"', code(path), re.MULTILINE):
+        places = (base / name for base in (path.parent, PRIVATE, PUBLIC, ROOT / "tests/unit"))
+        found |= next((standard_headers_of(place.resolve()) for place in places if place.is_file()), set())
+    return found
+
+
 class Architecture(unittest.TestCase):
     def assert_none(self, wrong):
         wrong = [str(item) for item in wrong]
@@ -183,6 +195,20 @@ class Architecture(unittest.TestCase):
                           and forbidden(library, include.file)] +
                          [f"{file} has {found[0]}" for library in LIBRARIES for file in files()
                           if forbidden(library, file) and (found := re.search(library.names, code(file.path)))])
+
+    def test_names_of_the_standard_library_have_their_headers(self):
+        """Not by way of the compiler's own headers, of another library or of a precompiled header, which change."""
+        names = standard_headers.NAMES | {None: standard_headers.COMMON}
+        patterns = {header: re.compile(f"({'|'.join(words.split())})(::.*)?") for header, words in names.items()}
+        wrong = []
+        for path in sorted(path for base in ("src", "include", "tests") for path in (ROOT / base).rglob("*.?pp")):
+            there = {None, *standard_headers_of(path)}
+            for name in sorted(set(re.findall(r"\bstd::(?:ranges::)?(\w+(?:::\w+)*)", code(path)))):
+                known = {header for header, pattern in patterns.items() if pattern.fullmatch(name)}
+                if not known & there:
+                    needed = " or ".join(f"<{header}>" for header in sorted(known)) or "what standard_headers.py lacks"
+                    wrong.append(f"{path.relative_to(ROOT)} has std::{name} without {needed}")
+        self.assert_none(wrong)
 
     def test_the_registry_alone_knows_sections_by_name(self):
         names = "|".join(path.stem.removesuffix("_section") for path in ROOT.glob("src/sections/*_section.cpp"))

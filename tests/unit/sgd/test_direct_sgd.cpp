@@ -1,5 +1,7 @@
 #include <gtest/gtest.h>
 
+#include <limits>
+
 #include "headflow/core/error.hpp"
 #include "sgd/direct_sgd.hpp"
 #include "support.hpp"

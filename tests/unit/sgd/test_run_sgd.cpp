@@ -1,5 +1,8 @@
 #include <gtest/gtest.h>
 
+#include <cstdio>
+#include <tuple>
+
 #include "headflow/core/error.hpp"
 #include "headflow/flow/flow.hpp"
 #include "headflow/sgd/run_sgd.hpp"

@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include <Eigen/LU>
+#include <numbers>
 #include <numeric>
 
 #include "headflow/core/error.hpp"
