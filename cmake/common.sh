@@ -4,14 +4,10 @@ set -euo pipefail
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
-# Open MPI refuses root, which is who one is in a container, unless it is told twice.
-if ((EUID == 0)); then
-  export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
-fi
-# Open MPI counts cores, not processors: a virtual machine with two threads of one core has one slot.
-export OMPI_MCA_rmaps_base_oversubscribe=1
-# Containers often forbid the system call with which one rank reads another's memory.
-export OMPI_MCA_btl_vader_single_copy_mechanism=none
+set -a # export what it sets
+# shellcheck source-path=SCRIPTDIR source=mpi.env
+source cmake/mpi.env
+set +a
 
 # As many compile jobs as there are processors, but 2 GB of memory for each: the templates are heavy.
 compile_jobs() {

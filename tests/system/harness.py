@@ -17,9 +17,12 @@ from pathlib import Path
 import h5py
 import numpy as np
 
+TOP = Path(__file__).resolve().parents[2]
 PROGRAM = Path(os.environ.get("HEADFLOW", "build/release/headflow")).absolute()
 PLOT = Path(os.environ.get("HEADFLOW_PLOT", PROGRAM.with_name("headflow-plot"))).absolute()
 MPIEXEC = os.environ.get("MPIEXEC", "mpiexec")
+MPI_ENVIRONMENT = dict(line.split("=", 1) for line in (TOP / "cmake/mpi.env").read_text().splitlines()
+                       if line and not line.startswith("#"))
 BAD_INPUT = 2  # exit code
 SESSIONS = itertools.count()
 JOBS = 3  # programs that run side by side where a test has many: their start is mostly waiting
@@ -41,13 +44,7 @@ class Raw(str):
 def environment(**extra):
     """This environment without a batch system's traces, made fit for root, for containers and for few cores."""
     variables = {name: value for name, value in os.environ.items() if not name.startswith(("SLURM_", "OMPI_COMM_"))}
-    defaults = {"rmaps_base_oversubscribe": "1", "mpi_yield_when_idle": "1", "hwloc_base_binding_policy": "none",
-                "btl": "self,vader", "btl_vader_single_copy_mechanism": "none"}
-    for name, value in defaults.items():
-        variables.setdefault(f"OMPI_MCA_{name}", value)
-    if os.geteuid() == 0:
-        variables |= {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1"}
-    return variables | extra
+    return MPI_ENVIRONMENT | variables | extra
 
 
 def changed(base, changes):
