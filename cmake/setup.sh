@@ -95,7 +95,11 @@ has_cmake() {
     ((BASH_REMATCH[1] > 3 || (BASH_REMATCH[1] == 3 && BASH_REMATCH[2] >= 25)))
 }
 
-has_petsc() { pkg-config --atleast-version=3.18 PETSc; }
+# As cmake/Petsc.cmake looks for it.
+has_petsc() {
+  local path=${PETSC_DIR:+$PETSC_DIR/${PETSC_ARCH:-}/lib/pkgconfig:$PETSC_DIR/lib/pkgconfig:}
+  PKG_CONFIG_PATH=$path${PKG_CONFIG_PATH:-} pkg-config --atleast-version=3.18 PETSc
+}
 has_hdf5() { has h5pcc || has h5pcc.openmpi || pkg-config --exists hdf5-mpi; }
 has_eigen() { pkg-config --exists eigen3 || has_header Eigen/Core || has_header eigen3/Eigen/Core; }
 # Looked up, not imported: matplotlib or torch would take seconds.
@@ -110,7 +114,7 @@ check_tools() {
   for item in git ninja pkg-config python3 mpicxx mpirun; do need "$item" has "$item"; done
   need "C++20 compiler ($cxx -std=c++20)" has_cxx20
   need "cmake >= 3.25" has_cmake
-  need "PETSc >= 3.18 (pkg-config PETSc)" has_petsc
+  need "PETSc >= 3.18 (PETSC_DIR or pkg-config PETSc)" has_petsc
   need "HDF5 with MPI (h5pcc)" has_hdf5
   need "Eigen 3 (pkg-config eigen3)" has_eigen
   for item in "${headers[@]}"; do need "header $item" has_header "$item"; done
@@ -131,10 +135,6 @@ or build what it lacks with Spack (a package name per item; "spack load" takes t
   spack install gcc cmake ninja pkgconf openmpi petsc hdf5+mpi eigen boost random123 tomlplusplus cli11 \
     fmt googletest benchmark python py-numpy py-matplotlib py-h5py py-xarray py-h5netcdf py-netcdf4
 EOF
-  if [[ -n ${PETSC_DIR:-} ]] && ! has_petsc &>/dev/null; then
-    echo "PETSC_DIR is set: pkg-config may only need to be told where to look:" >&2
-    echo "  export PKG_CONFIG_PATH=$PETSC_DIR${PETSC_ARCH:+/$PETSC_ARCH}/lib/pkgconfig:\$PKG_CONFIG_PATH" >&2
-  fi
   return 2
 }
 

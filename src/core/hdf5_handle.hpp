@@ -15,8 +15,8 @@ template <class Result>
 Result hdf5_check(Result result, const std::string& what) {
   if (result < 0)
     throw FileError("HDF5 failed at " + what +
-                    " (is the disk full? If Open MPI's own MPI-IO hangs or fails, try mpirun --mca "
-                    "io romio321)");
+                    " (is the disk full? If Open MPI's own MPI-IO hangs or fails, try another: "
+                    "mpirun --mca io ^ompio)");
   return result;
 }
 

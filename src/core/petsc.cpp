@@ -16,7 +16,9 @@ std::string in_lower_case(std::string name) {
 }  // namespace
 
 PetscSession::PetscSession(const std::vector<std::string>& options) {
-  std::vector<std::string> words = {"headflow", "-skip_petscrc", "-no_signal_handler"};
+  std::vector<std::string> words = {"headflow", "-skip_petscrc", "-no_signal_handler",
+                                    // From 3.19 on it lists unused ones in the output.
+                                    "-options_left", "no"};
   words.insert(words.end(), options.begin(), options.end());
   std::vector<char*> argv;
   for (auto& word : words) argv.push_back(word.data());
@@ -33,14 +35,14 @@ PetscSession::PetscSession(const std::vector<std::string>& options) {
 }
 
 PetscSession::~PetscSession() {
-  if (!unwinding_.now()) PetscFinalize();
+  if (!unwinding_.now()) static_cast<void>(PetscFinalize());
 }
 
 void petsc_check(PetscErrorCode code, const char* call) {
   if (code == 0) return;
   const char* text = nullptr;
   char* specific = nullptr;
-  PetscErrorMessage(code, &text, &specific);
+  static_cast<void>(PetscErrorMessage(code, &text, &specific));
   std::string message = std::string("PETSc: ") + call + " failed";
   if (text != nullptr) message += std::string(": ") + text;
   if (specific != nullptr && *specific != '\0') message += std::string(" (") + specific + ")";
@@ -114,7 +116,8 @@ QuietPetsc::QuietPetsc() {
 
 QuietPetsc::~QuietPetsc() {
   for (const auto& [name, value] : hidden_)
-    PetscOptionsSetValue(nullptr, name.c_str(), value.empty() ? nullptr : value.c_str());
+    static_cast<void>(
+        PetscOptionsSetValue(nullptr, name.c_str(), value.empty() ? nullptr : value.c_str()));
 }
 
 std::string petsc_options() {

@@ -3,6 +3,7 @@
 #include <petscts.h>
 
 #include <algorithm>
+#include <initializer_list>
 #include <utility>
 
 #include "core/callback_guard.hpp"
@@ -324,7 +325,7 @@ class TimeStepper::Impl {
       if (!told && t == impl.start_time_ && state == impl.start_y_) impl.start_f_ = value;
       write(f, value);
       if (ts == impl.ts_) impl.last_slope_ = std::move(value);
-      return PetscErrorCode{0};
+      return PetscErrorCode{};
     });
   }
 

@@ -97,7 +97,7 @@ PetscErrorCode evaluate(Tao, Vec x, PetscReal* value, Vec gradient, void* contex
   auto& objective = *static_cast<Objective*>(context);
   return objective.guard.run(PetscErrorCode{PETSC_ERR_USER}, [&] {
     objective.evaluate(x, *value, gradient);
-    return PetscErrorCode{0};
+    return PetscErrorCode{};
   });
 }
 
@@ -135,7 +135,7 @@ PetscErrorCode bowl(Tao, Vec at, PetscReal* value, Vec gradient, void*) {
   *value = x[0] * x[0] + x[1] * x[1] + std::pow(x[0], 4);
   const double slope[] = {2 * x[0] + 4 * std::pow(x[0], 3), 2 * x[1]};
   write(gradient, slope);
-  return 0;
+  return PetscErrorCode{};
 }
 
 Minimum descend(LoggedLoss& loss, const Parameters& start, const MinimiseOptions& options) {

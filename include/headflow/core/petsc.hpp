@@ -4,12 +4,16 @@
 
 #include <span>
 #include <string>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
 #include "headflow/core/error.hpp"
 
 namespace headflow {
+
+static_assert(std::is_same_v<PetscScalar, double>,
+              "headflow needs PETSc with real numbers of double precision");
 
 /// PETSc from its start to its end, inside MPI. `options` is a list like {"-flow_ts_adapt_type",
 /// "none"}; PETSc adds those of the environment variable PETSC_OPTIONS and of the files that either
@@ -71,7 +75,7 @@ template <class T, PetscErrorCode (*destroy)(T*)>
 class PetscOwner {
  public:
   PetscOwner() noexcept = default;
-  ~PetscOwner() { destroy(&object_); }
+  ~PetscOwner() { static_cast<void>(destroy(&object_)); }
   PetscOwner(PetscOwner&& other) noexcept : object_(std::exchange(other.object_, nullptr)) {}
   PetscOwner& operator=(PetscOwner&& other) noexcept {
     std::swap(object_, other.object_);

@@ -1,7 +1,9 @@
 #include <gtest/gtest.h>
 #include <petsc/private/petscimpl.h>
 
+#include <initializer_list>
 #include <stdexcept>
+#include <type_traits>
 
 #include "core/callback_guard.hpp"
 #include "core/hash.hpp"
@@ -43,7 +45,7 @@ TEST(PetscOwner, aTimeStepperThatThrowsLeavesNothing) {
            {"-flow_nonsense", "3"}, {"-flow_ts_type", "bogus"}, {"-flow_ts_type", "beuler"}}) {
     set_petsc_option(name, value);
     EXPECT_THROW(TimeStepper({}, constant, y0, 1), InputError) << name;
-    PetscOptionsClearValue(nullptr, name);
+    petsc_check(PetscOptionsClearValue(nullptr, name), "PetscOptionsClearValue");
     EXPECT_EQ(living_objects(), before) << name << " " << value;
   }
   TimeStepper stepper(

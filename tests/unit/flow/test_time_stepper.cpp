@@ -1,6 +1,8 @@
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
+#include <initializer_list>
 
 #include "headflow/core/error.hpp"
 #include "headflow/core/petsc.hpp"
@@ -38,7 +40,9 @@ double largest_error(const std::string& method, double h) {
 
 class FixedStep : public testing::Test {
  protected:
-  ~FixedStep() override { PetscOptionsClearValue(nullptr, "-flow_ts_adapt_type"); }
+  ~FixedStep() override {
+    static_cast<void>(PetscOptionsClearValue(nullptr, "-flow_ts_adapt_type"));
+  }
 };
 
 // log2 of the error ratio under halving of the step: the method's order (5dp between steps: its
@@ -151,7 +155,7 @@ TEST(TimeStepper, anOptionWithoutEffectIsAnError) {
            {"-flow_ts_dt", "0.01"}, {"-flow_ts_max_steps", "3"}, {"-flow_ts_adapt_type", "dsp"}}) {
     set_petsc_option(name, value);
     EXPECT_THROW(TimeStepper::check({}), InputError) << name;
-    PetscOptionsClearValue(nullptr, name);
+    petsc_check(PetscOptionsClearValue(nullptr, name), "PetscOptionsClearValue");
   }
   EXPECT_NO_THROW(TimeStepper::check({}));
 }
@@ -162,7 +166,7 @@ TEST(TimeStepper, anUnknownPetscOptionIsAnError) {
   EXPECT_THROW(TimeStepper(
                    {}, [](double, auto, auto f) { f[0] = 0; }, y0, 1),
                InputError);
-  PetscOptionsClearValue(nullptr, "-flow_nonsense");
+  petsc_check(PetscOptionsClearValue(nullptr, "-flow_nonsense"), "PetscOptionsClearValue");
   EXPECT_NO_THROW(TimeStepper(
       {}, [](double, auto, auto f) { f[0] = 0; }, y0, 1));
 }
@@ -172,12 +176,14 @@ TEST(PetscVector, ownsExactlyOneReference) {
   PetscInt references = 0;
   PetscVector b(std::move(a));
   EXPECT_EQ(a.handle(), nullptr);
-  PetscObjectGetReference(reinterpret_cast<PetscObject>(b.handle()), &references);
+  petsc_check(PetscObjectGetReference(reinterpret_cast<PetscObject>(b.handle()), &references),
+              "PetscObjectGetReference");
   EXPECT_EQ(references, 1);
   Vec kept = b.handle();
-  PetscObjectReference(reinterpret_cast<PetscObject>(kept));
+  petsc_check(PetscObjectReference(reinterpret_cast<PetscObject>(kept)), "PetscObjectReference");
   { PetscVector c(std::move(b)); }
-  PetscObjectGetReference(reinterpret_cast<PetscObject>(kept), &references);
+  petsc_check(PetscObjectGetReference(reinterpret_cast<PetscObject>(kept), &references),
+              "PetscObjectGetReference");
   EXPECT_EQ(references, 1);
   VecDestroy(&kept);
 }
