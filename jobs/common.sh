@@ -34,10 +34,9 @@ fi
 # end at the same time some fail.
 export OMPI_MCA_orte_top_session_dir=${TMPDIR:-/tmp}/headflow-$UID-${job:-$$}
 # Slurm's TERM comes to mpirun and its daemons, too. They then give their ranks 1 s to save the state. Slurm itself waits
-# KillWait seconds for all, and mpirun may spend this time twice.
+# KillWait seconds for all, and mpirun may spend this time twice. (Open MPI 5 has no such setting.)
 kill_wait=$([[ -n $job ]] && scontrol show config 2>/dev/null | sed -n 's/^KillWait *= *\([0-9]*\) .*/\1/p') || true
 export OMPI_MCA_odls_base_sigkill_timeout=$((${kill_wait:-30} * 2 / 5))
-export PRTE_MCA_odls_base_sigkill_timeout=$OMPI_MCA_odls_base_sigkill_timeout
 
 # How many ranks, and what starts them: mpirun, or `use_srun` for Slurm's own.
 ranks=${SLURM_NTASKS:-${HEADFLOW_RANKS:-2}}
@@ -84,6 +83,12 @@ stop_early() {
 # `headflow run` always does. By hand, give the same command again.
 run_in_job() {
     local code told=
+    if [[ -n $job && $1 == mpirun && -z ${launcher_known:-} ]]; then
+        launcher_known=yes
+        if [[ $(mpirun --version 2>/dev/null) =~ 'Open MPI) '([0-9]+) ]] && ((BASH_REMATCH[1] >= 5)); then
+            tell "mpirun of Open MPI ${BASH_REMATCH[1]} ends its ranks 0.5 s after scancel or a preemption, too soon to save their state; srun.sh has no such limit"
+        fi
+    fi
     set -m # a process group of its own: Ctrl-C comes to this script only
     "$@" </dev/null &
     child=$!

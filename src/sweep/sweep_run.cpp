@@ -3,19 +3,19 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <chrono>
 #include <filesystem>
+#include <functional>
 #include <limits>
+#include <optional>
 #include <span>
-#include <thread>
 
 #include "core/stopwatch.hpp"
-#include "core/work_queue.hpp"
 #include "headflow/core/local_range.hpp"
 #include "input/toml_text.hpp"
 #include "output/output_file.hpp"
 #include "output/provenance.hpp"
 #include "sections/run.hpp"
+#include "sweep/member_queue.hpp"
 #include "sweep/sweep_store.hpp"
 
 namespace headflow {
@@ -54,8 +54,6 @@ class SweepRun : public RunHost {
         groups_(group_count(sweep, world.size())),
         group_(static_cast<int>(static_cast<std::int64_t>(world.rank()) * groups_ / world.size())),
         comm_(world.split(group_)),
-        counter_(world),
-        mailbox_(world),
         store_(sweep, content_.groups),
         watch_(comm_, limits_of_group()) {
     world_.on_root([&] {
@@ -65,6 +63,8 @@ class SweepRun : public RunHost {
     world_.broadcast(std::span(done));
     for (std::int64_t member = request.part; member < sweep.size(); member += request.parts)
       if (done[static_cast<std::size_t>(member)] == 0) members_.push_back(member);
+    queue_.emplace(world_, comm_, static_cast<std::int64_t>(members_.size()),
+                   [this](const MemberResult& result) { take(result); });
     content_.attributes = file_attributes();
     content_.provenance = request.provenance;
     content_.provenance["sweep"] = sweep.text;
@@ -88,24 +88,19 @@ class SweepRun : public RunHost {
     if (world_.root())
       fmt::print("sweep: {} members to compute on {} group{} of ranks\n", members_.size(), groups_,
                  groups_ > 1 ? "s" : "");
+    const auto must_stop = [this] {
+      write_if_due();
+      return watch_.must_stop();
+    };
     bool stopped = false;
-    while (!stopped) {
-      const std::int64_t next = comm_.broadcast(comm_.root() ? counter_.fetch_add(1) : 0);
-      if (next >= static_cast<std::int64_t>(members_.size())) break;
-      stopped = !compute(members_[static_cast<std::size_t>(next)]);
+    while (const auto next = next_member(must_stop)) {
+      stopped = !compute(members_[static_cast<std::size_t>(*next)]);
+      if (stopped) break;
       collect();
     }
-    if (stopped && comm_.root()) stop_others();
-    if (comm_.root()) mailbox_.send("");
-    while (world_.root() && closed_ < groups_) {
-      collect();
-      if (!stopped && watch_.must_stop()) {
-        stopped = true;
-        stop_others();
-      }
-      std::this_thread::sleep_for(std::chrono::milliseconds(1));
-    }
-    return finish(!world_.any(stopped));
+    if (stopped && comm_.root()) queue_->stop();
+    queue_->close(must_stop);
+    return finish(!world_.any(stopped || queue_->stopped()));
   }
 
   // As the host of a member: checkpoints are of the sweep, not of the member.
@@ -115,19 +110,24 @@ class SweepRun : public RunHost {
     collect();
     return request == Request::stop ? request : Request::none;
   }
-  void within_step() override { watch_.within_step(); }
+  void within_step() override {
+    queue_->serve();  // other groups may wait for a member
+    watch_.within_step();
+  }
 
  private:
-  static constexpr std::int64_t stop_mark = std::int64_t{1} << 40;  ///< more than there are members
-
-  /// The other groups leave the members that they are in, and begin no more.
-  void stop_others() { counter_.fetch_add(stop_mark); }
+  std::optional<std::int64_t> next_member(const std::function<bool()>& must_stop) {
+    constexpr std::int64_t none = -1;
+    const std::int64_t next = comm_.broadcast(queue_->next(must_stop).value_or(none));
+    if (next == none) return std::nullopt;
+    return next;
+  }
 
   /// The stop file is for the first group, which has the lock.
   Watch::Limits limits_of_group() {
     Watch::Limits limits = request_.limits;
     if (group_ > 0) limits.stop_file.clear();
-    limits.stopped_elsewhere = [this] { return counter_.fetch_add(0) >= stop_mark; };
+    limits.stopped_elsewhere = [this] { return queue_->stopped(); };
     return limits;
   }
 
@@ -146,23 +146,17 @@ class SweepRun : public RunHost {
       result.failure = error.what();
     }
     result.seconds = watch.seconds();
-    if (finished && comm_.root()) mailbox_.send(result.packed());
+    if (finished) queue_->deliver(result);
     return finished;
   }
 
   /// On rank 0: takes the results that have come, and writes them when it is time.
   void collect() {
-    if (!world_.root()) return;
-    while (const auto message = mailbox_.receive()) take(*message);
+    queue_->serve();
     write_if_due();
   }
 
-  void take(const std::string& message) {
-    if (message.empty()) {
-      ++closed_;
-      return;
-    }
-    const MemberResult result = MemberResult::unpacked(message);
+  void take(const MemberResult& result) {
     store_.add(result);
     news_ = true;
     if (!result.failure.empty())
@@ -170,6 +164,7 @@ class SweepRun : public RunHost {
                  name_of_member(sweep_, result.member), result.failure);
   }
 
+  /// On rank 0, which alone has news.
   void write_if_due() {
     if (news_ && (save_ || since_write_.seconds() > std::max(output_.every, 50 * write_seconds_)))
       write_results();
@@ -231,13 +226,11 @@ class SweepRun : public RunHost {
   int group_;
   Communicator comm_;  // of this group
   Communicator self_ = Communicator::self();
-  SharedCounter counter_;
-  Mailbox mailbox_;
   DataFile content_;
   SweepStore store_;  // of rank 0, in the groups of the content
   Watch watch_;
   std::vector<std::int64_t> members_;  // that are not finished
-  int closed_ = 0;                     // groups that have ended
+  std::optional<MemberQueue> queue_;   // of places in members_
   bool save_ = false;                  // a checkpoint is asked for
   bool news_ = false;                  // results that are not written yet
   Stopwatch since_write_;

@@ -1,0 +1,67 @@
+#include "sweep/member_queue.hpp"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <numeric>
+#include <vector>
+
+#include "support.hpp"
+
+namespace headflow {
+namespace {
+
+using testing_support::world;
+
+bool never() { return false; }
+
+MemberResult result_of(std::int64_t member) { return MemberResult{.member = member}; }
+
+TEST(DistributedMemberQueue, handsOutEachMemberOnceAndBringsEachResult) {
+  std::vector<double> delivered;
+  MemberQueue queue(world(), Communicator::self(), 50, [&](const MemberResult& result) {
+    delivered.push_back(static_cast<double>(result.member));
+  });
+  std::vector<double> mine;
+  while (const auto member = queue.next(never)) {
+    mine.push_back(static_cast<double>(*member));
+    queue.deliver(result_of(*member));
+  }
+  queue.close(never);
+  EXPECT_FALSE(queue.stopped());
+  EXPECT_TRUE(std::is_sorted(mine.begin(), mine.end()));
+  std::vector<double> all = world().all_gather(mine);
+  std::sort(all.begin(), all.end());
+  std::vector<double> expected(50);
+  std::iota(expected.begin(), expected.end(), 0.0);
+  EXPECT_EQ(all, expected);
+  if (!world().root()) return;
+  std::sort(delivered.begin(), delivered.end());
+  EXPECT_EQ(delivered, expected);
+}
+
+TEST(DistributedMemberQueue, anyGroupStopsAll) {
+  for (int who = 0; who < world().size(); ++who) {
+    MemberQueue queue(world(), Communicator::self(), 1'000'000'000, [](const MemberResult&) {});
+    if (world().rank() == who) queue.stop();
+    while (queue.next(never) && !queue.stopped()) queue.serve();
+    queue.close(never);
+    EXPECT_TRUE(queue.stopped());
+  }
+}
+
+TEST(DistributedMemberQueue, aGroupThatWaitsForAMemberHearsThatItMustStop) {
+  MemberQueue queue(world(), Communicator::self(), 1'000'000'000, [](const MemberResult&) {});
+  const auto always = [] { return true; };
+  if (world().size() == 1) queue.stop();
+  if (world().root())
+    while (!queue.stopped()) queue.serve();
+  else
+    while (queue.next(always)) {
+    }
+  queue.close(never);
+  EXPECT_TRUE(queue.stopped());
+}
+
+}  // namespace
+}  // namespace headflow
