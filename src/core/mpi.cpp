@@ -4,13 +4,13 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <array>
 #include <cstdlib>
 #include <filesystem>
 #include <numeric>
 #include <system_error>
 #include <utility>
 
+#include "core/launcher.hpp"
 #include "core/mpi_count.hpp"
 
 namespace headflow {
@@ -39,13 +39,6 @@ void mpi_check(int code, const char* call) {
 
 namespace {
 
-/// Whether mpirun, srun or another launcher has started this process: each tells its ranks so.
-bool launched() {
-  const auto is_set = [](const char* name) { return std::getenv(name) != nullptr; };
-  return std::ranges::any_of(
-      std::array{"OMPI_COMM_WORLD_SIZE", "PMIX_RANK", "PMI_RANK", "PMI_FD", "PMI_SIZE"}, is_set);
-}
-
 /// Open MPI 4 keeps the files of a process that has no launcher in a folder that all processes of
 /// the user share. Each of them makes it if it is missing and removes it if it is empty, so some of
 /// many that start and end together fail in MPI_Init. This process gets a folder of its own and
@@ -66,7 +59,7 @@ MpiSession::MpiSession(int& argc, char**& argv) {
   // Shared file pointers, which nothing here uses: Open MPI's other ways to have them write the
   // file's path into buffers of 256 bytes.
   ::setenv("OMPI_MCA_sharedfp", "individual", 0);
-  if (!launched()) session_folder_ = own_session_folder();
+  if (!launched_rank()) session_folder_ = own_session_folder();
   mpi_check(MPI_Init(&argc, &argv), "MPI_Init");
 }
 
