@@ -185,7 +185,7 @@ TEST(PetscVector, ownsExactlyOneReference) {
   petsc_check(PetscObjectGetReference(reinterpret_cast<PetscObject>(kept), &references),
               "PetscObjectGetReference");
   EXPECT_EQ(references, 1);
-  VecDestroy(&kept);
+  petsc_check(VecDestroy(&kept), "VecDestroy");
 }
 
 }  // namespace
