@@ -39,7 +39,7 @@ extra_programs=(ncdump)
 while (($#)); do
   case $1 in
     --with-benchmarks) packages+=(python3-torch) modules+=(torch) ;;
-    --with-slurm) packages+=(slurm-wlm munge) extra_programs+=(slurmctld munged) ;;
+    --with-slurm) packages+=(slurm-wlm munge iproute2) extra_programs+=(slurmctld munged ip) ;;
     --developer)
       packages+=(clang-format clang-tidy shellcheck)
       extra_programs+=(clang-format clang-tidy shellcheck)
