@@ -4,7 +4,6 @@
 # The machine: its modules and settings, in this one place. For example
 # module load openmpi petsc hdf5
 # export OMPI_MCA_btl_tcp_if_include=10.0.0.0/8    the network between the nodes, where Open MPI takes a wrong one
-# export UCX_TLS=rc,sm,self                        InfiniBand by UCX
 # export HDF5_USE_FILE_LOCKING=FALSE               a file system without locks
 
 script_name=$(basename "$script")
@@ -103,7 +102,7 @@ run_in_job() {
     child=
     case $code in
         0) ;;
-        75) stop_early "stopped early, the state is saved (exit code 75, of which mpirun may complain above)" ;;
+        75) stop_early "stopped early, the state is saved (exit code 75, of which the launcher may complain above)" ;;
         2 | 3 | 4) tell "ended with exit code $code, for the reason given above" ;; # headflow's own
         *)
             [[ -z $told ]] || stop_early "told to stop, and ended with code $code: the lines above say whether the state was saved"

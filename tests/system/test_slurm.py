@@ -63,10 +63,10 @@ class Slurm(SlurmTest):
         self.put_back("srun.sh", "--export=NONE", f"--chdir={self.folder}", folder=HOME)
 
     def test_private_files(self):
-        """With umask 077 nobody else can read what a run has written."""
+        """With umask 077 nobody else can read what a run has written. The network is named as common.sh shows."""
         self.write_case(base=SMALL)
         for script in "run.sh", "srun.sh":
-            job = as_user("sh", "-c", 'umask 077; exec sbatch --parsable -N2 -n4 --output=log "$@"', "sh", JOBS / script,
+            job = as_user("sh", "-c", 'umask 077; OMPI_MCA_btl_tcp_if_include=10.77.0.0/24 exec sbatch --parsable -N2 -n4 --output=log "$@"', "sh", JOBS / script,
                           "case.toml", "--output", f"{script}.h5", folder=self.folder).strip()
             self.wait(job)
             for path in self.folder.glob(f"{script}*"):
