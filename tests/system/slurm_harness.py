@@ -48,6 +48,11 @@ def as_root(*words, host="login"):
     return as_user(*words, user="root", folder=CLUSTER, host=host)
 
 
+def names_of(nodes):
+    """{n1, n2, n3} of Slurm's n[1-3]."""
+    return set(as_user("scontrol", "show", "hostnames", nodes).split())
+
+
 def install():
     """headflow for all users of the cluster, as if by an administrator."""
     build = INSTALLED / "build/release"
@@ -85,11 +90,15 @@ class SlurmTest(SystemTest):
                        folder=folder or self.folder).strip()
 
     def wait(self, job, expected="COMPLETED 0", seconds=300):
-        """[(restarts, nodes)] of the job, or of each task if it is an array, once it has ended as expected."""
+        """[(restarts, {node, ..})] of the job, or of each task if it is an array, once it has ended as expected."""
         done = cluster("wait", job, seconds, timeout=seconds + 60)
         ends = [line.split() for line in done.stdout.splitlines()]
         self.assertEqual({" ".join(end[:2]) for end in ends}, {expected}, done.stdout + done.stderr + self.logs())
-        return [(int(end[2]), end[3] if len(end) > 3 else "") for end in ends]
+        return [(int(end[2]), names_of(end[3])) for end in ends]
+
+    def nodes(self, job):
+        """Where a job runs, in order."""
+        return sorted(names_of(as_user("squeue", "-h", "-j", job, "-o", "%N").strip()))
 
     def logs(self):
         return "\n".join(f"{path.name}:\n{path.read_text()}" for path in sorted(self.folder.glob("log*")))
