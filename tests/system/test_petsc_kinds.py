@@ -66,8 +66,9 @@ class Kinds(SystemTest):
                 ({"PKG_CONFIG_PATH": other_path}, other),
                 ({"PETSC_DIR": str(one), "PKG_CONFIG_PATH": other_path}, one)):
             with self.subTest(variables):
-                self.assertEqual(self.configure(**variables)[0], 0)
-                self.assertIn(f"found 3.22.5 in {found}", self.configure(**variables)[1])
+                code, text = self.configure(**variables)
+                self.assertEqual(code, 0, text)
+                self.assertIn(f"found 3.22.5 in {found}", text)
 
 
 class Calls(SystemTest):
