@@ -39,17 +39,21 @@ void mpi_check(int code, const char* call) {
 
 namespace {
 
-/// Open MPI 4 keeps the files of a process that has no launcher in a folder that all processes of
-/// the user share. Each of them makes it if it is missing and removes it if it is empty, so some of
-/// many that start and end together fail in MPI_Init. This process gets a folder of its own and
-/// needs no daemon beside it. Returns "" where none can be made, or the user has chosen one.
-std::string own_session_folder() {
+/// Starts MPI in a process that has no launcher and returns a folder to be removed at its end.
+/// Open MPI keeps the files of such a process in a folder of the temporary folder that all
+/// processes of the user share. Each of them makes it if it is missing, and removes it (version 4)
+/// or leaves it behind (version 5), so some of many that start and end together fail in MPI_Init.
+/// This process has a temporary folder of its own while MPI starts, and needs no daemon beside it.
+/// Returns "" where none can be made.
+std::string initialise_alone(int& argc, char**& argv) {
   ::setenv("OMPI_MCA_ess_singleton_isolated", "1", 0);
-  if (std::getenv("OMPI_MCA_orte_top_session_dir") != nullptr) return "";
   std::error_code failed;
-  std::string folder = (std::filesystem::temp_directory_path(failed) / "headflow-XXXXXX").string();
-  if (failed || ::mkdtemp(folder.data()) == nullptr) return "";
-  ::setenv("OMPI_MCA_orte_top_session_dir", folder.c_str(), 1);
+  const std::string temporary = std::filesystem::temp_directory_path(failed).string();
+  std::string folder = temporary + "/headflow-XXXXXX";
+  if (failed || ::mkdtemp(folder.data()) == nullptr) folder.clear();
+  if (!folder.empty()) ::setenv("TMPDIR", folder.c_str(), 1);
+  mpi_check(MPI_Init(&argc, &argv), "MPI_Init");
+  if (!folder.empty()) ::setenv("TMPDIR", temporary.c_str(), 1);
   return folder;
 }
 
@@ -59,14 +63,17 @@ MpiSession::MpiSession(int& argc, char**& argv) {
   // Shared file pointers, which nothing here uses: Open MPI's other ways to have them write the
   // file's path into buffers of 256 bytes.
   ::setenv("OMPI_MCA_sharedfp", "individual", 0);
-  if (!launched_rank()) session_folder_ = own_session_folder();
-  mpi_check(MPI_Init(&argc, &argv), "MPI_Init");
+  if (launched_rank())
+    mpi_check(MPI_Init(&argc, &argv), "MPI_Init");
+  else
+    session_folder_ = initialise_alone(argc, argv);
 }
 
 MpiSession::~MpiSession() {
   if (unwinding_.now()) return;
   MPI_Finalize();
-  if (!session_folder_.empty()) ::rmdir(session_folder_.c_str());  // if Open MPI has left it
+  std::error_code ignored;
+  if (!session_folder_.empty()) std::filesystem::remove_all(session_folder_, ignored);
 }
 
 void MpiSession::abort(int exit_code) {

@@ -38,20 +38,26 @@ mkdir -p "$root/headflow" "$root/var/cache/ccache" "$folder/ccache"
 find "$root/headflow" -mindepth 1 -maxdepth 1 ! -name build -exec rm -rf {} +
 tar -C "$top" --exclude=./build -cf - . | tar -C "$root/headflow" --no-same-owner -xf -
 
-# $1: the root, $2: the cache. Process 1 of its own process ids and mounts: what is left of both goes with it.
+# $1: the root, $2: the cache. Process 1 of its own process ids and mounts: what is left of both goes with it. Not chroot:
+# the tests make more namespaces, whose root is that of the mounts.
 # shellcheck disable=SC2016
 inside='
 set -e
-root=$1 cache=$2
+cd "$1"
+mount --rbind . .
+cd "$1"
+mount -t proc proc proc
+mount --rbind /sys sys
+mount --rbind /dev dev
+mount -t tmpfs -o mode=1777 shm dev/shm
+mount -t tmpfs -o mode=1777 tmp tmp
+mount --bind "$2" var/cache/ccache
+pivot_root . .
+umount -l .
+cd /headflow
 shift 2
-mount -t proc proc "$root/proc"
-mount --rbind /sys "$root/sys"
-mount --rbind /dev "$root/dev"
-mount -t tmpfs -o mode=1777 shm "$root/dev/shm"
-mount --bind "$cache" "$root/var/cache/ccache"
-mount -t tmpfs -o mode=1777 tmp "$root/tmp"
 env -i HOME=/root PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin LANG=C.UTF-8 \
-  CCACHE_DIR=/var/cache/ccache chroot "$root" bash -c "cd /headflow && \"\$@\"" bash "$@"
+  CCACHE_DIR=/var/cache/ccache "$@"
 '
 if (($# == 0)); then
   set -- bash -ec 'bash cmake/quickstart.sh && bash cmake/test.sh'

@@ -20,7 +20,7 @@ from pathlib import Path
 
 from harness import changed, command, execute, toml_text
 from restart_harness import BOTH, FLOW, SGD, STOPPED, checkpoints, differing, ended, launch, numbers_in
-from test_kill import descendants
+from test_kill import descendants, kill_all
 
 OFTEN = {"output.checkpoint_every": 0.05, "output.every": 0.1}  # so that faults fall into writing, too
 INPUTS = {
@@ -92,8 +92,7 @@ class Campaign:
         time.sleep(moment)
         in_time = process.poll() is None
         if kind == KINDS[0]:
-            kill(ranks_of(process))
-            process.kill()
+            kill_all(process)
         elif kind == KINDS[1]:
             kill(sorted(ranks_of(process), key=lambda _: self.randomness.random())[:1])
         else:

@@ -1,5 +1,4 @@
 """What the tests of checkpoints and restarts share: runs to be hit, ways to stop them, all numbers of their files."""
-import os
 import signal
 import subprocess
 import time
@@ -10,7 +9,7 @@ import h5py
 
 from harness import SMALL, SystemTest, changed, command, environment, execute, read_group, toml_text
 from sgd_harness import ALONE, BASE, SPEED
-from test_kill import descendants
+from test_kill import kill_all
 
 STOPPED = 75  # the exit code of a run that saved its state and stopped
 
@@ -86,11 +85,7 @@ def ended(process, timeout=60):
 def end(process):
     """With all its ranks, if it still runs."""
     if process.poll() is None:
-        for pid in [*descendants(process.pid), process.pid]:
-            try:
-                os.kill(pid, signal.SIGKILL)
-            except ProcessLookupError:
-                pass
+        kill_all(process)
     process.communicate()
 
 
