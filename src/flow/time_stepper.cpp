@@ -7,81 +7,21 @@
 #include <utility>
 
 #include "core/callback_guard.hpp"
+#include "flow/stepper_options.hpp"
 #include "headflow/core/error.hpp"
-#include "headflow/core/keys.hpp"
 #include "headflow/core/petsc.hpp"
 
 namespace headflow {
 namespace {
 
-using StepperOwner = PetscOwner<TS, TSDestroy>;
-
 constexpr std::int64_t many_steps = std::int64_t{1} << 30;
 
-enum class Dense { method, line, hermite };
-
-/// The options of TS that have an effect on steps that are driven from here, and leave nothing
-/// behind that a snapshot lacks. Those that only watch are allowed as well.
-constexpr const char* petsc_names[] = {"type",
-                                       "rk_type",
-                                       "ssp_type",
-                                       "ssp_nstages",
-                                       "rtol",
-                                       "atol",
-                                       "max_reject",
-                                       "adapt_type",
-                                       "adapt_safety",
-                                       "adapt_reject_safety",
-                                       "adapt_clip",
-                                       "adapt_dt_min",
-                                       "adapt_dt_max",
-                                       "adapt_wnormtype",
-                                       "adapt_max_ignore",
-                                       "adapt_always_accept"};
-
-std::string petsc_words(const std::string& prefix) {
-  std::string words;
-  for (const char* name : petsc_names) words += std::string(words.empty() ? "" : ", ") + name;
-  return "-" + prefix + "ts_.. with " + words +
-         " or a monitor; the first step and the end are keys of the input";
+template <class Object>
+bool is_of_type(Object object, const char* type) {
+  PetscBool same = PETSC_FALSE;
+  petsc_check(PetscObjectTypeCompare(reinterpret_cast<PetscObject>(object), type, &same), type);
+  return same == PETSC_TRUE;
 }
-
-/// Throws InputError for an option with the prefix about the adaption of steps, which are fixed.
-void require_fixed_step(const std::string& prefix) {
-  for (const auto& [name, value] : petsc_option_list())
-    for (const char* about : {"ts_adapt_", "ts_rtol", "ts_atol", "ts_max_reject"})
-      if (name.starts_with("-" + prefix + about) && value != TSADAPTNONE)
-        throw InputError("PETSc option " + name + " has no effect: the method has fixed steps");
-}
-
-/// Throws InputError for an option with the prefix that is none of these.
-void require_effect(const std::string& prefix) {
-  std::string others;
-  for (const auto& option : petsc_option_list()) {
-    if (!option.name.starts_with("-" + prefix) || option.only_watches()) continue;
-    const auto known = std::any_of(std::begin(petsc_names), std::end(petsc_names), [&](auto* name) {
-      return option.name == "-" + prefix + "ts_" + name;
-    });
-    if (!known) others += " " + option.name;
-  }
-  if (!others.empty())
-    throw InputError("no such option of PETSc has an effect here:" + others + " (there are " +
-                     petsc_words(prefix) + ")");
-}
-
-bool one_of(const std::string& word, std::initializer_list<const char*> words) {
-  return std::find(words.begin(), words.end(), word) != words.end();
-}
-
-/// f at (t, y), kept because a method's first stage asks again for what an interpolation has
-/// computed.
-struct Derivative {
-  double t = 0;
-  std::vector<double> y, f;
-  bool at(double time, std::span<const double> state) const {
-    return !f.empty() && t == time && std::equal(state.begin(), state.end(), y.begin(), y.end());
-  }
-};
 
 }  // namespace
 
@@ -94,7 +34,7 @@ class TimeStepper::Impl {
     petsc_check(TSSetTime(ts_, 0), "TSSetTime");
     petsc_check(TSSetTimeStep(ts_, options.step), "TSSetTimeStep");
     dense_ = dense_output();
-    require_petsc_options_used(options.prefix, petsc_words(options.prefix));
+    require_petsc_options_used(options.prefix, stepper_option_words(options.prefix));
     if (dense_ == Dense::hermite) {
       probe_ = create(options, probe_y_, end_time);
       TSAdapt adapt = nullptr;
@@ -159,10 +99,7 @@ class TimeStepper::Impl {
   bool adaptive() const {
     TSAdapt adapt = nullptr;
     petsc_check(TSGetAdapt(ts_, &adapt), "TSGetAdapt");
-    PetscBool none = PETSC_FALSE;
-    petsc_check(PetscObjectTypeCompare(reinterpret_cast<PetscObject>(adapt), TSADAPTNONE, &none),
-                "TSADAPTNONE");
-    return none == PETSC_FALSE;
+    return !is_of_type(adapt, TSADAPTNONE);
   }
 
   std::int64_t steps() const { return steps_; }
@@ -207,47 +144,33 @@ class TimeStepper::Impl {
   Snapshot before_;
 
  private:
-  StepperOwner create(const Options& options, const PetscVector& y, double end_time) {
-    StepperOwner owner;
+  using Stepper = PetscOwner<TS, TSDestroy>;
+  enum class Dense { method, line, hermite };
+
+  /// f at (t, y), kept because a method's first stage asks again for what an interpolation has
+  /// computed.
+  struct Derivative {
+    double t = 0;
+    std::vector<double> y, f;
+    bool at(double time, std::span<const double> state) const {
+      return !f.empty() && t == time && std::equal(state.begin(), state.end(), y.begin(), y.end());
+    }
+  };
+
+  Stepper create(const Options& options, const PetscVector& y, double end_time) {
+    Stepper owner;
     petsc_check(TSCreate(PETSC_COMM_SELF, owner.receive()), "TSCreate");
     const TS ts = owner;
     petsc_check(TSSetOptionsPrefix(ts, options.prefix.c_str()), "TSSetOptionsPrefix");
     petsc_check(TSSetProblemType(ts, TS_NONLINEAR), "TSSetProblemType");
     petsc_check(TSSetRHSFunction(ts, nullptr, &Impl::call, this), "TSSetRHSFunction");
-    set_method(ts, options.method);
-    petsc_check(TSSetTolerances(ts, options.tolerance, nullptr, options.tolerance, nullptr),
-                "TSSetTolerances");
     petsc_check(TSSetMaxSteps(ts, PETSC_MAX_INT), "TSSetMaxSteps");
     petsc_check(TSSetMaxTime(ts, end_time), "TSSetMaxTime");
     petsc_check(TSSetExactFinalTime(ts, TS_EXACTFINALTIME_STEPOVER), "TSSetExactFinalTime");
     petsc_check(TSSetSolution(ts, y.handle()), "TSSetSolution");
-    set_from_options(ts, options.prefix);
+    set_stepper_options(ts, options);
     petsc_check(TSSetUp(ts), "TSSetUp");
     return owner;
-  }
-
-  /// The command line wins; what PETSc refuses there is the user's input.
-  static void set_from_options(TS ts, const std::string& prefix) {
-    require_effect(prefix);
-    try {
-      petsc_check(TSSetFromOptions(ts), "TSSetFromOptions");
-    } catch (const NumericalError& error) {
-      throw InputError("with the PETSc options -" + prefix + ".. " + error.what());
-    }
-    TSType type = nullptr;
-    petsc_check(TSGetType(ts, &type), "TSGetType");
-    if (!one_of(type, {TSRK, TSEULER, TSSSP}))
-      throw InputError(std::string("the time stepper must be explicit (") + TSRK + ", " + TSEULER +
-                       " or " + TSSSP + "), found -" + prefix + "ts_type " + type);
-    TSAdapt adapt = nullptr;
-    TSAdaptType adapt_type = nullptr;
-    petsc_check(TSGetAdapt(ts, &adapt), "TSGetAdapt");
-    petsc_check(TSAdaptGetType(adapt, &adapt_type), "TSAdaptGetType");
-    if (!one_of(adapt_type, {TSADAPTNONE, TSADAPTBASIC}))
-      throw InputError("-" + prefix + "ts_adapt_type must be " + TSADAPTNONE + " or " +
-                       TSADAPTBASIC + ", found " + adapt_type +
-                       " (a run that goes on could not bring its memory back)");
-    if (!one_of(type, {TSRK}) || !one_of(adapt_type, {TSADAPTBASIC})) require_fixed_step(prefix);
   }
 
   /// PETSc counts in 32 bits and stops when they are full: past many_steps it counts no further.
@@ -337,43 +260,18 @@ class TimeStepper::Impl {
     f_(t, y, f);
   }
 
-  void set_method(TS ts, const std::string& method) {
-    const bool adaptive = one_of(method, {"2a", "3bs", "5f", "5dp", "5bs", "6vr", "7vr", "8vr"});
-    if (method == "euler") {
-      petsc_check(TSSetType(ts, TSEULER), "TSSetType");
-    } else if (method == "ssp") {
-      petsc_check(TSSetType(ts, TSSSP), "TSSetType");
-    } else {
-      petsc_check(TSSetType(ts, TSRK), "TSSetType");
-      petsc_check(TSRKSetType(ts, method.c_str()), "TSRKSetType");
-    }
-    TSAdapt adapt = nullptr;
-    petsc_check(TSGetAdapt(ts, &adapt), "TSGetAdapt");
-    petsc_check(TSAdaptSetType(adapt, adaptive ? TSADAPTBASIC : TSADAPTNONE), "TSAdaptSetType");
-  }
-
   /// What the final type, options included, offers between steps; PETSc 3.18 has dense output for
   /// 5dp alone.
   Dense dense_output() const {
-    PetscBool is_rk = PETSC_FALSE;
-    PetscBool is_euler = PETSC_FALSE;
-    petsc_check(PetscObjectTypeCompare(reinterpret_cast<PetscObject>(ts_.handle()), TSRK, &is_rk),
-                "TSRK");
-    petsc_check(
-        PetscObjectTypeCompare(reinterpret_cast<PetscObject>(ts_.handle()), TSEULER, &is_euler),
-        "TSEULER");
-    if (is_euler) return Dense::line;
-    if (!is_rk) return Dense::hermite;
+    if (is_of_type(ts_.handle(), TSEULER)) return Dense::line;
+    if (!is_of_type(ts_.handle(), TSRK)) return Dense::hermite;
     TSRKType type = nullptr;
     petsc_check(TSRKGetType(ts_, &type), "TSRKGetType");
     return std::string(type) == TSRK5DP ? Dense::method : Dense::hermite;
   }
 
   bool reuses_last_stage() const {
-    PetscBool is_rk = PETSC_FALSE;
-    petsc_check(PetscObjectTypeCompare(reinterpret_cast<PetscObject>(ts_.handle()), TSRK, &is_rk),
-                "TSRK");
-    if (!is_rk) return false;
+    if (!is_of_type(ts_.handle(), TSRK)) return false;
     PetscBool fsal = PETSC_FALSE;
     petsc_check(
         TSRKGetTableau(ts_, nullptr, nullptr, nullptr, nullptr, nullptr, nullptr, nullptr, &fsal),
@@ -402,8 +300,8 @@ class TimeStepper::Impl {
 
   RightHandSide f_;
   PetscVector y_, probe_y_;
-  StepperOwner ts_;
-  StepperOwner probe_;  // takes resolve's steps, so that they leave no trace in the run's
+  Stepper ts_;
+  Stepper probe_;  // takes resolve's steps, so that they leave no trace in the run's
   Dense dense_ = Dense::method;
   std::vector<double> start_y_, start_f_;
   Derivative known_;
@@ -449,19 +347,5 @@ std::int64_t TimeStepper::rejected_steps() const { return impl_->rejected(); }
 Snapshot TimeStepper::snapshot(bool now) const { return now ? impl_->snapshot() : impl_->before_; }
 void TimeStepper::restore(const Snapshot& snapshot) { impl_->restore(snapshot); }
 double TimeStepper::next_step_size() const { return impl_->next_step_size(); }
-
-void TimeStepper::Options::declare_keys(KeyVisitor& visitor) {
-  visitor.key({"method", "explicit PETSc time stepper: 5dp adaptive, euler with a fixed step, .."},
-              method, methods());
-  visitor.key({"tolerance", "relative and absolute, of adaptive methods"}, tolerance,
-              {.least = 1e-14, .most = 1});
-  visitor.key({"step", "first step of adaptive methods, step of the others"}, step, positive);
-}
-
-const std::vector<std::string>& TimeStepper::methods() {
-  static const std::vector<std::string> names = {"5dp", "euler", "1fe", "2a",  "2b",  "3",   "3bs",
-                                                 "4",   "5f",    "5bs", "6vr", "7vr", "8vr", "ssp"};
-  return names;
-}
 
 }  // namespace headflow

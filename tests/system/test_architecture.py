@@ -45,7 +45,8 @@ LIBRARIES = (
     Library(r"hdf5|H5", r"\bH5[A-Z]\w*\(", ("core", "output/provenance.cpp")),
     Library(r"mpi|\w*/mpi", r"\bMPI_\w+", ("core", "output/provenance.cpp")),
     Library(r"petsc", r"\b(Petsc|Vec|Mat|TS|Tao)[A-Z]\w*\(",
-            ("core", "output/provenance.cpp", "flow/time_stepper.cpp", "train/minimise.cpp")),
+            ("core", "output/provenance.cpp", "flow/stepper_options.hpp", "flow/stepper_options.cpp",
+             "flow/time_stepper.cpp", "train/minimise.cpp")),
     Library(r"toml", r"\btoml::", ("input", "sections", "sweep", "app/job.cpp")),
     Library(r"CLI/", r"\bCLI::", ("app/command_line.cpp",)),
 )
