@@ -1,6 +1,9 @@
-# The kernels are written in GCC's vector extensions (with __builtin_shuffle), for the registers of x86-64.
-if(NOT CMAKE_CXX_COMPILER_ID STREQUAL "GNU" OR NOT CMAKE_SYSTEM_PROCESSOR MATCHES "^(x86_64|amd64|AMD64)$")
-  message(FATAL_ERROR "headflow needs GCC on x86-64 (Debian: apt-get install g++, then cmake -DCMAKE_CXX_COMPILER=g++ "
-                      "in an empty build folder); here are ${CMAKE_CXX_COMPILER_ID} (${CMAKE_CXX_COMPILER}) and "
-                      "'${CMAKE_SYSTEM_PROCESSOR}'")
+# The kernels are written in the vector extensions that GCC and Clang share.
+if(NOT CMAKE_CXX_COMPILER_ID MATCHES "^(GNU|Clang)$")
+  message(WARNING "headflow has been tried with GCC and Clang alone; here is ${CMAKE_CXX_COMPILER_ID} "
+                  "(${CMAKE_CXX_COMPILER})")
+elseif((CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND CMAKE_CXX_COMPILER_VERSION VERSION_LESS 12)
+       OR (CMAKE_CXX_COMPILER_ID STREQUAL "Clang" AND CMAKE_CXX_COMPILER_VERSION VERSION_LESS 14))
+  message(WARNING "headflow has been tried with GCC 12 and Clang 14 or newer; here is ${CMAKE_CXX_COMPILER_ID} "
+                  "${CMAKE_CXX_COMPILER_VERSION}")
 endif()

@@ -121,9 +121,9 @@ std::string DataReader::text(const std::string& name) const {
 std::map<std::string, std::string> DataReader::attributes(const std::string& name) const {
   Visit<std::map<std::string, std::string>> visit;
   const auto call = [](hid_t object, const char* key, const H5A_info_t*, void* context) {
-    auto& [found, guard] = *static_cast<decltype(visit)*>(context);
-    return guard.run(herr_t{-1}, [&] {
-      if (auto value = text_attribute(object, key)) found[key] = *std::move(value);
+    auto& all = *static_cast<decltype(visit)*>(context);
+    return all.guard.run(herr_t{-1}, [&] {
+      if (auto value = text_attribute(object, key)) all.found[key] = *std::move(value);
       return herr_t{0};
     });
   };
@@ -142,9 +142,9 @@ std::vector<std::string> DataReader::axes(const std::string& name) const {
   const int rank = hdf5_check(H5Sget_simple_extent_ndims(space), what);
   Visit<std::vector<std::string>> visit;
   const auto call = [](hid_t, unsigned, hid_t scale, void* context) {
-    auto& [found, guard] = *static_cast<decltype(visit)*>(context);
-    return guard.run(herr_t{-1}, [&] {
-      found.push_back(name_of(scale));
+    auto& all = *static_cast<decltype(visit)*>(context);
+    return all.guard.run(herr_t{-1}, [&] {
+      all.found.push_back(name_of(scale));
       return herr_t{1};  // one is enough
     });
   };
@@ -166,9 +166,9 @@ std::vector<std::string> DataReader::members(const std::string& group) const {
   hdf5_check(H5Pget_link_creation_order(properties, &order), what);
   Visit<std::vector<std::string>> visit;
   const auto call = [](hid_t, const char* name, const H5L_info_t*, void* context) {
-    auto& [found, guard] = *static_cast<decltype(visit)*>(context);
-    return guard.run(herr_t{-1}, [&] {
-      found.emplace_back(name);
+    auto& all = *static_cast<decltype(visit)*>(context);
+    return all.guard.run(herr_t{-1}, [&] {
+      all.found.emplace_back(name);
       return herr_t{0};
     });
   };

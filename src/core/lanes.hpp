@@ -7,13 +7,8 @@
 
 namespace headflow {
 
-#if defined(__AVX512F__)
-inline constexpr int vector_bytes = 64;
-#elif defined(__AVX__)
-inline constexpr int vector_bytes = 32;
-#else
-inline constexpr int vector_bytes = 16;
-#endif
+/// Of a vector register, as the build has found for its instruction set.
+inline constexpr int vector_bytes = HEADFLOW_VECTOR_BYTES;
 
 template <class Real>
 struct LaneTraits;
@@ -79,10 +74,8 @@ inline Lanes<double> lane_sqrt(Lanes<double> a) {
 /// The sum over lanes, halves folded onto each other: the same order every time.
 template <class Real>
 inline Real lane_sum(Lanes<Real> a) {
-  using Integers = typename LaneTraits<Real>::Integers;
-  Integers lane;
-  for (int i = 0; i < lane_count<Real>; ++i) lane[i] = i;
-  for (int half = lane_count<Real> / 2; half > 0; half /= 2) a += __builtin_shuffle(a, lane ^ half);
+  for (int half = lane_count<Real> / 2; half > 0; half /= 2)
+    for (int i = 0; i < half; ++i) a[i] += a[i + half];
   return a[0];
 }
 

@@ -2,6 +2,7 @@
 // The two small matrix products of every kernel, chi = K x and G += g x', for lanes of samples.
 #include <cstdint>
 #include <type_traits>
+#include <utility>
 
 #include "core/lanes.hpp"
 
@@ -53,13 +54,19 @@ template <int TH, int TL, class Real, class Coordinates>
 template <int N>
 using Count = std::integral_constant<int, N>;
 
-/// Calls tile(width, l) with a compile-time width so that the tiles cover L tokens; no branch is
-/// left for a constant L.
-template <class Tokens, class Tile>
-[[gnu::always_inline]] inline void for_tokens(Tokens tokens, Tile&& tile) {
-  const int L = tokens;
+/// Calls tile(width, l) with a compile-time width so that the tiles cover L tokens.
+template <int L, class Tile>
+[[gnu::always_inline]] inline void for_tokens(Count<L>, Tile&& tile) {
+  constexpr int tiles = (L + tile_tokens - 1) / tile_tokens;
+  const auto each = [&]<int... t>(std::integer_sequence<int, t...>) __attribute__((always_inline)) {
+    (tile(Count<(t + 1) * L / tiles - t * L / tiles>{}, t * L / tiles), ...);
+  };
+  each(std::make_integer_sequence<int, tiles>{});
+}
+
+template <class Tile>
+[[gnu::always_inline]] inline void for_tokens(int L, Tile&& tile) {
   const int tiles = (L + tile_tokens - 1) / tile_tokens;
-#pragma GCC unroll 2
   for (int t = 0; t < tiles; ++t) {
     const int begin = t * L / tiles;
     switch ((t + 1) * L / tiles - begin) {
@@ -88,13 +95,14 @@ template <class Tokens, class Tile>
 /// Calls tile(heads, width, h, l) so that the tiles cover H x L.
 template <class Heads, class Tokens, class Tile>
 [[gnu::always_inline]] inline void for_tiles(Heads H, Tokens tokens, Tile&& tile) {
+  const auto row_of_tiles = [&](auto heads, int h) __attribute__((always_inline)) {
+    for_tokens(
+        tokens, [&](auto width, int l)
+                    __attribute__((always_inline)) { tile(heads, width, h, l); });
+  };
   int h = 0;
-  for (; h + tile_heads <= H; h += tile_heads)
-    for_tokens(tokens, [&](auto width, int l)
-                           [[gnu::always_inline]] { tile(Count<tile_heads>{}, width, h, l); });
-  if (h < H)
-    for_tokens(tokens,
-               [&](auto width, int l) [[gnu::always_inline]] { tile(Count<1>{}, width, h, l); });
+  for (; h + tile_heads <= H; h += tile_heads) row_of_tiles(Count<tile_heads>{}, h);
+  if (h < H) row_of_tiles(Count<1>{}, h);
 }
 
 /// 1 for each lane whose sample exists, 0 for those past `left`.

@@ -46,10 +46,11 @@ void Kernel<Real>::run(Tokens tokens, Heads H, Coordinates P, const Real* x, std
   const V* group = reinterpret_cast<const V*>(x);
   V loss{};
   for (std::int64_t left = count; left > 0; left -= lane_count<Real>, group += L * P) {
-    for_tiles(H, tokens, [&](auto heads, auto width, int h, int l) [[gnu::always_inline]] {
-      fields_tile<heads(), width(), Real>(&K_[static_cast<std::size_t>(h * P)], group + l * P, P,
-                                          chi + h * L + l, L);
-    });
+    for_tiles(
+        H, tokens, [&](auto heads, auto width, int h, int l) __attribute__((always_inline)) {
+          fields_tile<heads(), width(), Real>(&K_[static_cast<std::size_t>(h * P)], group + l * P,
+                                              P, chi + h * L + l, L);
+        });
     Formulas::forward(chi, A, tokens, H, offsets);
     const V weight = left >= lane_count<Real> ? broadcast(Real(1)) : lane_weights<Real>(left);
     V e{};
@@ -60,9 +61,10 @@ void Kernel<Real>::run(Tokens tokens, Heads H, Coordinates P, const Real* x, std
     }
     loss += weight * e;
     Formulas::backward(chi, A, a, tokens, H, offsets, gradient);
-    for_tiles(H, tokens, [&](auto heads, auto width, int h, int l) [[gnu::always_inline]] {
-      gradient_tile<heads(), width(), Real>(chi + h * L + l, group + l * P, P, G + h * P, L);
-    });
+    for_tiles(
+        H, tokens, [&](auto heads, auto width, int h, int l) __attribute__((always_inline)) {
+          gradient_tile<heads(), width(), Real>(chi + h * L + l, group + l * P, P, G + h * P, L);
+        });
     if (noise_) add_second_moments(chi, L, H, G + H * P + H + 1);
   }
   sums_[0] = loss;

@@ -25,10 +25,11 @@ TangentKernel<Real>::TangentKernel(const Shape& shape, Activation activation)
 template <class Real>
 void TangentKernel<Real>::fields(const AlignedVector<Real>& K, const V* x) {
   const int L = shape_.tokens, P = shape_.coordinates();
-  for_tiles(shape_.heads, L, [&](auto heads, auto width, int h, int l) {
-    fields_tile<heads(), width(), Real>(&K[static_cast<std::size_t>(h * P)], x + l * P, P,
-                                        &products_[static_cast<std::size_t>(h * L + l)], L);
-  });
+  for_tiles(
+      shape_.heads, L, [&](auto heads, auto width, int h, int l) __attribute__((always_inline)) {
+        fields_tile<heads(), width(), Real>(&K[static_cast<std::size_t>(h * P)], x + l * P, P,
+                                            &products_[static_cast<std::size_t>(h * L + l)], L);
+      });
 }
 
 template <class Real>
@@ -55,11 +56,12 @@ void TangentKernel<Real>::run(const Real* x, std::int64_t count) {
     }
     Formulas::backward(s, A, a, L, H, offsets, gradient);
     for (std::size_t i = 0; i < scores_.size(); ++i) products_[i] = scores_[i].tangent;
-    for_tiles(H, L, [&](auto heads, auto width, int h, int l) {
-      gradient_tile<heads(), width(), Real>(&products_[static_cast<std::size_t>(h * L + l)],
-                                            group + l * P, P,
-                                            &sums_[static_cast<std::size_t>(1 + h * P)], L);
-    });
+    for_tiles(
+        H, L, [&](auto heads, auto width, int h, int l) __attribute__((always_inline)) {
+          gradient_tile<heads(), width(), Real>(&products_[static_cast<std::size_t>(h * L + l)],
+                                                group + l * P, P,
+                                                &sums_[static_cast<std::size_t>(1 + h * P)], L);
+        });
   }
   for (std::size_t i = 0; i < db_.size(); ++i)
     sums_[static_cast<std::size_t>(1 + H * P) + i] = db_[i].tangent;

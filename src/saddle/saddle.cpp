@@ -88,7 +88,7 @@ struct SymmetricHessian {
 };
 
 SymmetricHessian symmetrised(const Matrix& hessian, const UnspecializedManifold& manifold) {
-  const auto& [L, H, F] = manifold.model().shape;
+  const int H = manifold.model().shape.heads, F = manifold.model().shape.features;
   const int P = F + H, C = manifold.head_coordinate_count();
   const auto place = [&](int h, int c) { return c < F ? h * P + c : H * P + h; };
   const bool scaled = manifold.model().trained().v;
@@ -154,7 +154,7 @@ std::vector<GrowthMode> modes_of(const SymmetricHessian& mean,
 
 Saddle find_saddle(PopulationLoss& loss, const UnspecializedManifold& manifold, Parameters from,
                    Control& control) {
-  const auto& [L, H, F] = manifold.model().shape;
+  const int H = manifold.model().shape.heads, F = manifold.model().shape.features;
   const Activation& activation = manifold.model().activation;
   const TrainedParts trained = manifold.model().trained();
   Saddle saddle{.parameters = manifold.projection(from)};
@@ -223,7 +223,7 @@ LocalSpectrum local_spectrum(PopulationLoss& loss, const Parameters& at, Control
 std::vector<double> times_to_split(const Matrix& hessian, const Matrix& K, const Model& model,
                                    double threshold) {
   const Shape& shape = model.shape;
-  const auto& [L, H, F] = shape;
+  const int H = shape.heads, F = shape.features;
   const Vector spread = spread_over_heads(model.overlaps(K));
   std::vector<int> open;  // features that have not split
   for (int f = 0; f < F; ++f)

@@ -3,6 +3,7 @@ import json
 import os
 import re
 import shlex
+import shutil
 import stat
 from pathlib import Path
 
@@ -62,6 +63,17 @@ int main(int argc, char** argv) {
     PopulationLoss few(comm, model, {.samples = 64});
     std::cout << "zero " << few.evaluate(Parameters::zero(shape)).loss << '\\n';
   }
+
+  // Matrices that this program allocates, the library reads and gives back, and the reverse.
+  const Model skewed(shape, Softmax{}, flipping_spike(2, 2), Matrix{{1, 0}, {0.5, 1}});
+  PopulationLoss tilted(comm, skewed, {.samples = 1024});
+  Parameters at = noisy_start(shape, 0.3, 1.0, 1).parameters;
+  const Matrix along = Matrix::Random(at.K.rows(), at.K.cols());
+  const double slope = tilted.evaluate(at).gradient.K.cwiseProduct(along).sum();
+  at.K += 1e-4 * along;
+  const double above = tilted.evaluate(at).loss;
+  at.K -= 2e-4 * along;
+  std::cout << "slope " << slope << ' ' << (above - tilted.evaluate(at).loss) / 2e-4 << '\\n';
 
   const Sampling sampling{.samples = 4096};
   PopulationLoss loss(comm, model, sampling);
@@ -124,14 +136,22 @@ class Install(SystemTest):
                            for base in (sources, self.prefix / "include")))
 
     def test_find_and_use(self):
+        for build_type in "Release", "Debug":
+            with self.subTest(build_type=build_type):
+                self.find_and_use(build_type)
+
+    def find_and_use(self, build_type):
+        shutil.rmtree(self.folder / "build", ignore_errors=True)
         (self.folder / "user.cpp").write_text(SOURCE)
-        done = self.configure(PROJECT, "-DCMAKE_EXPORT_COMPILE_COMMANDS=ON", "-DCMAKE_DISABLE_FIND_PACKAGE_Boost=ON")
+        done = self.configure(PROJECT, "-DCMAKE_EXPORT_COMPILE_COMMANDS=ON", "-DCMAKE_DISABLE_FIND_PACKAGE_Boost=ON",
+                              f"-DCMAKE_BUILD_TYPE={build_type}")
         self.assertEqual(done.returncode, 0, done.stderr)
         cache = (self.folder / "build/CMakeCache.txt").read_text()
         self.assertNotRegex(cache, r"(?i)boost_dir|tomlpp|cli11|random123", "looked for what a consumer does not need")
 
         [unit] = json.loads((self.folder / "build/compile_commands.json").read_text())
         self.assertNotRegex(unit["command"], r"(?i)hdf5|boost|fmt", "paths or definitions of libraries that are linked only")
+        self.assertNotRegex(unit["command"], r" -(m|ffp-)[a-z]", "options of the library's own instruction set")
         words = shlex.split(unit["command"])
         output = words.index("-o")
         headers = execute(unit["directory"], words[:output] + words[output + 2:] + ["-M"]).stdout.split()
@@ -143,6 +163,8 @@ class Install(SystemTest):
         found = {words[0]: [float(word) for word in words[1:]] for words in lines}
         self.assertEqual(found["mean"], [1.41421, 0.0])  # (sqrt(2), 0)
         self.assertAlmostEqual(found["zero"][0], 0.75, delta=1e-6)  # zero fields: 1 - 1/L
+        self.assertAlmostEqual(*found["slope"], delta=1e-5)
+        self.assertNotEqual(found["slope"][0], 0)
         self.assertEqual(found["flow"], sorted(found["flow"], reverse=True))  # the loss only falls
         self.assertEqual((len(found["flow"]), found["sgd"]), (3, [0.0, 0.03]))
         self.assertLess(found["saddle"][1], 1e-6)

@@ -177,7 +177,11 @@ TEST(Lemmas, attentionOfSoftmaxOneScalesToOne) {
       for (const GrowthMode& mode : saddle.common)
         if (std::abs(mode.feature[0]) < 0.5) rates.push_back(mode.rate.value);
       ASSERT_EQ(rates.size(), 2u);
-      EXPECT_NEAR(rates[0], 0, 1e-10);
+      // E is a function of A alone, so the curvature along is E'(A) times that of A, and the
+      // gradient E'(A) times that of A: what Newton's method leaves of E'(A) is in both, with a
+      // ratio of 5 or less here. It goes no further than the rounding of E lets it see a fall.
+      EXPECT_LT(saddle.gradient_norm, 1e-7);
+      EXPECT_NEAR(rates[0], 0, 20 * saddle.gradient_norm + 1e-13);
       EXPECT_LT(rates[1], -1e-3);
     }
 }

@@ -70,11 +70,16 @@ TEST(ReplicaGroups, balanceTheBusiestRank) {
   EXPECT_EQ(direct(4, 2, 1), 2);   // a batch of one feeds one rank
   EXPECT_EQ(direct(8, 3, 1), 3);
   EXPECT_EQ(direct(6, 4, 60), 2);  // 2 replicas on 3 ranks each
-  EXPECT_EQ(replica_groups(8, 9, 64, Engine::overlaps), 2);
-  EXPECT_EQ(replica_groups(8, 64, 64, Engine::overlaps), 8);
-  EXPECT_EQ(replica_groups(2, 16, 1, Engine::overlaps), 2);
-  EXPECT_EQ(replica_groups(4, 1, 100000, Engine::overlaps), 1);
-  EXPECT_EQ(replica_groups(4, 3, 100000, Engine::overlaps), 1);
+  // Of this engine a vector of replicas is one piece of work: 2, 4 or 8 by the instruction set.
+  constexpr int lanes = lane_count<double>;
+  const auto overlaps = [](int ranks, std::int64_t replicas, std::int64_t batch) {
+    return replica_groups(ranks, replicas, batch, Engine::overlaps);
+  };
+  EXPECT_EQ(overlaps(8, lanes + 1, 64), lanes == 2 ? 3 : 2);
+  EXPECT_EQ(overlaps(8, 8 * lanes, 64), 8);
+  EXPECT_EQ(overlaps(2, 2 * lanes, 1), 2);
+  EXPECT_EQ(overlaps(4, 1, 100000), 1);
+  EXPECT_EQ(overlaps(4, 3, 100000), lanes == 2 ? 3 : 1);  // one vector, if it holds three
 }
 
 TEST(DistributedRunSgd, hasTheSameBitsOnAnyNumberOfRanks) {
