@@ -1,6 +1,9 @@
 #include "flow/stepper_options.hpp"
 
 #include <algorithm>
+#include <initializer_list>
+#include <iterator>
+#include <vector>
 
 #include "headflow/core/error.hpp"
 #include "headflow/core/keys.hpp"
