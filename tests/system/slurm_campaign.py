@@ -1,5 +1,5 @@
-"""Cancels and preemptions of runs on 1 to 3 nodes of a Slurm cluster, with mpirun and srun, with a small state and one of
-200 MB: each run must save its state, go on, and end with the bits of one that was never stopped. Prints a table.
+"""Cancels and preemptions of runs on 1 to 3 nodes of a Slurm cluster, with mpirun and srun, with a small state and one
+of 200 MB: each run must save its state, go on, and end with the bits of one that was never stopped. Prints a table.
     HEADFLOW=build/release/headflow /usr/bin/python3 tests/system/slurm_campaign.py [--rounds N] [-k part of a name]
 """
 import argparse

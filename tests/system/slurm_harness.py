@@ -33,7 +33,8 @@ ENDLESS = changed(CASE, {"sgd.dimension": 200, "sgd.end_time": None, "sgd.steps"
 
 
 def cluster(command, *words, **options):
-    return execute(TOP, ["bash", TOP / "tests/slurm/cluster.sh", command, CLUSTER, *words], env=environment(), **options)
+    script = TOP / "tests/slurm/cluster.sh"
+    return execute(TOP, ["bash", script, command, CLUSTER, *words], env=environment(), **options)
 
 
 def as_user(*words, folder=HOME, host="login", user="physicist", timeout=60):
@@ -86,7 +87,8 @@ class SlurmTest(SystemTest):
         """The number of a job, which writes log, or log-TASK, in its folder."""
         log = "log-%a" if script == "array.sh" else "log"
         where = [] if any(option.startswith("--nodelist") for option in options) else [f"--exclude={APART}"]
-        return as_user("sbatch", "--parsable", f"--ntasks={ranks}", f"--output={log}", *where, *options, JOBS / script, *words,
+        options = [f"--ntasks={ranks}", f"--output={log}", *where, *options]
+        return as_user("sbatch", "--parsable", *options, JOBS / script, *words,
                        folder=folder or self.folder).strip()
 
     def wait(self, job, expected="COMPLETED 0", seconds=300):
@@ -145,8 +147,8 @@ def give_up(*_):
 
 
 def run_tests(deadline):
-    """The tests of the program that calls this, on a cluster; `deadline` seconds are for what hangs: ctest would end only
-    this program and leave the cluster behind."""
+    """The tests of the program that calls this, on a cluster; `deadline` seconds are for what hangs: ctest would end
+    only this program and leave the cluster behind."""
     for number in signal.SIGALRM, signal.SIGTERM:
         signal.signal(number, give_up)
     signal.alarm(deadline)
