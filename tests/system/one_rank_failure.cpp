@@ -11,8 +11,8 @@
 
 #include "core/data_file.hpp"
 #include "core/exact_sum.hpp"
+#include "core/mailbox.hpp"
 #include "core/report.hpp"
-#include "core/work_queue.hpp"
 #include "headflow/core/control.hpp"
 #include "headflow/core/error.hpp"
 #include "headflow/core/mpi.hpp"
@@ -41,19 +41,12 @@ const std::map<std::string, std::function<void(const Communicator&, const std::f
            fail();
            comm.barrier();
          }},
-        {"counter",
-         [](const Communicator& comm, auto& fail) {
-           SharedCounter counter(comm);
-           counter.fetch_add(1);
-           fail();
-           comm.barrier();
-         }},
         {"mailbox",
          [](const Communicator& comm, auto& fail) {
            Mailbox mailbox(comm);
            mailbox.send(std::string(100'000'000, 'x'));  // never received, too long to be buffered
            fail();
-           while (comm.root()) mailbox.wait();
+           while (comm.root()) mailbox.receive();
          }},
         {"petsc",
          [](const Communicator& comm, auto& fail) {

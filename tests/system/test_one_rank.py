@@ -16,7 +16,7 @@ CODES = {"input": BAD_INPUT, "numerical": NUMERICAL_FAILURE, "file": FILE_FAILUR
 MESSAGES = {"input": "error{}: no such thing", "numerical": "error{}: no such number", "file": "error{}: no such file",
             "memory": "internal error{}: std::bad_alloc", "interrupt": "internal error{}: the run was asked to stop",
             "unknown": "internal error{}: unknown exception"}
-PLACES = "plain", "counter", "mailbox", "petsc", "split", "sum", "file"
+PLACES = "plain", "mailbox", "petsc", "split", "sum", "file"
 ALL = -1
 # Members that take long enough for others to wait: one for each of three ranks.
 SWEEP = changed(SMALL, {"sweep.ranks_per_member": 1, "sweep.repeats": 12, "output.every": 0.0, "output.file": "out/case.h5"})
