@@ -1,5 +1,6 @@
 #include "headflow/core/mpi.hpp"
 
+#include <signal.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -63,10 +64,14 @@ MpiSession::MpiSession(int& argc, char**& argv) {
   // Shared file pointers, which nothing here uses: Open MPI's other ways to have them write the
   // file's path into buffers of 256 bytes.
   ::setenv("OMPI_MCA_sharedfp", "individual", 0);
+  struct sigaction hangup = {};
+  ::sigaction(SIGHUP, nullptr, &hangup);
   if (launched_rank())
     mpi_check(MPI_Init(&argc, &argv), "MPI_Init");
   else
     session_folder_ = initialise_alone(argc, argv);
+  // After nohup it stays ignored, though a network's library may catch it in MPI_Init.
+  if (hangup.sa_handler == SIG_IGN) ::sigaction(SIGHUP, &hangup, nullptr);
 }
 
 MpiSession::~MpiSession() {

@@ -162,7 +162,8 @@ class TimeLimits(RestartTest):
                 env = environment(PATH=f"{programs}:{os.environ['PATH']}", HEADFLOW=str(PROGRAM), SLURM_JOB_ID="1",
                                   SLURM_NTASKS="1")
                 done = execute(path.parent, ["bash", JOBS / "run.sh", "case.toml", "--force"], env=env)
-                self.assertEqual((done.returncode, done.stderr), (0, ""))
+                errors = [line for line in done.stderr.splitlines() if "mpirun of Open MPI 5" not in line]
+                self.assertEqual((done.returncode, errors), (0, []))
 
     def test_no_limits(self):
         path = self.place("case", QUICK)
