@@ -29,7 +29,7 @@ unshare --mount --pid --fork mount -t tmpfs none /mnt 2>/dev/null || skip "no ri
 if [[ ! -d $root ]]; then
   mkdir -p "$folder"
   rm -rf "$root.new"
-  debootstrap --variant=minbase --include=ca-certificates "$suite" "$root.new" http://deb.debian.org/debian
+  debootstrap --variant=minbase --include=ca-certificates "$suite" "$root.new"
   mv "$root.new" "$root" # whole or not at all
 fi
 

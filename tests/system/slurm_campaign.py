@@ -9,9 +9,9 @@ import sys
 
 from harness import changed
 from restart_harness import differing
-from slurm_harness import CASE, HOME, SlurmTest, as_root, as_user, numbers, run_tests
+from slurm_harness import CASE, SAVING_AT_TERM, SlurmTest, as_user, numbers, run_tests
 
-SCRIPTS = "run.sh", "srun.sh"
+SCRIPTS = SAVING_AT_TERM
 STATES = {"small": changed(CASE, {"sgd.end_time": 25.0}),
           "200 MB": changed(CASE, {"sgd.dimension": 1_000_000, "sgd.batch": 2, "sgd.replicas": 6,
                                    "sgd.learning_rate": 2e-6, "sgd.end_time": 4e-4, "sgd.outputs": 20})}

@@ -6,8 +6,8 @@ import signal
 import subprocess
 
 from harness import PROGRAM, SMALL, changed, environment, execute
-from slurm_harness import (APART, CASE, ENDLESS, HOME, INSTALLED, JOBS, SlurmTest, as_root, as_user, cluster, numbers,
-                           run_tests)
+from slurm_harness import (APART, CASE, ENDLESS, HOME, INSTALLED, JOBS, SAVING_AT_TERM, SlurmTest, as_root, as_user,
+                           cluster, numbers, run_tests)
 
 SEED = CASE["start"]["seed"]
 
@@ -66,7 +66,8 @@ class Slurm(SlurmTest):
     def test_private_files(self):
         """With umask 077 nobody else can read what a run has written. The network is named as common.sh shows."""
         self.write_case(base=SMALL)
-        submit = 'umask 077; exec env OMPI_MCA_btl_tcp_if_include=10.77.0.0/24 sbatch --parsable -N2 -n4 --output=log "$@"'
+        network = "OMPI_MCA_btl_tcp_if_include=10.77.0.0/24"
+        submit = f'umask 077; exec env {network} sbatch --parsable -N2 -n4 --output=log "$@"'
         for script in "run.sh", "srun.sh":
             job = as_user("sh", "-c", submit, "sh", JOBS / script, "case.toml", "--output", f"{script}.h5",
                           folder=self.folder).strip()
@@ -77,7 +78,7 @@ class Slurm(SlurmTest):
     def test_preempted(self):
         """By a job that takes one of its two nodes: the run goes on, on the other one and a third."""
         self.write_case()
-        job = self.submit("run.sh", "case.toml", options=["--nodes=2"], ranks=4)
+        job = self.submit(SAVING_AT_TERM[0], "case.toml", options=["--nodes=2"], ranks=4)
         self.until_sgd()
         taken = self.nodes(job)[0]
         urgent = as_user("sbatch", "--parsable", "--partition=urgent", f"--nodelist={taken}", "--ntasks=4",
@@ -90,7 +91,7 @@ class Slurm(SlurmTest):
         self.assert_as_uninterrupted()
 
     def test_cancelled_and_submitted_again(self):
-        for script in "run.sh", "srun.sh":
+        for script in SAVING_AT_TERM:
             with self.subTest(script):
                 self.setUp()
                 self.write_case()
