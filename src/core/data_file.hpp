@@ -11,6 +11,17 @@
 
 namespace headflow {
 
+/// What every file says of its shape, in its root attributes format_version and readable_by. The
+/// version rises when the readers of before would take a file for what it is not
+/// (src/CHANGELOG.md).
+inline constexpr int file_format_version = 1;
+inline constexpr const char* file_readers = "headflow 0.1.0 or newer";
+
+/// A file of a format that only later versions of the program can read.
+struct NewerFormat : FileError {
+  using FileError::FileError;
+};
+
 /// An axis of a group with its values: becomes a dimension scale.
 struct Dimension {
   std::string name;
@@ -85,8 +96,8 @@ struct Numbers {
 };
 
 /// Reading, by one process, of a file that the user has named. Names are paths in the file. Throws
-/// InputError when the file, or a dataset or text that is asked for, is not there, and FileError
-/// when HDF5 cannot read it.
+/// InputError when the file, or a dataset or text that is asked for, is not there, FileError when
+/// HDF5 cannot read it, and NewerFormat when a later version of headflow is needed.
 class DataReader {
  public:
   explicit DataReader(const std::string& path);
@@ -106,6 +117,7 @@ class DataReader {
   std::vector<std::string> members(const std::string& group) const;
 
  private:
+  void require_known_format() const;
   Hdf5Dataset dataset(const std::string& name, const char* kind = "dataset") const;
 
   std::string path_;

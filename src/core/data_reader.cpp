@@ -1,5 +1,6 @@
 #include <hdf5_hl.h>
 
+#include <cstdlib>
 #include <cstring>
 #include <filesystem>
 #include <system_error>
@@ -55,7 +56,17 @@ std::string name_of(hid_t object) {
 
 }  // namespace
 
-DataReader::DataReader(const std::string& path) : path_(path), file_(open_file(path)) {}
+DataReader::DataReader(const std::string& path) : path_(path), file_(open_file(path)) {
+  require_known_format();
+}
+
+void DataReader::require_known_format() const {
+  auto of_file = attributes();  // of any file: those of before, or of others, have no version
+  if (std::atoi(of_file["format_version"].c_str()) <= file_format_version) return;
+  throw NewerFormat(path_ + " has the format " + of_file["format_version"] + ", which needs " +
+                    of_file["readable_by"] + "; this program reads formats up to " +
+                    std::to_string(file_format_version));
+}
 
 bool DataReader::has(const std::string& name) const {
   // Every group on the way must exist before HDF5 may be asked for the last name.

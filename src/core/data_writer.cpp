@@ -166,6 +166,8 @@ void write_contents(const std::string& path, const DataFile& content) {
         H5Fcreate(path.c_str(), H5F_ACC_TRUNC, ordered(H5P_FILE_CREATE), H5P_DEFAULT),
         "create " + path);
     for (const auto& [name, value] : content.attributes) write_attribute(file, name, value);
+    write_attribute(file, "format_version", std::to_string(file_format_version));
+    write_attribute(file, "readable_by", file_readers);
     {
       const Hdf5Group provenance = create_group(file, "provenance");
       for (const auto& [name, value] : content.provenance) write_text(provenance, name, value);

@@ -12,6 +12,7 @@ os.environ["HDF5_USE_FILE_LOCKING"] = "FALSE"
 import h5py
 import numpy as np
 
+FORMAT_VERSION = 1  # the newest known, as in src/core/data_file.hpp
 TITLE = {"activation": "{}", "prior": "{} prior", "tokens": "$L={}$", "heads": "$H={}$", "features": "$F={}$",
          "signal": r"$\nu=({})$"}
 SYMBOLS = {"model.signal": r"\nu", "model.tokens": "L", "model.features": "F", "attention.heads": "H",
@@ -39,6 +40,10 @@ class Data:
             if not h5py.is_hdf5(path):
                 raise ValueError("not an HDF5 file")
             self.file = h5py.File(path, "r")
+            attributes = {name: value.decode() for name, value in self.file.attrs.items() if isinstance(value, bytes)}
+            if int(attributes.get("format_version", 0)) > FORMAT_VERSION:
+                raise ValueError(f"has the format {attributes['format_version']}, which needs "
+                                 f"{attributes.get('readable_by')}; this headflow-plot reads formats up to {FORMAT_VERSION}")
 
     def __contains__(self, name: str) -> bool:
         return name in self.file

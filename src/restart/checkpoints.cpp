@@ -91,6 +91,8 @@ std::optional<Checkpoint> Checkpoints::read(const std::string& path, std::string
         problem = "it is no checkpoint of this version of headflow";
       else
         checkpoint.number = std::stoll(DataReader(path).attributes()["checkpoint"]);
+    } catch (const NewerFormat&) {
+      throw;  // whole, and ahead of all that this program can read
     } catch (const std::exception& error) {
       problem = error.what();
     }
