@@ -45,15 +45,6 @@ COLOURS = ["#0072B2", "#D55E00", "#009E73"]  # of the three activations there ar
 sys.dont_write_bytecode, sys.path[:0] = True, [str(PLOT.parent)]
 
 
-def plot_module(name):
-    """One of headflow-plot's modules, or headflow-plot itself."""
-    loader = SourceFileLoader(name, str(PLOT if name == "headflow-plot" else PLOT.with_name(f"{name}.py")))
-    if name not in sys.modules:
-        sys.modules[name] = importlib.util.module_from_spec(importlib.util.spec_from_loader(name, loader))
-        loader.exec_module(sys.modules[name])
-    return sys.modules[name]
-
-
 def write_variable(file, name, axes, values):
     """Numbers over axes = {name: size}, with dimension scales as headflow attaches them."""
     data, group = file.create_dataset(name, data=values), name.partition("/")[0]
@@ -237,7 +228,7 @@ class Plot(SystemTest):
 
     def test_sweep_reading(self):
         """The best of starts and repeats where some are missing; pairs of numbers as a grid; zipped keys, one axis."""
-        files = plot_module("headflow_files")
+        files = importlib.import_module("headflow_files")
         heads, pairs, plane = (files.results_of(self.shared / f"{name}.h5") for name in ("heads", "pairs", "plane"))
         with h5py.File(self.shared / "heads.h5") as file:
             loss, m = np.array(file["train/loss"]), np.array(file["train/m"])
@@ -259,7 +250,7 @@ class Plot(SystemTest):
 
     def test_swept_elements(self):
         """Elements of the signal: with their number, or without where they are alike or the only one."""
-        files = plot_module("headflow_files")
+        files = importlib.import_module("headflow_files")
         first, second = '"model.signal[1]" = [1.0, 4.0]\n', '"model.signal[2]" = [1.0, 4.0]\n'
         zipped = 'zip = [["model.signal[1]", "model.signal[2]"]]\n'
         for text, signal, symbols, left in ((first + second, [9.0, 9.0], [r"\nu_1", r"\nu_2"], None),
@@ -307,14 +298,14 @@ class Plot(SystemTest):
                 write_variable(file, f"flow/{name}", {"time": time} | axes, random.random((time, *axes.values())))
         self.assert_picture(self.draw(path), self.folder / "more.png")
         self.assert_picture(self.draw(path, "--panels", "heat,kinds,by_head,loss,evenness"), self.folder / "more.png")
-        plot, series = plot_module("headflow-plot"), plot_module("headflow_files").series_of(path).series[0]
+        plot, series = importlib.import_module("headflow_plot"), importlib.import_module("headflow_files").series_of(path).series[0]
         for name, lines, colours in (("heat", 1, 1), ("kinds", 5, 5), ("by_head", 15, 3), ("m", 9, 3)):
             curves = plot.plain_curves(series, plot.colours_of(3), name)
             self.assertEqual((len(curves), len({curve.colour for curve in curves})), (lines, colours), name)
 
     def test_fourth_activation(self):
         """One that nothing knows has a colour of its own; those of the others stay."""
-        trained, files = plot_module("headflow_trained"), plot_module("headflow_files")
+        trained, files = importlib.import_module("headflow_trained"), importlib.import_module("headflow_files")
         for name, draw, panels in (("four", trained.draw_trained, "trained"), ("four-pruned", trained.draw_prune, "prune")):
             with self.subTest(name):
                 done = self.draw(f"{name}.h5", "--panels", panels, "-o", self.folder / f"{name}.png")
