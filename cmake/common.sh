@@ -2,7 +2,13 @@
 # Sourced by quickstart.sh and test.sh: what both need. Leaves the caller in the project's top folder.
 set -euo pipefail
 
+# Where to build, and where quickstart.sh leaves its files.
+build_dir=$(realpath -m "${HEADFLOW_BUILD_DIR:-$(dirname "${BASH_SOURCE[0]}")/../build/release}")
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
+if [[ -z ${HEADFLOW_BUILD_DIR:-} && ! -w . ]]; then
+  echo "$0: $PWD cannot be written; name a folder to build in: HEADFLOW_BUILD_DIR=~/headflow-build bash $0" >&2
+  exit 2
+fi
 
 set -a # export what it sets
 # shellcheck source-path=SCRIPTDIR source=mpi.env
@@ -24,7 +30,7 @@ compile_jobs() {
   echo $((jobs > 0 ? jobs : 1))
 }
 
-# build PRESET [TARGET..]: configure and compile, all or only some targets. What was compiled before is taken from
+# build PRESET [TARGET..]: configure and compile, all or only some targets, in build_dir. What was compiled before is taken from
 # ccache where there is one.
 build() {
   local launcher=() targets=()
@@ -34,6 +40,6 @@ build() {
     export CCACHE_SLOPPINESS=pch_defines,time_macros,include_file_mtime,include_file_ctime
   fi
   if (($# > 1)); then targets=(--target "${@:2}"); fi
-  cmake --preset "$1" "${launcher[@]}"
-  cmake --build --preset "$1" --parallel "$(compile_jobs)" "${targets[@]}"
+  cmake --preset "$1" -B "$build_dir" "${launcher[@]}"
+  cmake --build "$build_dir" --parallel "$(compile_jobs)" "${targets[@]}"
 }

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Builds the release preset and runs its tests.
-# usage: cmake/test.sh [--long]     --long: also the tests that take minutes
+# usage: [HEADFLOW_BUILD_DIR=FOLDER] cmake/test.sh [--long]     --long: also the tests that take minutes
 set -euo pipefail
 
 skip='long|benchmark'
@@ -15,4 +15,4 @@ source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
 bash cmake/setup.sh --with-slurm
 build release
-ctest --preset release -LE "$skip" --output-on-failure --parallel "$(nproc)"
+ctest --test-dir "$build_dir" --no-tests=error -LE "$skip" --output-on-failure --parallel "$(nproc)"

@@ -64,6 +64,9 @@ MpiSession::MpiSession(int& argc, char**& argv) {
   // Shared file pointers, which nothing here uses: Open MPI's other ways to have them write the
   // file's path into buffers of 256 bytes.
   ::setenv("OMPI_MCA_sharedfp", "individual", 0);
+  // The system call with which one rank reads another's memory, which containers often forbid:
+  // Open MPI then complains at every message.
+  ::setenv("OMPI_MCA_btl_vader_single_copy_mechanism", "none", 0);
   struct sigaction hangup = {};
   ::sigaction(SIGHUP, nullptr, &hangup);
   if (launched_rank())

@@ -14,7 +14,7 @@ BUILD = Path(os.environ.get("HEADFLOW_BUILD", "build/release")).absolute()
 
 PROJECT = """\
 cmake_minimum_required(VERSION 3.25)
-project(user LANGUAGES C CXX)
+project(user LANGUAGES CXX)
 find_package(headflow 0.1 REQUIRED)
 add_executable(user user.cpp)
 target_link_libraries(user PRIVATE headflow::headflow)
@@ -23,9 +23,6 @@ target_link_libraries(user PRIVATE headflow::headflow)
 OPTIONAL = """\
 cmake_minimum_required(VERSION 3.25)
 project(user LANGUAGES CXX)
-if(LANGUAGE_C)
-  enable_language(C)
-endif()
 if(WANTED)
   find_package(headflow 0.1 REQUIRED)
 endif()
@@ -174,16 +171,29 @@ class Install(SystemTest):
         self.assertAlmostEqual(found["bayes"][0], 0.343, delta=0.03)
 
     def test_what_is_missing(self):
-        """Without PETSc, or C: a project that can do without headflow goes on, one that cannot is told the reason."""
+        """A project that can do without headflow goes on, one that cannot is told the reason."""
         nothing = self.folder / "nothing"
         nothing.mkdir()
         hidden = environment(PKG_CONFIG_LIBDIR=str(nothing), PKG_CONFIG_PATH=str(nothing))
-        for word, reason in (("-DLANGUAGE_C=OFF", "needs the language C"), ("-DLANGUAGE_C=ON", "PETSc 3.18 or newer")):
-            done = self.configure(OPTIONAL, word, "-DWANTED=OFF", env=hidden)
-            self.assertEqual((done.returncode, done.stderr), (0, ""), done.stdout)
-            done = self.configure(OPTIONAL, word, "-DWANTED=ON", env=hidden)
-            self.assertNotEqual(done.returncode, 0)
-            self.assertIn(reason, " ".join(done.stderr.split()))
+        moved = self.folder / "moved"  # to a machine without that HDF5
+        shutil.copytree(self.prefix, moved)
+        for config in moved.rglob("headflowConfig.cmake"):
+            config.write_text(re.sub(r"[^\";]*/libhdf5\.", f"{nothing}/libhdf5.", config.read_text()))
+        for prefix, variables, reason in ((self.prefix, hidden, "PETSc 3.18 or newer"),
+                                          (moved, environment(), f"{nothing}/libhdf5")):
+            shutil.rmtree(self.folder / "build", ignore_errors=True)
+            for wanted in ("OFF", "ON"):
+                done = self.configure(OPTIONAL, f"-DCMAKE_PREFIX_PATH={prefix}", f"-DWANTED={wanted}", env=variables)
+                if wanted == "OFF":
+                    self.assertEqual((done.returncode, done.stderr), (0, ""), done.stdout)
+                else:
+                    self.assertNotEqual(done.returncode, 0)
+                    self.assertIn(reason, " ".join(done.stderr.split()))
+
+    def test_libraries_are_found_from_the_program(self):
+        """Those of the same prefix, wherever it is, and those that stood outside the system's folders."""
+        found = execute(self.folder, ["readelf", "-d", self.prefix / "bin/headflow"]).stdout
+        self.assertRegex(found, r"R(UN)?PATH.*\[\$ORIGIN/\.\./lib")
 
 
 if __name__ == "__main__":
