@@ -3,8 +3,10 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cstdio>
+#include <iostream>
 
 #include "app/commands.hpp"
+#include "app/documentation.hpp"
 #include "headflow/core/error.hpp"
 #include "input/printer.hpp"
 #include "output/provenance.hpp"
@@ -48,16 +50,19 @@ void read_part(const std::string& text, Command& command) {
   command.parts = parts;
 }
 
-std::string footer() {
+std::string notes() {
   const auto prefixes = petsc_prefixes();
   return "Exit codes: 0 finished, 2 bad input, 3 numerical failure, 4 file failure, 75 stopped "
          "early with a checkpoint: the same command goes on.\n"
          "Signals: USR1, TERM, INT, HUP, XCPU save and stop, USR2 saves; a file OUTPUT.stop "
          "stops.\n" +
-         fmt::format("Words that start with {} or {} go to PETSc ({}, ..).\n\n",
+         fmt::format("Words that start with {} or {} go to PETSc ({}, ..).\n",
                      fmt::join(prefixes.begin(), prefixes.end() - 1, ", "), prefixes.back(),
-                     fmt::join(petsc_examples(), ", ")) +
-         "Keys of the input file (TOML):\n\n" + describe_keys(Sections().views());
+                     fmt::join(petsc_examples(), ", "));
+}
+
+std::string footer() {
+  return notes() + "\nKeys of the input file (TOML):\n\n" + describe_keys(Sections().views());
 }
 
 /// The commands, and where CLI11 leaves what is not at once part of a Command.
@@ -89,6 +94,12 @@ class CommandLine {
     merge.add_option("OUT", command_.file, "file to write")->required();
     merge.add_option("FILES", command_.files, "outputs of the parts")->required();
     merge.add_flag("-f,--force", command_.force, "replace an existing OUT");
+    // Not shown: what the build asks for.
+    app_.add_subcommand("documentation", "manual page and completion")
+        ->group("")
+        ->add_option("KIND", documentation_)
+        ->required()
+        ->check(CLI::IsMember({"man", "bash-completion"}));
   }
 
   /// Reads `words`. Prints help or version on `root`.
@@ -102,6 +113,11 @@ class CommandLine {
         throw InputError(std::string(error.what()) + " (headflow --help shows what there is)");
       if (root) app_.exit(error);
       command_.execute = nullptr;
+      return;
+    }
+    if (!documentation_.empty()) {
+      if (root)
+        std::cout << (documentation_ == "man" ? manual_page(app_, notes()) : bash_completion(app_));
       return;
     }
     std::string warning;
@@ -148,7 +164,7 @@ class CommandLine {
 
   void require_known_command(const std::vector<std::string>& words) const {
     if (words.empty() || words[0].starts_with("-") ||
-        std::find(names_.begin(), names_.end(), words[0]) != names_.end())
+        app_.get_subcommand_no_throw(words[0]) != nullptr)
       return;
     throw InputError(fmt::format("unknown subcommand \"{}\"; known: {} (headflow --help)", words[0],
                                  fmt::join(names_, ", ")));
@@ -157,7 +173,7 @@ class CommandLine {
   Command& command_;
   CLI::App app_;
   std::map<CLI::App*, CLI::Option*> restart_;
-  std::string wall_time_, part_;
+  std::string wall_time_, part_, documentation_;
   std::vector<std::string> names_;
 };
 

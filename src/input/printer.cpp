@@ -87,17 +87,26 @@ std::string to_toml(InputSections sections) {
   return text;
 }
 
-std::string describe_keys(InputSections sections) {
-  std::string text;
+std::vector<KeyHelp> key_help(InputSections sections) {
+  std::vector<KeyHelp> rows;
   for (InputSection* section : sections) {
-    text += fmt::format("[{}]  {}\n", section->name(), section->help());
+    rows.push_back({section->name(), "", section->help()});
     for (const auto& [key, value, allowed] : Lines(*section)) {
       const std::string more = key.required    ? "; required"
                                : value.empty() ? ""
                                                : "; default " + value;
-      text += fmt::format("  {:<19} {} ({}{})\n", key.name, key.help, allowed, more);
+      rows.push_back(
+          {section->name(), key.name, fmt::format("{} ({}{})", key.help, allowed, more)});
     }
   }
+  return rows;
+}
+
+std::string describe_keys(InputSections sections) {
+  std::string text;
+  for (const auto& [section, name, help] : key_help(sections))
+    text += name.empty() ? fmt::format("[{}]  {}\n", section, help)
+                         : fmt::format("  {:<19} {}\n", name, help);
   return text;
 }
 

@@ -1,6 +1,7 @@
 #pragma once
 #include <map>
 #include <string>
+#include <vector>
 
 #include "input/input_section.hpp"
 
@@ -9,7 +10,15 @@ namespace headflow {
 /// All keys that have a value, as TOML, of the sections that are given.
 std::string to_toml(InputSections sections);
 
-/// The reference of all keys: type, default, range, help.
+/// What the user should know of a key, or, where `key` is empty, of a section.
+struct KeyHelp {
+  std::string section, key, text;
+};
+
+/// The sections, each with its keys after it: help, type, range, default.
+std::vector<KeyHelp> key_help(InputSections sections);
+
+/// The reference of all keys, as text: type, default, range, help.
 std::string describe_keys(InputSections sections);
 
 /// A key as its section declares it.

@@ -1,0 +1,132 @@
+#include "app/documentation.hpp"
+
+#include <fmt/format.h>
+
+#include <CLI/CLI.hpp>
+#include <string_view>
+#include <vector>
+
+#include "git_revision.hpp"
+#include "input/printer.hpp"
+#include "sections/configuration.hpp"
+
+namespace headflow {
+namespace {
+
+/// Text for groff: nothing in it is a request or an escape, each line of it a paragraph's.
+std::string roff(std::string_view text) {
+  std::string safe;
+  bool line_start = true;
+  for (const char c : text) {
+    if (line_start && (c == '.' || c == '\'')) safe += "\\&";
+    if (c == '\\')
+      safe += "\\e";
+    else if (c == '-')
+      safe += "\\-";
+    else
+      safe += c;
+    line_start = c == '\n';
+  }
+  return safe;
+}
+
+std::vector<const CLI::App*> commands_of(const CLI::App& app) {
+  return app.get_subcommands([](const CLI::App* one) { return !one->get_group().empty(); });
+}
+
+/// "--force", "-f,--force" or, of a positional, "FILE".
+std::string shown_name(const CLI::Option& option) { return option.get_name(false, true); }
+
+std::string option_list(const CLI::App& command) {
+  std::string text;
+  for (const CLI::Option* option : command.get_options()) {
+    const bool has_value = option->get_items_expected_max() > 0 && !option->get_positional();
+    text += fmt::format(".TP\n.B {}{}\n{}\n", roff(shown_name(*option)), has_value ? " VALUE" : "",
+                        roff(option->get_description()));
+  }
+  return text;
+}
+
+std::string synopsis(const CLI::App& command) {
+  std::string text = fmt::format(".B headflow {}\n", command.get_name());
+  for (const CLI::Option* option : command.get_options())
+    if (option->get_positional())
+      text += fmt::format(".I {}{}\n", option->get_name(true),
+                          option->get_items_expected_max() > 1 ? " .." : "");
+  return text + "[options]\n";
+}
+
+std::string list_of_keys() {
+  std::string text;
+  for (const auto& [section, name, help] : key_help(Sections().views()))
+    text += name.empty() ? fmt::format(".SS [{}]\n{}\n", section, roff(help))
+                         : fmt::format(".TP\n.B {}\n{}\n", name, roff(help));
+  return text;
+}
+
+/// The options of a command as words.
+std::string option_words(const CLI::App& command) {
+  std::string words;
+  for (const CLI::Option* option : command.get_options())
+    for (const auto& name : option->get_lnames()) words += fmt::format("--{} ", name);
+  return words;
+}
+
+}  // namespace
+
+std::string manual_page(const CLI::App& app, const std::string& notes) {
+  std::string text = fmt::format(
+      ".TH HEADFLOW 1 \"\" \"headflow {}\" \"User Commands\"\n.SH NAME\nheadflow \\- how the heads "
+      "of multi\\-head softmax attention specialize\n.SH SYNOPSIS\n",
+      HEADFLOW_VERSION);
+  for (const CLI::App* command : commands_of(app)) text += synopsis(*command) + ".br\n";
+  text += fmt::format(".SH DESCRIPTION\n{}\n.SH COMMANDS\n", roff(app.get_description()));
+  for (const CLI::App* command : commands_of(app))
+    text += fmt::format(".SS headflow {}\n{}\n{}", command->get_name(),
+                        roff(command->get_description()), option_list(*command));
+  text += ".SH KEYS OF THE INPUT\nAn input is a TOML file with these sections.\n" + list_of_keys();
+  text += ".SH NOTES\n";
+  for (std::size_t first = 0; first < notes.size();) {
+    const std::size_t end = std::min(notes.find('\n', first), notes.size());
+    text += fmt::format(".PP\n{}\n", roff(notes.substr(first, end - first)));
+    first = end + 1;
+  }
+  return text + ".SH SEE ALSO\n.BR headflow\\-plot (1), mpirun (1)\n";
+}
+
+std::string bash_completion(const CLI::App& app) {
+  std::string names, cases, keys;
+  for (const CLI::App* command : commands_of(app)) {
+    names += command->get_name() + " ";
+    cases += fmt::format("    {}) words='{}' ;;\n", command->get_name(), option_words(*command));
+  }
+  for (const auto& [section, name, help] : key_help(Sections().views()))
+    if (!name.empty()) keys += fmt::format("{}.{}= ", section, name);
+  return fmt::format(
+      R"(# bash completion of headflow; where it gives nothing, bash completes names of files
+_headflow() {{
+  local word=${{COMP_WORDS[COMP_CWORD]}} words=
+  COMPREPLY=()
+  if ((COMP_CWORD == 1)); then
+    mapfile -t COMPREPLY < <(compgen -W '{0}{1}' -- "$word")
+    return
+  fi
+  case ${{COMP_WORDS[COMP_CWORD - 1]}} in
+    --set)
+      mapfile -t COMPREPLY < <(compgen -W '{2}' -- "$word")
+      compopt -o nospace 2>/dev/null
+      return
+      ;;
+    --restart) mapfile -t COMPREPLY < <(compgen -W 'auto none' -f -- "$word") && return ;;
+    --max-walltime) mapfile -t COMPREPLY < <(compgen -W 'auto' -- "$word") && return ;;
+  esac
+  case ${{COMP_WORDS[1]}} in
+{3}  esac
+  if [[ $word == -* ]]; then mapfile -t COMPREPLY < <(compgen -W "$words" -- "$word"); fi
+}}
+complete -o bashdefault -o default -F _headflow headflow
+)",
+      names, option_words(app), keys, cases);
+}
+
+}  // namespace headflow
