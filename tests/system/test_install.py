@@ -195,6 +195,54 @@ class Install(SystemTest):
         found = execute(self.folder, ["readelf", "-d", self.prefix / "bin/headflow"]).stdout
         self.assertRegex(found, r"R(UN)?PATH.*\[\$ORIGIN/\.\./lib")
 
+    def test_manual_pages(self):
+        """Every command, option and key, and nothing that groff warns of."""
+        pages = {}
+        for name in ("headflow", "headflow-plot"):
+            page = self.prefix / f"share/man/man1/{name}.1"
+            done = execute(self.folder, ["groff", "-man", "-ww", "-Tutf8", "-rLL=200n", page])
+            self.assertEqual((done.returncode, done.stderr), (0, ""))
+            pages[name] = re.sub("\x1b\\[[0-9;]*m", "", done.stdout).replace("\u2010", "-").replace("\u2212", "-")
+        for program, page in pages.items():
+            shown = self.run_step(self.prefix / "bin" / program, "--help").stdout
+            if program == "headflow":
+                shown += "".join(self.run_step(self.prefix / "bin/headflow", command, "--help").stdout
+                                 for command in ("run", "check", "info", "merge"))
+            words = set(re.findall(r"--[a-z-]+|^  [a-z_]{3,}|^\[[a-z]+\]", shown, re.MULTILINE)) - {"--help-all"}
+            self.assertGreater(len(words), 6)
+            self.assertEqual([word for word in words if word.strip() not in page], [], program)
+
+    def complete(self, program, *words):
+        """What bash offers for the last word."""
+        script = """source "$1"; shift; COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1))
+                    "_${1//-/_}"; printf '%s\\n' "${COMPREPLY[@]}" """
+        file = self.prefix / "share/bash-completion/completions" / program
+        done = self.run_step("bash", "-c", script, "bash", file, program, *words)
+        self.assertEqual(done.stderr, "")
+        return done.stdout.split()
+
+    def test_completion(self):
+        self.assertEqual(self.complete("headflow", ""), ["run", "check", "info", "merge", "--help", "--version"])
+        self.assertEqual(self.complete("headflow", "run", "--max"), ["--max-walltime"])
+        self.assertEqual(self.complete("headflow", "run", "x.toml", "--set", "sgd.batch"), ["sgd.batch="])
+        self.assertIn("model.tokens=", self.complete("headflow", "check", "x.toml", "--set", ""))
+        self.assertEqual(self.complete("headflow", "run", "--restart", "au"), ["auto"])
+        self.assertEqual(self.complete("headflow", "merge", "--f"), ["--force"])
+        self.assertEqual(self.complete("headflow", "info", "x"), [])  # hence names of files
+        self.assertEqual(self.complete("headflow-plot", "--panels", "cosine-"), ["cosine-map"])
+        self.assertEqual(self.complete("headflow-plot", "--panels", "loss,pl"), ["loss,plane"])
+        self.assertIn("--log-time", self.complete("headflow-plot", "x.h5", "--"))
+
+    def test_module_file(self):
+        [module] = (self.prefix / "share/modulefiles/headflow").iterdir()
+        self.assertIn(f"headflow {module.name} ", self.run_step(self.prefix / "bin/headflow", "--version").stdout)
+        text = module.read_text()
+        self.assertTrue(text.startswith("#%Module"))
+        paths = dict(re.findall(r'^prepend-path (\w+) "(.*)"$', text, re.MULTILINE))
+        self.assertEqual(paths["PATH"], str(self.prefix / "bin"))
+        for path in paths.values():
+            self.assertTrue(Path(path).is_dir(), path)
+
 
 if __name__ == "__main__":
     main()
