@@ -163,9 +163,9 @@ class CommandLine {
   }
 
   void require_known_command(const std::vector<std::string>& words) const {
-    if (words.empty() || words[0].starts_with("-") ||
-        app_.get_subcommand_no_throw(words[0]) != nullptr)
-      return;
+    if (words.empty() || words[0].starts_with("-")) return;
+    const auto is_it = [&](const CLI::App* command) { return command->get_name() == words[0]; };
+    if (!app_.get_subcommands(is_it).empty()) return;
     throw InputError(fmt::format("unknown subcommand \"{}\"; known: {} (headflow --help)", words[0],
                                  fmt::join(names_, ", ")));
   }

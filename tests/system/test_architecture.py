@@ -48,7 +48,7 @@ LIBRARIES = (
             ("core", "output/provenance.cpp", "flow/stepper_options.hpp", "flow/stepper_options.cpp",
              "flow/time_stepper.cpp", "train/minimise.cpp")),
     Library(r"toml", r"\btoml::", ("input", "sections", "sweep", "app/job.cpp")),
-    Library(r"CLI/", r"\bCLI::", ("app/command_line.cpp",)),
+    Library(r"CLI/", r"\bCLI::", ("app/command_line.cpp", "app/documentation.hpp", "app/documentation.cpp")),
 )
 # What public headers may include besides each other and C++'s own: who uses the library must have these.
 PUBLIC_LIBRARIES = ("mpi.h", "petscsys.h", "petscvec.h", "Eigen/Core")
@@ -156,7 +156,7 @@ class Architecture(unittest.TestCase):
                  and file.path.suffix in ((".hpp",) if file.public else (".hpp", ".cpp"))}
         self.assert_none(path.relative_to(ROOT) for base in (PUBLIC, PRIVATE) for path in sorted(base.rglob("*"))
                          if not path.is_dir() and path not in right
-                         and PRIVATE / "plot" not in path.parents and path != PRIVATE / "theory.md")
+                         and PRIVATE / "plot" not in path.parents and path not in (PRIVATE / "theory.md", PRIVATE / "CHANGELOG.md"))
 
     def test_includes_are_written_one_way(self):
         """The project's headers in quotes, by their place under src or include; all others in brackets."""
