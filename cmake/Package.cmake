@@ -3,13 +3,15 @@ install(FILES ${PROJECT_BINARY_DIR}/documentation/headflow.1 ${PROJECT_BINARY_DI
         DESTINATION ${CMAKE_INSTALL_MANDIR}/man1 OPTIONAL)
 install(FILES ${PROJECT_BINARY_DIR}/documentation/headflow ${PROJECT_BINARY_DIR}/documentation/headflow-plot
         DESTINATION ${CMAKE_INSTALL_DATADIR}/bash-completion/completions OPTIONAL)
-# Written when it is installed, for it names the prefix, which --prefix may change.
-install(CODE "set(HEADFLOW_VERSION ${PROJECT_VERSION})
-configure_file(\"${PROJECT_SOURCE_DIR}/cmake/packages/modulefile.in\"
-  \"\$ENV{DESTDIR}\${CMAKE_INSTALL_PREFIX}/${CMAKE_INSTALL_DATADIR}/modulefiles/headflow/${PROJECT_VERSION}\" @ONLY)")
+configure_file(cmake/packages/modulefile.in documentation/modulefile @ONLY)
+install(FILES ${PROJECT_BINARY_DIR}/documentation/modulefile
+        DESTINATION ${CMAKE_INSTALL_DATADIR}/modulefiles/headflow RENAME ${PROJECT_VERSION})
 
+if(NOT PROJECT_IS_TOP_LEVEL)
+  return()
+endif()
 set(CPACK_PACKAGE_CONTACT "headflow maintainers")
-set(CPACK_PACKAGE_DESCRIPTION_SUMMARY "${PROJECT_DESCRIPTION}")
+set(CPACK_PACKAGE_DESCRIPTION_SUMMARY "${PROJECT_DESCRIPTION} (for ${HEADFLOW_ARCH})")
 set(CPACK_PACKAGING_INSTALL_PREFIX /usr)
 set(CPACK_STRIP_FILES ON)
 set(CPACK_GENERATOR DEB)

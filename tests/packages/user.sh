@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
 # By hand: an ordinary user builds, installs and runs from sources that he cannot write and that have no git, a shared
 # library, all in folders with a space in their names; then a project in C++ alone uses it. Takes a whole build.
-# usage: tests/packages/user.sh FOLDER     makes FOLDER, and removes nothing
+# usage: tests/packages/user.sh FOLDER [CMAKE OPTION..]     makes FOLDER, and removes nothing
+# Faster: -DCMAKE_BUILD_TYPE=Debug -DCMAKE_CXX_FLAGS_DEBUG=-O0
 set -euo pipefail
-(($# == 1)) || { echo "usage: $0 FOLDER" >&2 && exit 2; }
+(($# > 0)) || { echo "usage: $0 FOLDER [CMAKE OPTION..]" >&2 && exit 2; }
 top=$(realpath -m "$1")
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 sources="$top/the sources" home="$top/a home"
@@ -26,7 +27,7 @@ if ((refused != 2)) || ! grep -q HEADFLOW_BUILD_DIR "$home.log"; then
 fi
 user cmake --preset release -S "$sources" -B "$home/build" -DBUILD_SHARED_LIBS=ON -DHEADFLOW_TESTS=OFF \
   -DHEADFLOW_BENCHMARKS=OFF -DCMAKE_CXX_VISIBILITY_PRESET=hidden "-DCMAKE_INSTALL_PREFIX=$home/the prefix" \
-  ${CCACHE:+-DCMAKE_CXX_COMPILER_LAUNCHER=ccache} | tee "$home.configured"
+  "${@:2}" | tee "$home.configured"
 grep -q "no git" "$home.configured"
 user cmake --build "$home/build" --parallel 2
 user cmake --install "$home/build"
