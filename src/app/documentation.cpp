@@ -80,7 +80,8 @@ std::string manual_page(const CLI::App& app, const std::string& notes) {
       "of multi\\-head softmax attention specialize\n.SH SYNOPSIS\n",
       HEADFLOW_VERSION);
   for (const CLI::App* command : commands_of(app)) text += synopsis(*command) + ".br\n";
-  text += fmt::format(".SH DESCRIPTION\n{}\n.SH COMMANDS\n", roff(app.get_description()));
+  text += fmt::format(".SH DESCRIPTION\n{}\n{}.SH COMMANDS\n", roff(app.get_description()),
+                      option_list(app));
   for (const CLI::App* command : commands_of(app))
     text += fmt::format(".SS headflow {}\n{}\n{}", command->get_name(),
                         roff(command->get_description()), option_list(*command));

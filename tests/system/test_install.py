@@ -202,7 +202,7 @@ class Install(SystemTest):
             page = self.prefix / f"share/man/man1/{name}.1"
             done = execute(self.folder, ["groff", "-man", "-ww", "-Tutf8", "-rLL=200n", page])
             self.assertEqual((done.returncode, done.stderr), (0, ""))
-            pages[name] = re.sub("\x1b\\[[0-9;]*m", "", done.stdout).replace("\u2010", "-").replace("\u2212", "-")
+            pages[name] = re.sub(".\x08|\x1b\\[[0-9;]*m", "", done.stdout).replace("\u2010", "-").replace("\u2212", "-")
         for program, page in pages.items():
             shown = self.run_step(self.prefix / "bin" / program, "--help").stdout
             if program == "headflow":
