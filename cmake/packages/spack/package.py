@@ -32,7 +32,6 @@ class Headflow(CMakePackage):
     depends_on("py-matplotlib", type=("build", "run"))
     depends_on("py-pillow", type=("build", "run"))
 
-    requires("%gcc", msg="the kernels are written in GCC's vector extensions")
     generator("ninja")
 
     def cmake_args(self):
