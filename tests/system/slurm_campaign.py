@@ -13,8 +13,8 @@ from slurm_harness import CASE, SAVING_AT_TERM, SlurmTest, as_user, numbers, run
 
 SCRIPTS = SAVING_AT_TERM
 STATES = {"small": changed(CASE, {"sgd.end_time": 25.0}),
-          "200 MB": changed(CASE, {"sgd.dimension": 1_000_000, "sgd.batch": 2, "sgd.replicas": 6,
-                                   "sgd.learning_rate": 2e-6, "sgd.end_time": 4e-4, "sgd.outputs": 20})}
+          "200 MB": changed(CASE, {"sgd.dimension": 1_000_000, "sgd.batch": 1, "sgd.replicas": 6,
+                                   "sgd.learning_rate": 1e-6, "sgd.end_time": 4e-5, "sgd.outputs": 20})}
 # The partition of the run, whether it is preempted there or cancelled, and whether Slurm starts it again by itself.
 STOPS = {"scancel": ("batch", False, False), "preempted": ("batch", True, True), "grace": ("grace", True, True),
          "cancelled by preemption": ("scavenge", True, False),
@@ -40,7 +40,7 @@ class Campaign(SlurmTest):
         self.write_case(base=STATES[state])
         options = [f"--partition={partition}", f"--nodes={nodes}", "--time=60"]
         job = self.submit(script, "case.toml", options=options, ranks=2 * nodes)
-        self.until_sgd(times=4)
+        self.until_sgd(times=3)
         where = ",".join(self.nodes(job))
         if preempted:
             urgent = as_user("sbatch", "--parsable", "--partition=urgent", f"--nodelist={where}", "--exclusive",
@@ -48,7 +48,7 @@ class Campaign(SlurmTest):
         else:
             as_user("scancel", job)
         if again:
-            self.until(lambda: "going on from" in self.log() or "finished:" in self.log(), "another start")
+            self.until(lambda: "going on from" in self.log() or "finished:" in self.log(), "another start", 900)
         else:
             self.until(lambda: self.state(job) in ("CANCELLED", "PREEMPTED", "COMPLETED"), "the end of the job")
             self.until(lambda: not as_user("squeue", "-h", "-j", job).strip(), "the end of its processes")

@@ -119,7 +119,7 @@ class SlurmTest(SystemTest):
             self.assertLess(time.monotonic(), end, f"{what} does not happen\n{self.logs()}")
             time.sleep(0.05)
 
-    def until_sgd(self, name="case.h5", times=1):
+    def until_sgd(self, name="case.h5", times=1, seconds=900):
         """Until so many outputs of SGD are in the file."""
         def begun():
             try:
@@ -128,7 +128,7 @@ class SlurmTest(SystemTest):
             except (OSError, KeyError):
                 return False
 
-        self.until(begun, f"{name} with SGD")
+        self.until(begun, f"{name} with SGD", seconds)
 
     def state(self, job):
         return re.search(r" JobState=(\w+)", as_user("scontrol", "-o", "show", "job", job)).group(1)
