@@ -132,11 +132,13 @@ void OverlapSgd::merge_level(const Pack& pack, int level) {
                           static_cast<std::uint64_t>(above_.first + node);
       for (const std::int64_t child : {2 * node, 2 * node + 1}) {
         Real* to = &gathered_[static_cast<std::size_t>(child % 2) * term];
+        if (child == nodes_.count) {  // the last node of a level is then merged with nothing
+          for (std::size_t k = 0; k < term; ++k) to[k][lane] = 0;
+          continue;
+        }
         const std::int64_t from = child * pack.count + replica;
         const Real* terms = &nodes_.terms[static_cast<std::size_t>(from / lanes) * term];
-        // The last node of a level may have no second child: it is merged with nothing.
-        for (std::size_t k = 0; k < term; ++k)
-          to[k][lane] = child < nodes_.count ? terms[k][from % lanes] : 0;
+        for (std::size_t k = 0; k < term; ++k) to[k][lane] = terms[k][from % lanes];
       }
     }
     kernel_.merge(address, gathered_.data(), &gathered_[term],

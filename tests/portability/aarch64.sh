@@ -72,7 +72,7 @@ set(CMAKE_FIND_ROOT_PATH_MODE_PACKAGE ONLY)
 set(CMAKE_CROSSCOMPILING_EMULATOR qemu-aarch64-static;-L;$root)
 # The wrappers of MPI and HDF5 are programs for the other machine: pkg-config tells of MPI.
 set(MPI_SKIP_COMPILER_WRAPPER ON)
-set(HDF5_C_COMPILER_EXECUTABLE HDF5_C_COMPILER_EXECUTABLE-NOTFOUND)
+set(HDF5_C_COMPILER_EXECUTABLE "" CACHE FILEPATH "" FORCE)
 set(HDF5_C_INCLUDE_DIR $root/usr/include/hdf5/openmpi)
 set(HDF5_hdf5_LIBRARY_RELEASE $lib/hdf5/openmpi/libhdf5.so)
 set(HDF5_hdf5_hl_LIBRARY_RELEASE $lib/hdf5/openmpi/libhdf5_hl.so)
