@@ -14,7 +14,7 @@ from slurm_harness import CASE, SAVING_AT_TERM, SlurmTest, as_user, numbers, run
 SCRIPTS = SAVING_AT_TERM
 STATES = {"small": changed(CASE, {"sgd.end_time": 25.0}),
           "200 MB": changed(CASE, {"sgd.dimension": 1_000_000, "sgd.batch": 1, "sgd.replicas": 6,
-                                   "sgd.learning_rate": 1e-6, "sgd.end_time": 4e-5, "sgd.outputs": 20})}
+                                   "sgd.learning_rate": 1e-6, "sgd.end_time": 2e-5, "sgd.outputs": 20})}
 # The partition of the run, whether it is preempted there or cancelled, and whether Slurm starts it again by itself.
 STOPS = {"scancel": ("batch", False, False), "preempted": ("batch", True, True), "grace": ("grace", True, True),
          "cancelled by preemption": ("scavenge", True, False),
@@ -38,8 +38,9 @@ class Campaign(SlurmTest):
         """What became of one run."""
         partition, preempted, again = STOPS[stop]
         self.write_case(base=STATES[state])
+        ranks = 2 * nodes if state == "small" else nodes  # vectors of 8 MB are added over ranks in each step
         options = [f"--partition={partition}", f"--nodes={nodes}", "--time=60"]
-        job = self.submit(script, "case.toml", options=options, ranks=2 * nodes)
+        job = self.submit(script, "case.toml", options=options, ranks=ranks)
         self.until_sgd(times=3)
         where = ",".join(self.nodes(job))
         if preempted:
@@ -53,7 +54,7 @@ class Campaign(SlurmTest):
             self.until(lambda: self.state(job) in ("CANCELLED", "PREEMPTED", "COMPLETED"), "the end of the job")
             self.until(lambda: not as_user("squeue", "-h", "-j", job).strip(), "the end of its processes")
             last = self.log().strip().splitlines()[-1]
-            job = self.submit(script, "case.toml", options=options, ranks=2 * nodes)
+            job = self.submit(script, "case.toml", options=options, ranks=ranks)
         if preempted:
             self.wait(urgent)
         self.wait(job, seconds=600)

@@ -166,7 +166,8 @@ def run_tests(deadline):
         install()
         unittest.main(verbosity=2)
     finally:
-        signal.alarm(0)
+        for number in signal.SIGALRM, signal.SIGTERM:
+            signal.signal(number, signal.SIG_IGN)  # one is enough
         stopped = cluster("down", timeout=120)
         print(stopped.stderr, end="", file=sys.stderr)
         shutil.rmtree(CLUSTER, ignore_errors=True)
