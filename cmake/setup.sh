@@ -4,14 +4,14 @@ set -euo pipefail
 
 usage() {
   cat <<'EOF'
-usage: cmake/setup.sh [--with-benchmarks] [--developer]
+usage: cmake/setup.sh [--with-benchmarks] [--with-tests] [--developer]
 
 Installs the Debian packages that headflow needs and that are missing. Does nothing, without touching the
 network, if all are there. Needs root or passwordless sudo to install; without, prints the command to run.
 Where there is no apt (a cluster), checks the loaded software and says what to load.
 
   --with-benchmarks  also PyTorch, which the benchmarks compare with
-  --with-slurm       also Slurm, with which the job scripts are tested
+  --with-tests       also what tests use: Slurm for the job scripts, groff and Tcl for what is installed
   --developer        also clang-format, clang-tidy and shellcheck
   -h, --help         this text
 
@@ -39,7 +39,10 @@ extra_programs=(ncdump)
 while (($#)); do
   case $1 in
     --with-benchmarks) packages+=(python3-torch) modules+=(torch) ;;
-    --with-slurm) packages+=(slurm-wlm munge iproute2) extra_programs+=(slurmctld munged ip) ;;
+    --with-tests)
+      packages+=(slurm-wlm munge iproute2 groff-base tcl)
+      extra_programs+=(slurmctld munged ip groff tclsh)
+      ;;
     --developer)
       packages+=(clang-format clang-tidy shellcheck)
       extra_programs+=(clang-format clang-tidy shellcheck)

@@ -13,6 +13,6 @@ esac
 # shellcheck source-path=SCRIPTDIR source=common.sh
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
-bash cmake/setup.sh --with-slurm
+bash cmake/setup.sh --with-tests
 build release
 ctest --test-dir "$build_dir" --no-tests=error -LE "$skip" --output-on-failure --parallel "$(nproc)"
