@@ -26,6 +26,7 @@ fetch_libraries() {
   mkdir -p "$apt"/{state/lists/partial,cache/archives/partial,etc/preferences.d,etc/apt.conf.d}
   : >"$apt/status"
   # From where this machine's own packages come.
+  # shellcheck disable=SC2016  # these are words of apt
   apt-get indextargets --format 'deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $(REPO_URI) $(RELEASE) main' \
     'Created-By: Packages' 'Component: main' | grep -v -e '-updates' -e '-security' | sort -u >"$apt/etc/sources.list"
   cat >"$apt/apt.conf" <<END
