@@ -75,7 +75,7 @@ class Campaign:
         if name not in self.references:
             folder = self.new_folder(f"{name}-whole")
             (folder / "case.toml").write_text(toml_text(INPUTS[name]))
-            done = execute(folder, command("run", "case.toml"), timeout=300)
+            done = execute(folder, command("run", "case.toml"))
             if done.returncode != 0:
                 raise SystemExit(f"{name} does not run: {done.stderr}")
             self.references[name] = numbers_in(folder / "case.h5")
@@ -137,7 +137,7 @@ class Campaign:
     def finish(self, folder, hits, reference):
         kind = hits[-1] if hits else "left to finish"
         self.counts["left to finish"]["number"] += 1
-        done = execute(folder, command("run", "case.toml", ranks=self.randomness.randint(1, 4)), timeout=300)
+        done = execute(folder, command("run", "case.toml", ranks=self.randomness.randint(1, 4)))
         errors = re.sub(r"^headflow: t = .* left\n", "", done.stderr, flags=re.M)  # progress, every half minute
         if done.returncode != 0 or errors:
             self.note(kind, "lost", folder.name, f"exit code {done.returncode}: {errors}")

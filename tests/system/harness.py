@@ -24,6 +24,7 @@ MPIEXEC = os.environ.get("MPIEXEC", "mpiexec")
 MPI_ENVIRONMENT = dict(line.split("=", 1) for line in (TOP / "cmake/mpi.env").read_text().splitlines()
                        if line and not line.startswith("#"))
 BAD_INPUT = 2  # exit code
+HANGS = 600  # seconds after which a program is taken to hang: far more than any needs on a busy machine
 SESSIONS = itertools.count()
 JOBS = 3  # programs that run side by side where a test has many: their start is mostly waiting
 
@@ -99,7 +100,7 @@ def command(*words, ranks=0):
     return [*launcher, str(PROGRAM), *map(str, words)]
 
 
-def execute(folder, words, timeout=60, env=None, **options):
+def execute(folder, words, timeout=HANGS, env=None, **options):
     """The finished program, with its standard output and error as texts."""
     words = [str(word) for word in words]
     process = subprocess.Popen(words, cwd=folder, env=env or environment(), text=True, stdin=subprocess.DEVNULL,

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import h5py
 
-from harness import SMALL, SystemTest, changed, command, environment, execute, read_group, toml_text
+from harness import HANGS, SMALL, SystemTest, changed, command, environment, execute, read_group, toml_text
 from sgd_harness import ALONE, BASE, SPEED
 from test_kill import kill_all
 
@@ -72,7 +72,7 @@ def launch(folder, *words, ranks=1):
                             start_new_session=True)
 
 
-def ended(process, timeout=60):
+def ended(process, timeout=HANGS):
     """What has become of it."""
     try:
         output, errors = process.communicate(timeout=timeout)
@@ -89,7 +89,7 @@ def end(process):
     process.communicate()
 
 
-def wait_for(condition, process, timeout=60):
+def wait_for(condition, process, timeout=HANGS):
     """Until the condition holds or the program has ended, by itself; whether it holds."""
     deadline = time.monotonic() + timeout
     while not condition():

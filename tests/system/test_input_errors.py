@@ -378,7 +378,7 @@ def copy_any(source, target):
 def refused(folder, *words, ranks=0, **options):
     """headflow, which should stop at once; what does not is reported as exit code "hangs"."""
     try:
-        return execute(folder, command(*words, ranks=ranks), timeout=20, **options)
+        return execute(folder, command(*words, ranks=ranks), **options)
     except subprocess.TimeoutExpired as late:
         return subprocess.CompletedProcess(late.args, "hangs", "", "")
 

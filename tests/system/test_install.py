@@ -107,7 +107,7 @@ class Install(SystemTest):
         cls.installed = execute(cls.shared, [CMAKE, "--install", BUILD, "--prefix", cls.prefix])
 
     def run_step(self, *words, **options):
-        done = execute(self.folder, words, timeout=150, **options)
+        done = execute(self.folder, words, **options)
         self.assertEqual(done.returncode, 0, f"{done.stdout}\n{done.stderr}")
         return done
 
@@ -118,7 +118,7 @@ class Install(SystemTest):
                      if name in os.environ]  # the generator's variable is read by cmake itself
         return execute(self.folder, [CMAKE, "--no-warn-unused-cli", "-S", ".", "-B", "build", *compilers,
                                      f"-DCMAKE_PREFIX_PATH={self.prefix}", "-DCMAKE_BUILD_TYPE=Release", *words],
-                       timeout=150, **options)
+                       **options)
 
     def test_what_is_installed(self):
         self.assertEqual(self.installed.returncode, 0, self.installed.stderr)

@@ -136,7 +136,7 @@ class Readers(SystemTest):
         (self.folder / "rich.toml").write_text(toml_text(RICH))
         for ranks in 0, 2:
             with self.subTest(ranks=ranks):
-                text = self.succeed("check", "rich.toml", *WORDS, ranks=ranks, timeout=20)
+                text = self.succeed("check", "rich.toml", *WORDS, ranks=ranks)
                 toml, _, report = text.partition("\n#")
                 self.assertEqual(tomllib.loads(toml), tomllib.loads(read_group(self.path, "provenance")["input"]))
                 self.assertTrue(all(line.startswith("# ") for line in f"#{report}".splitlines()), report)

@@ -256,8 +256,7 @@ class Sweep(RestartTest):
         text = path.with_suffix(".toml").read_text()
         for ranks in 0, 2:
             words = command("run", "/dev/stdin", "--output", f"{ranks}.h5", ranks=ranks)
-            done = subprocess.run(words, input=text, text=True, cwd=path.parent, env=environment(), capture_output=True,
-                                  timeout=60)
+            done = subprocess.run(words, input=text, text=True, cwd=path.parent, env=environment(), capture_output=True)
             self.assertEqual((done.returncode, done.stderr), (0, ""))
         self.assert_same(path.with_name("0.h5"), path.with_name("2.h5"))
 
@@ -285,7 +284,7 @@ class Sweep(RestartTest):
         caught = re.compile(r"SigCgt:\s*(\w+)")
         wait_for(lambda: int(caught.search(status.read_text())[1], 16) >> (signal.SIGTERM - 1) & 1, process)
         process.send_signal(signal.SIGTERM)
-        self.assertEqual(ended(process, timeout=10).code, -signal.SIGTERM, "it has nothing to save")
+        self.assertEqual(ended(process).code, -signal.SIGTERM, "it has nothing to save")
 
     def test_a_failed_member(self):
         """SGD that explodes in one member: reported, the others finished; all of them: exit code 3."""

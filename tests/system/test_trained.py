@@ -342,7 +342,7 @@ class Errors(TrainedTest):
         def one(numbered):
             number, (changes, _) = numbered
             self.write_input(changes, f"case{number}", FULL)
-            return self.headflow("run", f"case{number}.toml", timeout=20)
+            return self.headflow("run", f"case{number}.toml")
 
         for (name, (_, words)), done in zip(ERRORS.items(), side_by_side(one, enumerate(ERRORS.values()))):
             with self.subTest(name):
