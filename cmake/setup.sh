@@ -11,7 +11,7 @@ network, if all are there. Needs root or passwordless sudo to install; without, 
 Where there is no apt (a cluster), checks the loaded software and says what to load.
 
   --with-benchmarks  also PyTorch, which the benchmarks compare with
-  --with-tests       also what tests use: Slurm for the job scripts, groff and Tcl for what is installed
+  --with-tests       also what tests use: Slurm for the job scripts, groff and Tcl for what is installed, chattr
   --developer        also clang-format, clang-tidy and shellcheck
   -h, --help         this text
 
@@ -40,7 +40,7 @@ while (($#)); do
   case $1 in
     --with-benchmarks) packages+=(python3-torch) modules+=(torch) ;;
     --with-tests)
-      packages+=(slurm-wlm munge iproute2 groff-base tcl)
+      packages+=(slurm-wlm munge iproute2 groff-base tcl e2fsprogs)
       extra_programs+=(slurmctld munged ip groff tclsh)
       ;;
     --developer)

@@ -34,15 +34,21 @@ fi
 export OMPI_MCA_orte_top_session_dir=${TMPDIR:-/tmp}/headflow-$UID-${job:-$$}
 # Slurm's TERM comes to mpirun and its daemons, too. They then give their ranks 1 s to save the state. Slurm itself waits
 # KillWait seconds for all, and mpirun may spend this time twice. (Open MPI 5 has no such setting.)
+# After any exit code but 0 it waits as long, so not more than 12 s.
 kill_wait=$([[ -n $job ]] && scontrol show config 2>/dev/null | sed -n 's/^KillWait *= *\([0-9]*\) .*/\1/p') || true
-export OMPI_MCA_odls_base_sigkill_timeout=$((${kill_wait:-30} * 2 / 5))
+kill_wait=${kill_wait:-30}
+export OMPI_MCA_odls_base_sigkill_timeout=$((kill_wait < 30 ? kill_wait * 2 / 5 : 12))
 
 # How many ranks, and what starts them: mpirun, or `use_srun` for Slurm's own.
 ranks=${SLURM_NTASKS:-${HEADFLOW_RANKS:-2}}
 [[ $ranks =~ ^[1-9][0-9]*$ ]] || refuse "HEADFLOW_RANKS must be a whole number from 1, found '$ranks'"
 mpi=(mpirun -n "$ranks")
 use_srun() {
-    if [[ -n $job ]]; then mpi=(srun --mpi="${HEADFLOW_MPI:-pmix}" --ntasks="$ranks"); fi
+    [[ -n $job ]] || return 0
+    mpi=(srun --mpi="${HEADFLOW_MPI:-pmix}" --ntasks="$ranks")
+    # A node that has lost its power keeps the sockets of its steps. When the job comes back to it, its step has to have
+    # another number.
+    for ((i = 0; i < ${SLURM_RESTART_COUNT:-0}; i++)); do srun --mpi=none --ntasks=1 --nodes=1 true || true; done
 }
 
 top=$(dirname "$(readlink -f "$script")")/..
@@ -54,19 +60,20 @@ headflow=$(command -v "${HEADFLOW:-$top/build/release/headflow}" || command -v "
 # ranks without killing them.
 child=
 signalled=
+told=
 requeue=yes
 stop() {
     signalled=yes
     [[ -n $child ]] || stop_early "told to stop before anything ran"
     kill -USR1 "$child" 2>/dev/null || true
 }
-trap stop USR1
-trap 'requeue=no; stop' TERM INT HUP
+trap 'told=USR1; stop' USR1
+trap '[[ $told == USR1 ]] || requeue=no; stop' TERM INT HUP
 
 # stop_early WHAT: ends this script, to be run again. Its last words say what happened.
 stop_early() {
     if [[ -z $job || $requeue == no ]]; then
-        tell "$1; the same command goes on from there${job:+, and so does this job if Slurm starts it again}"
+        tell "$1; the same command goes on from there${job:+. Unless squeue still shows job $job, submit it again}"
     elif ((${SLURM_RESTART_COUNT:-0} >= ${HEADFLOW_REQUEUES:-100})); then
         tell "$1; put back into the queue $SLURM_RESTART_COUNT times already (HEADFLOW_REQUEUES): no more. Submit it again to go on"
     elif scontrol requeue "$job"; then
@@ -81,7 +88,7 @@ stop_early() {
 # with the state saved: then the job is put back into the queue and this script ends. It will go on from there, as
 # `headflow run` always does. By hand, give the same command again.
 run_in_job() {
-    local code told=
+    local code
     if [[ -n $job && $1 == mpirun && -z ${launcher_known:-} ]]; then
         launcher_known=yes
         if [[ $(mpirun --version 2>/dev/null) =~ 'Open MPI) '([0-9]+) ]] && ((BASH_REMATCH[1] >= 5)); then
@@ -97,16 +104,16 @@ run_in_job() {
         code=0
         wait "$child" || code=$?
         [[ -n $signalled ]] || break # else the signal may have ended `wait`, but not the program
-        told=yes
+        told=${told:-yes}
     done
     child=
     case $code in
         0) ;;
-        75) stop_early "stopped early, the state is saved (exit code 75, of which the launcher may complain above)" ;;
+        75) stop_early "stopped early, as said above (exit code 75, of which the launcher may complain, too)" ;;
         2 | 3 | 4) tell "ended with exit code $code, for the reason given above" ;; # headflow's own
         *)
-            [[ -z $told ]] || stop_early "told to stop, and ended with code $code: the lines above say whether the state was saved"
-            tell "ended with code $code: killed, or not started. Submitted again it goes on from the newest checkpoint"
+            [[ -z $told ]] || stop_early "told to stop, and ended with code $code: the launcher may have lost the run's last words"
+            tell "ended with code $code: killed, or not started, see above. What it has saved, the same command goes on from"
             ;;
     esac
     return "$code"

@@ -1,5 +1,7 @@
 #include <fmt/format.h>
 
+#include <csignal>
+#include <cstdio>
 #include <optional>
 
 #include "app/commands.hpp"
@@ -8,9 +10,27 @@
 #include "core/signals.hpp"
 #include "headflow/core/mpi.hpp"
 
+namespace {
+
+bool hangup_ignored = false;
+
+/// Looks before the constructors of shared libraries run: one of UCX's catches SIGHUP, also after
+/// nohup.
+void look_at_hangup(int, char**, char**) {
+  struct sigaction action = {};
+  sigaction(SIGHUP, nullptr, &action);
+  hangup_ignored = action.sa_handler == SIG_IGN;
+}
+[[gnu::section(".preinit_array"), gnu::used]] void (*before_all)(int, char**,
+                                                                 char**) = look_at_hangup;
+
+}  // namespace
+
 int main(int argc, char** argv) {
   using namespace headflow;
-  install_signal_handlers();  // a signal while a run starts counts, too
+  if (hangup_ignored) std::signal(SIGHUP, SIG_IGN);
+  std::setvbuf(stdout, nullptr, _IOLBF, BUFSIZ);  // a log has its lines at once, in their order
+  install_signal_handlers();                      // a signal while a run starts counts, too
   // Before MPI, whose start takes longer than all of help, version or a wrong word.
   const std::optional<int> rank = launched_rank();
   std::optional<Command> command;

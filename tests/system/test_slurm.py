@@ -53,7 +53,7 @@ class Slurm(SlurmTest):
         (restarts, nodes), = self.wait(job)
         self.assertEqual((restarts, len(nodes)), (1, 2), self.logs())
         self.assert_interrupted_once()
-        self.assertIn(f"{script}: stopped early, the state is saved", self.log())
+        self.assertIn(f"{script}: stopped early, as said above (exit code 75", self.log())
         self.assert_as_uninterrupted()
 
     def test_run(self):

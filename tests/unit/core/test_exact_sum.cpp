@@ -48,7 +48,11 @@ TEST(ExactSums, doesNotDependOnTheOrder) {
 
 TEST(ExactSums, agreesWithAWideSum) {
   const auto terms = awkward_terms();
+#ifdef __SIZEOF_FLOAT128__
   __float128 wide = 0;
+#else
+  long double wide = 0;  // of 128 bits on aarch64
+#endif
   for (const double term : terms) wide += term;
   EXPECT_NEAR(sum_of(terms), static_cast<double>(wide),
               std::abs(static_cast<double>(wide)) * 1e-15);
