@@ -44,7 +44,7 @@ NAMES = {
     "cstdint": r"u?int(?:_fast|_least)?(?:8|16|32|64)_t u?int(?:max|ptr)_t",
     "cstdio": r"""
         fclose fflush fgets FILE fopen fprintf fputc fputs fread fwrite printf puts remove rename snprintf
-        sscanf tmpfile vsnprintf
+        setvbuf sscanf tmpfile vsnprintf
     """,
     "cstdlib": r"""
         _Exit abort atexit atof atoi atoll calloc exit free getenv malloc quick_exit strtod strtol strtold
