@@ -91,8 +91,9 @@ class SlurmTest(SystemTest):
         log = "log-%a" if script == "array.sh" else "log"
         where = [] if any(option.startswith("--nodelist") for option in options) else [f"--exclude={APART}"]
         options = [f"--ntasks={ranks}", f"--output={log}", *where, *options]
-        return as_user("sbatch", "--parsable", *options, JOBS / script, *words,
-                       folder=folder or self.folder).strip()
+        job = as_user("sbatch", "--parsable", *options, JOBS / script, *words, folder=folder or self.folder).strip()
+        self.addCleanup(cluster, "on", "login", "scancel", job)  # of a test that fails
+        return job
 
     def wait(self, job, expected="COMPLETED 0", seconds=300):
         """[(restarts, {node, ..})] of the job, or of each task if it is an array, once it has ended as expected."""

@@ -81,9 +81,10 @@ class Slurm(SlurmTest):
         job = self.submit(SAVING_AT_TERM[0], "case.toml", options=["--nodes=2"], ranks=4)
         self.until_sgd()
         taken = self.nodes(job)[0]
-        urgent = as_user("sbatch", "--parsable", "--partition=urgent", f"--nodelist={taken}", "--ntasks=4",
-                         "--output=/dev/null", "--wrap", "until test -e free; do sleep 0.1; done",
+        urgent = as_user("sbatch", "--parsable", "--partition=urgent", f"--nodelist={taken}", "--nodes=1",
+                         "--ntasks=4", "--output=/dev/null", "--wrap", "until test -e free; do sleep 0.1; done",
                          folder=self.folder).strip()
+        self.addCleanup(cluster, "on", "login", "scancel", urgent)
         self.assertEqual(self.wait(job), [(1, {"n1", "n2", "n3"} - {taken})])
         as_user("touch", "free", folder=self.folder)
         self.wait(urgent)
