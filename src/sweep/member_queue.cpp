@@ -102,7 +102,7 @@ void MemberQueue::stop() {
 
 bool MemberQueue::stopped() {
   if (leads_elsewhere() && ended_ == 0) answer();
-  return asked_to_stop_ || ended_ == stop_now;
+  return ended_ == 0 ? asked_to_stop_ : ended_ == stop_now;
 }
 
 void MemberQueue::close(const std::function<bool()>& must_stop) {

@@ -28,7 +28,7 @@ class MemberQueue {
   void serve();
   /// All groups are to leave the members that they are in, and to begin no more.
   void stop();
-  /// Whether some group has called stop().
+  /// Whether some group has called stop() before all members were done.
   bool stopped();
   /// Waits until all groups have come here, or the sweep is to stop. While it waits it asks
   /// `must_stop`.

@@ -8,8 +8,8 @@ import os
 import sys
 
 from harness import changed
-from restart_harness import differing
-from slurm_harness import CASE, SAVING_AT_TERM, SlurmTest, as_user, numbers, run_tests
+from restart_harness import differing, numbers_in
+from slurm_harness import CASE, SAVING_AT_TERM, SlurmTest, as_user, run_tests
 
 SCRIPTS = SAVING_AT_TERM
 STATES = {"small": changed(CASE, {"sgd.end_time": 25.0}),
@@ -32,7 +32,7 @@ class Campaign(SlurmTest):
             test.write_case(base=case)
             done = test.headflow("run", "case.toml", "--force", ranks=2, timeout=600)
             test.assertEqual(done.returncode, 0, done.stderr)
-            cls.uninterrupted[name] = numbers(cls.shared / "case.h5")
+            cls.uninterrupted[name] = numbers_in(cls.shared / "case.h5")
 
     def hit(self, script, stop, nodes, state):
         """What became of one run."""
@@ -61,7 +61,7 @@ class Campaign(SlurmTest):
         text = self.log()
         if "going on from" not in text and not self.finished_in_time(text):
             return "LOST", text
-        if differing(numbers(self.folder / "case.h5"), self.uninterrupted[state]):
+        if differing(numbers_in(self.folder / "case.h5"), self.uninterrupted[state]):
             return "DIFFERENT", text
         if not again and "stopped early" in text and not last.startswith(f"{script}: "):
             return f"saved, but the last line is {last}", text

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import h5py
 
-from harness import PLOT, PROGRAM, SMALL, SystemTest, changed, environment, execute, read_group, toml_text
+from harness import PLOT, PROGRAM, SMALL, SystemTest, changed, environment, execute, toml_text
 
 TOP = Path(__file__).resolve().parents[2]
 SKIPPED = 77  # ctest's word for it
@@ -67,14 +67,6 @@ def install():
     for file in PLOT, *PLOT.parent.glob("headflow_*.py"):
         shutil.copy(file, build)
     subprocess.run(["chmod", "-R", "a+rX,go-w", INSTALLED], check=True)
-
-
-def numbers(path):
-    """All datasets that have the same bits whenever the same is computed."""
-    with h5py.File(path, "r") as file:
-        groups = sorted(set(file) - {"provenance"})
-    return {f"{group}/{name}": data for group in groups for name, data in read_group(path, group).items()
-            if name != "sequences_per_second"}
 
 
 class SlurmTest(SystemTest):

@@ -6,8 +6,9 @@ import signal
 import subprocess
 
 from harness import PROGRAM, SMALL, changed, environment, execute
+from restart_harness import numbers_in
 from slurm_harness import (APART, CASE, ENDLESS, HOME, INSTALLED, JOBS, SAVING_AT_TERM, SlurmTest, as_root, as_user,
-                           cluster, numbers, run_tests)
+                           cluster, run_tests)
 
 SEED = CASE["start"]["seed"]
 
@@ -35,10 +36,10 @@ class Slurm(SlurmTest):
         whole.write_case()
         done = whole.headflow("run", "case.toml", timeout=600)
         whole.assertEqual(done.returncode, 0, done.stderr)
-        cls.uninterrupted = numbers(cls.shared / "case.h5")
+        cls.uninterrupted = numbers_in(cls.shared / "case.h5")
 
     def assert_as_uninterrupted(self, name="case.h5"):
-        self.assert_same_bits(numbers(self.folder / name), self.uninterrupted)
+        self.assert_same_bits(numbers_in(self.folder / name), self.uninterrupted)
 
     def interrupt(self, job):
         """What Slurm does shortly before the time limit."""
@@ -132,7 +133,7 @@ class Slurm(SlurmTest):
         self.assertEqual(sorted(restarts for restarts, _ in self.wait(job)), [0, 0, 1])
         self.assert_interrupted_once(f"log-{SEED}")
         self.assert_as_uninterrupted(f"case-seed{SEED}.h5")
-        other = numbers(self.folder / f"case-seed{SEED + 1}.h5")
+        other = numbers_in(self.folder / f"case-seed{SEED + 1}.h5")
         self.assertFalse((other["flow/m"] == self.uninterrupted["flow/m"]).all())
 
     def test_array_over_parts(self):
@@ -142,7 +143,7 @@ class Slurm(SlurmTest):
         as_user(INSTALLED / "build/release/headflow", "merge", "merged.h5", "case-part1.h5", "case-part2.h5",
                 "case-part3.h5", folder=self.folder)
         self.wait(self.submit("srun.sh", "case.toml", options=["--nodes=2"]))
-        merged, whole = (numbers(self.folder / file) for file in ("merged.h5", "case.h5"))
+        merged, whole = (numbers_in(self.folder / file) for file in ("merged.h5", "case.h5"))
         for data in merged, whole:
             del data["sweep/seconds"]
         self.assert_same_bits(merged, whole)
@@ -153,7 +154,7 @@ class Slurm(SlurmTest):
         (self.folder / "list.txt").write_text("case.toml --output 'one run.h5'\n"
                                               "case.toml --set start.seed=9 --output two.h5\n")
         self.wait(self.submit("array.sh", "list.txt", "--set", "attention.heads=3", options=["--array=1-2"], ranks=1))
-        one, two = (numbers(self.folder / name)["flow/m"] for name in ("one run.h5", "two.h5"))
+        one, two = (numbers_in(self.folder / name)["flow/m"] for name in ("one run.h5", "two.h5"))
         self.assertEqual((one.shape[1], two.shape[1], (one == two).all()), (3, 3, False))
 
     def test_by_hand(self):
