@@ -11,6 +11,15 @@ from slurm_harness import (APART, CASE, ENDLESS, HOME, INSTALLED, JOBS, SAVING_A
                            cluster, run_tests)
 
 SEED = CASE["start"]["seed"]
+# A disk that takes 3 s to write a file, once the file `slow` is in the working folder.
+SLOW_DISK = r"""
+#include <sys/syscall.h>
+#include <unistd.h>
+int fsync(int file) {
+  if (access("slow", F_OK) == 0) sleep(3);
+  return (int)syscall(SYS_fsync, file);
+}
+"""
 
 
 class Slurm(SlurmTest):
@@ -93,16 +102,22 @@ class Slurm(SlurmTest):
         self.assert_as_uninterrupted()
 
     def test_cancelled_and_submitted_again(self):
+        """What was computed until scancel is saved, though that takes longer than Open MPI's own second."""
+        (HOME / "slow.c").write_text(SLOW_DISK)
+        subprocess.run(["cc", "-shared", "-fPIC", "-o", HOME / "slow.so", HOME / "slow.c"], check=True)
         for script in SAVING_AT_TERM:
             with self.subTest(script):
                 self.setUp()
                 self.write_case()
-                job = self.submit(script, "case.toml", options=["--nodes=2"], ranks=4)
+                job = self.submit(script, "case.toml", ranks=4, options=[
+                    "--nodes=2", f"--export=ALL,LD_PRELOAD={HOME}/slow.so"])
                 self.until_sgd()
+                (self.folder / "slow").touch()
                 as_user("scancel", job)
                 self.until_state(job, "CANCELLED")
                 self.until(lambda: not as_user("squeue", "-h", "-j", job).strip(), "the end of its processes")
                 self.assertEqual(self.log().splitlines()[-1].split(": ")[0], script)
+                (self.folder / "slow").unlink()
                 self.wait(self.submit(script, "case.toml", options=["--nodes=2"], ranks=4))
                 self.assert_interrupted_once()
                 self.assert_as_uninterrupted()
