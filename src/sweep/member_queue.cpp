@@ -33,15 +33,16 @@ std::optional<std::int64_t> MemberQueue::next(const std::function<bool()>& must_
   }
   if (!leads_ || ended_ != 0) return std::nullopt;
   mailbox_.send({want});
-  while (ended_ == 0) {
-    if (const auto message = answer()) {
-      if (message->text[0] == none) return std::nullopt;
-      return std::stoll(message->text.substr(1));
+  while (true) {
+    hear();
+    if (ended_ != 0) return std::nullopt;
+    if (const auto text = std::exchange(answer_, std::nullopt)) {
+      if (text->at(0) == none) return std::nullopt;
+      return std::stoll(text->substr(1));
     }
     if (must_stop()) stop();
     wait_a_moment();
   }
-  return std::nullopt;
 }
 
 void MemberQueue::deliver(const MemberResult& done) {
@@ -85,12 +86,15 @@ void MemberQueue::end_all(char how) {
   for (const int leader : leaders_) mailbox_.send({how}, leader);
 }
 
-/// Of a leader: the answer that has come, if it is not the end.
-std::optional<Mailbox::Message> MemberQueue::answer() {
-  auto message = mailbox_.receive();
-  if (!message || message->text[0] == member || message->text[0] == none) return message;
-  ended_ = message->text[0];
-  return std::nullopt;
+/// Of a leader: takes what has come, the end or the answer to its last `want`. An answer is kept
+/// for next(), whoever hears it: `must_stop` may ask stopped() while next() waits.
+void MemberQueue::hear() {
+  while (const auto message = mailbox_.receive()) {
+    if (message->text[0] == member || message->text[0] == none)
+      answer_ = message->text;
+    else
+      ended_ = message->text[0];
+  }
 }
 
 void MemberQueue::stop() {
@@ -101,7 +105,7 @@ void MemberQueue::stop() {
 }
 
 bool MemberQueue::stopped() {
-  if (leads_elsewhere() && ended_ == 0) answer();
+  if (leads_elsewhere()) hear();
   return ended_ == 0 ? asked_to_stop_ : ended_ == stop_now;
 }
 
@@ -109,7 +113,7 @@ void MemberQueue::close(const std::function<bool()>& must_stop) {
   if (leads_elsewhere()) {
     mailbox_.send({out_of_work});
     while (ended_ == 0) {
-      answer();
+      hear();
       if (must_stop()) stop();
       wait_a_moment();
     }

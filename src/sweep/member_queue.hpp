@@ -2,6 +2,7 @@
 #include <cstdint>
 #include <functional>
 #include <optional>
+#include <string>
 #include <vector>
 
 #include "core/mailbox.hpp"
@@ -38,7 +39,7 @@ class MemberQueue {
   bool leads_elsewhere() const { return leads_ && !world_.root(); }
   void handle(const Mailbox::Message& message);
   void end_all(char how);
-  std::optional<Mailbox::Message> answer();
+  void hear();
 
   const Communicator& world_;
   bool leads_;
@@ -47,9 +48,10 @@ class MemberQueue {
   std::function<void(const MemberResult&)> take_;
   Mailbox mailbox_;
   std::int64_t given_ = 0;
-  std::size_t out_ = 0;     // leaders that wait for the end
-  std::size_t closed_ = 0;  // leaders that have seen the end
-  char ended_ = 0;          // with which word, once it has
+  std::size_t out_ = 0;                // leaders that wait for the end
+  std::size_t closed_ = 0;             // leaders that have seen the end
+  char ended_ = 0;                     // with which word, once it has
+  std::optional<std::string> answer_;  // of rank 0, for next()
   bool asked_to_stop_ = false;
 };
 

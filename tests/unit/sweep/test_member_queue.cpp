@@ -52,6 +52,25 @@ TEST(DistributedMemberQueue, anyGroupStopsAll) {
   }
 }
 
+TEST(DistributedMemberQueue, aQuestionWhetherToStopLosesNoMember) {
+  constexpr std::int64_t count = 20;
+  double delivered = 0;
+  MemberQueue queue(world(), Communicator::self(), count,
+                    [&](const MemberResult&) { ++delivered; });
+  // As a watch asks that looks just when the answer of rank 0 has come.
+  const auto asks = [&] {
+    for (int there = 0; there == 0;)
+      MPI_Iprobe(MPI_ANY_SOURCE, MPI_ANY_TAG, world().handle(), &there, MPI_STATUS_IGNORE);
+    return queue.stopped();
+  };
+  while (world().root() && world().size() > 1 && delivered < count) queue.serve();
+  while (const auto member = queue.next(asks)) queue.deliver(result_of(*member));
+  queue.close(never);
+  if (world().root()) {
+    EXPECT_EQ(delivered, count);
+  }
+}
+
 TEST(DistributedMemberQueue, aGroupThatWaitsForAMemberHearsThatItMustStop) {
   MemberQueue queue(world(), Communicator::self(), 1'000'000'000, [](const MemberResult&) {});
   const auto always = [] { return true; };
