@@ -19,6 +19,7 @@ set(CPACK_DEBIAN_FILE_NAME DEB-DEFAULT)
 set(CPACK_DEBIAN_PACKAGE_SECTION science)
 set(CPACK_DEBIAN_PACKAGE_SHLIBDEPS ON)
 set(CPACK_DEBIAN_PACKAGE_DEPENDS "openmpi-bin, python3 (>= 3.11), python3-numpy, python3-h5py, python3-matplotlib, python3-pil")
+set(CPACK_DEBIAN_PACKAGE_RECOMMENDS "python3-xarray, python3-tqdm")
 set(CPACK_DEBIAN_PACKAGE_SUGGESTS "petsc-dev, libhdf5-openmpi-dev, libeigen3-dev, libfmt-dev, pkg-config, cmake")
 # A package is for other machines than this one.
 set(CPACK_PROJECT_CONFIG_FILE ${PROJECT_BINARY_DIR}/check_package.cmake)

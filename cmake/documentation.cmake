@@ -1,5 +1,5 @@
 # Manual pages and completions, which the programs write of themselves. A machine that cannot run them (another processor,
-# no Python) has none, and builds all the same. Variables: PROGRAM, PYTHON, PLOT (folder), VERSION, OUTPUT, SCRIPT.
+# no Python) has none, and builds all the same. Variables: PROGRAM, PYTHON, PACKAGE (folder), VERSION, OUTPUT, SCRIPT.
 file(MAKE_DIRECTORY ${OUTPUT})
 set(ENV{ASAN_OPTIONS} detect_leaks=0)
 foreach(kind man bash-completion)
@@ -12,7 +12,7 @@ endforeach()
 file(WRITE ${OUTPUT}/headflow.1 "${man}")
 file(WRITE ${OUTPUT}/headflow "${bash-completion}")
 if(PYTHON)
-  execute_process(COMMAND ${PYTHON} ${SCRIPT} ${PLOT} ${VERSION} ${OUTPUT} RESULT_VARIABLE failed)
+  execute_process(COMMAND ${PYTHON} ${SCRIPT} ${PACKAGE} ${VERSION} ${OUTPUT} RESULT_VARIABLE failed)
 endif()
 if(failed OR NOT PYTHON)
   message(STATUS "headflow-plot does not run here: no manual page, no completion of it")

@@ -5,7 +5,7 @@ from pathlib import Path
 folder, version, output = sys.argv[1:]
 sys.dont_write_bytecode = True
 sys.path.insert(0, folder)
-import headflow_plot  # noqa: E402
+from headflow.plot import command  # noqa: E402
 
 
 def roff(text):
@@ -18,7 +18,7 @@ def placeholder(action):
     return " ".join(action.metavar) if isinstance(action.metavar, tuple) else action.metavar or action.dest.upper()
 
 
-parser = headflow_plot.argument_parser()
+parser = command.argument_parser()
 options = [action for action in parser._actions if action.option_strings]
 rows = []
 for action in options:
@@ -32,7 +32,7 @@ Path(output, "headflow-plot.1").write_text("\n".join([
     ".SH SEE ALSO", ".BR headflow (1)", ""]))
 
 words = " ".join(name for action in options for name in action.option_strings if name.startswith("--"))
-panels = " ".join(["overview", *headflow_plot.PANELS, *headflow_plot.ALONE])
+panels = " ".join(["overview", *command.PANELS, *command.ALONE])
 Path(output, "headflow-plot").write_text(f"""\
 # bash completion of headflow-plot; where it gives nothing, bash completes names of files
 _headflow_plot() {{

@@ -11,7 +11,8 @@ network, if all are there. Needs root or passwordless sudo to install; without, 
 Where there is no apt (a cluster), checks the loaded software and says what to load.
 
   --with-benchmarks  also PyTorch, which the benchmarks compare with
-  --with-tests       also what tests use: Slurm for the job scripts, groff and Tcl for what is installed, chattr
+  --with-tests       also what tests use: Slurm for the job scripts, groff and Tcl for what is installed, chattr, pip,
+                     Jupyter's kernel and client for the notebooks
   --developer        also clang-format, clang-tidy and shellcheck
   -h, --help         this text
 
@@ -24,7 +25,7 @@ packages=(
   libopenmpi-dev openmpi-bin petsc-dev libhdf5-openmpi-dev
   libeigen3-dev libboost-dev librandom123-dev libtomlplusplus-dev libcli11-dev libfmt-dev
   libgtest-dev libbenchmark-dev
-  python3 python3-numpy python3-matplotlib python3-h5py python3-xarray python3-h5netcdf python3-netcdf4
+  python3 python3-numpy python3-matplotlib python3-h5py python3-xarray python3-tqdm python3-h5netcdf python3-netcdf4
   netcdf-bin
 )
 # The same for machines without apt: solver and tests cannot be built without these headers,
@@ -33,15 +34,16 @@ headers=(
   boost/version.hpp Random123/philox.h toml++/toml.h CLI/CLI.hpp fmt/format.h
   gtest/gtest.h benchmark/benchmark.h
 )
-modules=(numpy matplotlib h5py xarray h5netcdf netCDF4)
+modules=(numpy matplotlib h5py xarray tqdm h5netcdf netCDF4)
 extra_programs=(ncdump)
 
 while (($#)); do
   case $1 in
     --with-benchmarks) packages+=(python3-torch) modules+=(torch) ;;
     --with-tests)
-      packages+=(slurm-wlm munge iproute2 groff-base tcl e2fsprogs)
+      packages+=(slurm-wlm munge iproute2 groff-base tcl e2fsprogs python3-venv python3-nbclient python3-ipykernel)
       extra_programs+=(slurmctld munged ip groff tclsh)
+      modules+=(nbclient ipykernel)
       ;;
     --developer)
       packages+=(clang-format clang-tidy shellcheck)
@@ -136,7 +138,7 @@ Load them, with the names your cluster uses ("module avail"), for example
   module load gcc openmpi petsc hdf5-mpi eigen boost cmake ninja python
 or build what it lacks with Spack (a package name per item; "spack load" takes the same list):
   spack install gcc cmake ninja pkgconf openmpi petsc hdf5+mpi eigen boost random123 tomlplusplus cli11 \
-    fmt googletest benchmark python py-numpy py-matplotlib py-h5py py-xarray py-h5netcdf py-netcdf4
+    fmt googletest benchmark python py-numpy py-matplotlib py-h5py py-xarray py-tqdm py-h5netcdf py-netcdf4
 EOF
   return 2
 }

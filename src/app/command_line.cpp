@@ -55,7 +55,9 @@ std::string notes() {
   return "Exit codes: 0 finished, 2 bad input, 3 numerical failure, 4 file failure, 75 stopped "
          "early with a checkpoint: the same command goes on.\n"
          "Signals: USR1, TERM, INT, HUP, XCPU save and stop, USR2 saves; a file OUTPUT.stop "
-         "stops.\n" +
+         "stops.\n"
+         "Environment: HEADFLOW_PROGRESS=SECONDS between lines of progress in a log (default "
+         "30).\n" +
          fmt::format("Words that start with {} or {} go to PETSc ({}, ..).\n",
                      fmt::join(prefixes.begin(), prefixes.end() - 1, ", "), prefixes.back(),
                      fmt::join(petsc_examples(), ", "));
@@ -94,12 +96,12 @@ class CommandLine {
     merge.add_option("OUT", command_.file, "file to write")->required();
     merge.add_option("FILES", command_.files, "outputs of the parts")->required();
     merge.add_flag("-f,--force", command_.force, "replace an existing OUT");
-    // Not shown: what the build asks for.
-    app_.add_subcommand("documentation", "manual page and completion")
+    // Not shown: what the build and the Python package ask for.
+    app_.add_subcommand("documentation", "manual page, completion, table of keys")
         ->group("")
         ->add_option("KIND", documentation_)
         ->required()
-        ->check(CLI::IsMember({"man", "bash-completion"}));
+        ->check(CLI::IsMember({"man", "bash-completion", "keys"}));
   }
 
   /// Reads `words`. Prints help or version on `root`.
@@ -117,7 +119,9 @@ class CommandLine {
     }
     if (!documentation_.empty()) {
       if (root)
-        std::cout << (documentation_ == "man" ? manual_page(app_, notes()) : bash_completion(app_));
+        std::cout << (documentation_ == "man"    ? manual_page(app_, notes())
+                      : documentation_ == "keys" ? keys_as_json()
+                                                 : bash_completion(app_));
       return;
     }
     std::string warning;

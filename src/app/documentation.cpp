@@ -8,6 +8,7 @@
 
 #include "git_revision.hpp"
 #include "input/printer.hpp"
+#include "input/toml_text.hpp"
 #include "sections/configuration.hpp"
 
 namespace headflow {
@@ -58,7 +59,7 @@ std::string synopsis(const CLI::App& command) {
 
 std::string list_of_keys() {
   std::string text;
-  for (const auto& [section, name, help] : key_help(Sections().views()))
+  for (const auto& [section, name, help, words, decides] : key_help(Sections().views()))
     text += name.empty() ? fmt::format(".SS [{}]\n{}\n", section, roff(help))
                          : fmt::format(".TP\n.B {}\n{}\n", name, roff(help));
   return text;
@@ -101,7 +102,7 @@ std::string bash_completion(const CLI::App& app) {
     names += command->get_name() + " ";
     cases += fmt::format("    {}) words='{}' ;;\n", command->get_name(), option_words(*command));
   }
-  for (const auto& [section, name, help] : key_help(Sections().views()))
+  for (const auto& [section, name, help, words, decides] : key_help(Sections().views()))
     if (!name.empty()) keys += fmt::format("{}.{}= ", section, name);
   return fmt::format(
       R"(# bash completion of headflow; where it gives nothing, bash completes names of files
@@ -128,6 +129,17 @@ _headflow() {{
 complete -o bashdefault -o default -F _headflow headflow
 )",
       names, option_words(app), keys, cases);
+}
+
+std::string keys_as_json() {
+  std::string rows;
+  // What quotes a text for TOML quotes it for JSON, too.
+  for (const auto& [section, name, help, words, decides] : key_help(Sections().views()))
+    rows +=
+        fmt::format(R"({}{{"section": {}, "key": {}, "help": {}, "words": [{}], "decides": {}}})",
+                    rows.empty() ? "" : ",\n", to_toml(section), to_toml(name), to_toml(help),
+                    quoted_list(words), decides);
+  return fmt::format("[{}]\n", rows);
 }
 
 }  // namespace headflow

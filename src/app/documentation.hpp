@@ -14,4 +14,8 @@ std::string manual_page(const CLI::App& app, const std::string& notes);
 /// Completion of commands, options, keys and names of files for bash.
 std::string bash_completion(const CLI::App& app);
 
+/// The sections and keys of the input for other programs, a JSON list of {"section", "key" (empty
+/// for the section itself), "help", "words" that are allowed, "decides" (about the results)}.
+std::string keys_as_json();
+
 }  // namespace headflow

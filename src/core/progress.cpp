@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <cstdlib>
 
 namespace headflow {
 
@@ -17,8 +18,23 @@ std::string clock_text(double seconds) {
   return fmt::format("{}:{:02}:{:02}", whole / 3600, whole / 60 % 60, whole % 60);
 }
 
+namespace {
+
+/// Seconds between two lines. What is no positive number counts as not given.
+double interval(bool terminal) {
+  if (terminal) return 0.1;
+  const char* given = std::getenv("HEADFLOW_PROGRESS");
+  const double seconds = given != nullptr ? std::strtod(given, nullptr) : 0;
+  return seconds > 0 ? seconds : 30;
+}
+
+}  // namespace
+
 ProgressPrinter::ProgressPrinter(bool active, double end_time)
-    : active_(active), terminal_(isatty(STDERR_FILENO) == 1), end_time_(end_time) {}
+    : active_(active),
+      terminal_(isatty(STDERR_FILENO) == 1),
+      every_(interval(terminal_)),
+      end_time_(end_time) {}
 
 ProgressPrinter::~ProgressPrinter() {
   if (drawn_ && terminal_) fmt::print(stderr, "\n");
@@ -28,7 +44,7 @@ void ProgressPrinter::update(double time, double loss, long long steps) {
   if (!active_) return;
   const auto now = Clock::now();
   const double quiet = std::chrono::duration<double>(now - last_).count();
-  if (quiet < (terminal_ ? 0.1 : 30.0)) return;
+  if (quiet < every_) return;
   last_ = now;
   drawn_ = true;
   const double elapsed = std::chrono::duration<double>(now - begin_).count();

@@ -5,7 +5,7 @@
 namespace headflow {
 
 /// Progress of a run on stderr, by one rank: on a terminal a bar that is redrawn, in a log a plain
-/// line every 30 s.
+/// line every 30 s, or as many as the environment variable HEADFLOW_PROGRESS says.
 class ProgressPrinter {
  public:
   /// Silent unless `active` (rank 0).
@@ -22,6 +22,7 @@ class ProgressPrinter {
   bool active_;
   bool terminal_;
   bool drawn_ = false;
+  double every_;  // seconds
   double end_time_;
   Clock::time_point begin_ = Clock::now();
   Clock::time_point last_ = begin_;

@@ -12,6 +12,7 @@ namespace {
 struct Line {
   Key key;
   std::string value, allowed;
+  Choices words;
 };
 
 std::string show(const std::vector<double>& values) {
@@ -42,13 +43,13 @@ class Lines : public KeyVisitor {
   void key(const Key& key, NumberOrWord& value, const Range& range, const Choices& words) override {
     const auto* number = std::get_if<double>(&value);
     line(key, number ? to_toml(*number) : to_toml(std::get<std::string>(value)),
-         fmt::format("{}, or {}", describe(range), quoted_list(words)));
+         fmt::format("{}, or {}", describe(range), quoted_list(words)), words);
   }
   void key(const Key& key, std::optional<double>& value, const Range& range) override {
     line(key, value ? to_toml(*value) : "", describe(range));
   }
   void key(const Key& key, std::string& value, const Choices& choices) override {
-    line(key, value.empty() ? "" : to_toml(value), quoted_list(choices));
+    line(key, value.empty() ? "" : to_toml(value), quoted_list(choices), choices);
   }
   void key(const Key& key, std::optional<std::string>& value) override {
     line(key, value ? to_toml(*value) : "", "text");
@@ -67,8 +68,8 @@ class Lines : public KeyVisitor {
   }
 
  private:
-  void line(const Key& key, std::string value, std::string allowed) {
-    lines_.push_back({key, std::move(value), std::move(allowed)});
+  void line(const Key& key, std::string value, std::string allowed, const Choices& words = {}) {
+    lines_.push_back({key, std::move(value), std::move(allowed), words});
   }
 
   std::vector<Line> lines_;
@@ -81,7 +82,7 @@ std::string to_toml(InputSections sections) {
   for (InputSection* section : sections) {
     if (!section->given) continue;
     text += fmt::format("[{}]\n", section->name());
-    for (const auto& [key, value, allowed] : Lines(*section))
+    for (const auto& [key, value, allowed, words] : Lines(*section))
       if (!value.empty()) text += fmt::format("{} = {}\n", key.name, value);
   }
   return text;
@@ -91,12 +92,12 @@ std::vector<KeyHelp> key_help(InputSections sections) {
   std::vector<KeyHelp> rows;
   for (InputSection* section : sections) {
     rows.push_back({section->name(), "", section->help()});
-    for (const auto& [key, value, allowed] : Lines(*section)) {
+    for (const auto& [key, value, allowed, words] : Lines(*section)) {
       const std::string more = key.required    ? "; required"
                                : value.empty() ? ""
                                                : "; default " + value;
-      rows.push_back(
-          {section->name(), key.name, fmt::format("{} ({}{})", key.help, allowed, more)});
+      rows.push_back({section->name(), key.name, fmt::format("{} ({}{})", key.help, allowed, more),
+                      words, key.change != Change::irrelevant});
     }
   }
   return rows;
@@ -104,7 +105,7 @@ std::vector<KeyHelp> key_help(InputSections sections) {
 
 std::string describe_keys(InputSections sections) {
   std::string text;
-  for (const auto& [section, name, help] : key_help(sections))
+  for (const auto& [section, name, help, words, decides] : key_help(sections))
     text += name.empty() ? fmt::format("[{}]  {}\n", section, help)
                          : fmt::format("  {:<19} {}\n", name, help);
   return text;
@@ -113,7 +114,7 @@ std::string describe_keys(InputSections sections) {
 std::map<std::string, DeclaredKey> key_table(InputSections sections) {
   std::map<std::string, DeclaredKey> table;
   for (InputSection* section : sections)
-    for (const auto& [key, value, allowed] : Lines(*section))
+    for (const auto& [key, value, allowed, words] : Lines(*section))
       table[fmt::format("{}.{}", section->name(), key.name)] = {key, value, section->given};
   return table;
 }

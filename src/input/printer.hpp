@@ -13,6 +13,8 @@ std::string to_toml(InputSections sections);
 /// What the user should know of a key, or, where `key` is empty, of a section.
 struct KeyHelp {
   std::string section, key, text;
+  Choices words{};      ///< which it may be, besides numbers
+  bool decides = true;  ///< whether something in the results depends on it
 };
 
 /// The sections, each with its keys after it: help, type, range, default.

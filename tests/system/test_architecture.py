@@ -147,7 +147,7 @@ class Architecture(unittest.TestCase):
 
     def test_the_readme_has_the_folders_in_the_same_order(self):
         listed = re.findall(r"^    src/(\w+) ", (ROOT / "README.md").read_text(), re.MULTILINE)
-        self.assertEqual([folder for folder in listed if folder != "plot"], list(BELOW))
+        self.assertEqual([folder for folder in listed if folder != "python"], list(BELOW))
 
     def test_every_file_lies_right_in_its_folder(self):
         """No headers or sources of other names or at another depth, where the other tests would not see them."""
@@ -156,7 +156,7 @@ class Architecture(unittest.TestCase):
                  and file.path.suffix in ((".hpp",) if file.public else (".hpp", ".cpp"))}
         self.assert_none(path.relative_to(ROOT) for base in (PUBLIC, PRIVATE) for path in sorted(base.rglob("*"))
                          if not path.is_dir() and path not in right
-                         and PRIVATE / "plot" not in path.parents and path not in (PRIVATE / "theory.md", PRIVATE / "CHANGELOG.md"))
+                         and PRIVATE / "python" not in path.parents and path not in (PRIVATE / "theory.md", PRIVATE / "CHANGELOG.md"))
 
     def test_includes_are_written_one_way(self):
         """The project's headers in quotes, by their place under src or include; all others in brackets."""

@@ -5,6 +5,7 @@ import re
 import shlex
 import shutil
 import stat
+import sys
 from pathlib import Path
 
 from harness import SystemTest, environment, execute, main
@@ -131,6 +132,17 @@ class Install(SystemTest):
         sources = Path(__file__).resolve().parents[2] / "include"
         self.assertEqual(*(sorted(path.relative_to(base) for path in base.rglob("*.hpp"))
                            for base in (sources, self.prefix / "include")))
+
+    def test_python_package(self):
+        """The module file names it; it takes the program and the job scripts of its own prefix."""
+        [modulefile] = (self.prefix / "share/modulefiles/headflow").iterdir()
+        package = re.search(r"PYTHONPATH \$prefix/(\S+)", modulefile.read_text())[1]
+        variables = environment(PYTHONPATH=str(self.prefix / package), PYTHONDONTWRITEBYTECODE="1")
+        variables.pop("HEADFLOW", None)
+        text = "import headflow.program as p; p.table(); print(p.program(), p.job_script('run.sh'), p.job_script('common.sh'))"
+        found = self.run_step(sys.executable, "-c", text, env=variables).stdout.split()
+        self.assertEqual(found, [str(self.prefix / place) for place in (
+            "bin/headflow", "share/headflow/jobs/run.sh", "share/headflow/jobs/common.sh")])
 
     def test_find_and_use(self):
         for build_type in "Release", "Debug":

@@ -42,7 +42,7 @@ PAIRS = [[nu_1, nu_2] for nu_2 in (4.0, 1.0, 9.0) for nu_1 in (1.0, 25.0, 5.0, 5
 ACTIVATIONS = ["softmax", "softmax-1"]
 FOUR = ["softmax", "softmax-1", "bayes-softmax", "made-up"]
 COLOURS = ["#0072B2", "#D55E00", "#009E73"]  # of the three activations there are
-sys.dont_write_bytecode, sys.path[:0] = True, [str(PLOT.parent)]
+sys.dont_write_bytecode, sys.path[:0] = True, [str(PLOT.parent / "python")]
 
 
 def write_variable(file, name, axes, values):
@@ -228,7 +228,7 @@ class Plot(SystemTest):
 
     def test_sweep_reading(self):
         """The best of starts and repeats where some are missing; pairs of numbers as a grid; zipped keys, one axis."""
-        files = importlib.import_module("headflow_files")
+        files = importlib.import_module("headflow.files")
         heads, pairs, plane = (files.results_of(self.shared / f"{name}.h5") for name in ("heads", "pairs", "plane"))
         with h5py.File(self.shared / "heads.h5") as file:
             loss, m = np.array(file["train/loss"]), np.array(file["train/m"])
@@ -250,7 +250,7 @@ class Plot(SystemTest):
 
     def test_swept_elements(self):
         """Elements of the signal: with their number, or without where they are alike or the only one."""
-        files = importlib.import_module("headflow_files")
+        files = importlib.import_module("headflow.files")
         first, second = '"model.signal[1]" = [1.0, 4.0]\n', '"model.signal[2]" = [1.0, 4.0]\n'
         zipped = 'zip = [["model.signal[1]", "model.signal[2]"]]\n'
         for text, signal, symbols, left in ((first + second, [9.0, 9.0], [r"\nu_1", r"\nu_2"], None),
@@ -298,14 +298,14 @@ class Plot(SystemTest):
                 write_variable(file, f"flow/{name}", {"time": time} | axes, random.random((time, *axes.values())))
         self.assert_picture(self.draw(path), self.folder / "more.png")
         self.assert_picture(self.draw(path, "--panels", "heat,kinds,by_head,loss,evenness"), self.folder / "more.png")
-        plot, series = importlib.import_module("headflow_plot"), importlib.import_module("headflow_files").series_of(path).series[0]
+        plot, series = importlib.import_module("headflow.plot.command"), importlib.import_module("headflow.files").series_of(path).series[0]
         for name, lines, colours in (("heat", 1, 1), ("kinds", 5, 5), ("by_head", 15, 3), ("m", 9, 3)):
             curves = plot.plain_curves(series, plot.colours_of(3), name)
             self.assertEqual((len(curves), len({curve.colour for curve in curves})), (lines, colours), name)
 
     def test_fourth_activation(self):
         """One that nothing knows has a colour of its own; those of the others stay."""
-        trained, files = importlib.import_module("headflow_trained"), importlib.import_module("headflow_files")
+        trained, files = importlib.import_module("headflow.plot.trained"), importlib.import_module("headflow.files")
         for name, draw, panels in (("four", trained.draw_trained, "trained"), ("four-pruned", trained.draw_prune, "prune")):
             with self.subTest(name):
                 done = self.draw(f"{name}.h5", "--panels", panels, "-o", self.folder / f"{name}.png")

@@ -16,8 +16,7 @@ class PlotStart(SystemTest):
         self.bin.mkdir(parents=True)
         self.plot = self.bin / "headflow-plot"
         shutil.copy(PLOT, self.plot)
-        for module in PLOT.parent.glob("headflow_*.py"):
-            shutil.copy(module, self.bin)
+        shutil.copytree(PLOT.parent / "python", self.bin / "python")
 
     def python(self, text):
         """The first python3 of PATH: a script of the shell."""

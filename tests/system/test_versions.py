@@ -60,11 +60,13 @@ class Versions(SystemTest):
         self.assertEqual(re.findall(r"^## (\S+)", text, re.MULTILINE)[0], VERSION)
         format_version = re.search(r"file_format_version = (\d+)", (TOP / "src/core/data_file.hpp").read_text())[1]
         self.assertEqual(re.findall(r"^Format of files: (\d+)", text, re.MULTILINE)[0], format_version)
-        plot = (TOP / "src/plot/headflow_files.py").read_text()
+        plot = (TOP / "src/python/headflow/files.py").read_text()
         self.assertEqual(re.search(r"^FORMAT_VERSION = (\d+)", plot, re.MULTILINE)[1], format_version)
 
     def test_recipes(self):
         self.assertIn(f'version("{VERSION}"', (TOP / "cmake/packages/spack/package.py").read_text())
+        self.assertIn(f'version = "{VERSION}"', (TOP / "src/python/pyproject.toml").read_text())
+        self.assertIn(f'__version__ = "{VERSION}"', (TOP / "src/python/headflow/__init__.py").read_text())
 
     def test_citation(self):
         """Keys that the Citation File Format 1.2.0 requires, of the program and the paper."""

@@ -8,10 +8,10 @@ from matplotlib.axes import Axes
 from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 
-from headflow_ensembles import (GREY, OKABE_ITO, THIN, WHITE_EDGE, bars, colours_of, legend_key, median_and_error,
+from headflow.plot.ensembles import (GREY, OKABE_ITO, THIN, WHITE_EDGE, bars, colours_of, legend_key, median_and_error,
                                 spread_over_heads)
-from headflow_files import Data, Results, Run
-from headflow_trained import ACTIVATION, activation_colours
+from headflow.files import Data, Results, Run
+from headflow.plot.trained import ACTIVATION, activation_colours
 
 SIDES = ListedColormap([OKABE_ITO[1], "0.93", OKABE_ITO[0]])
 DIMENSION = "start.dimension"

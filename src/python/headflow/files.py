@@ -1,5 +1,4 @@
-"""What headflow-plot reads: a run's series in time, or its trained heads, one member of a sweep or all of them."""
-import os
+"""What pictures read: a run's series in time, or its trained heads, one member of a sweep or all of them."""
 import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -7,10 +6,10 @@ from itertools import product
 from pathlib import Path
 from typing import Any, NamedTuple
 
-# A run may be writing, but replaces its file atomically: no lock is needed.
-os.environ["HDF5_USE_FILE_LOCKING"] = "FALSE"
 import h5py
 import numpy as np
+
+from headflow.errors import FileError
 
 FORMAT_VERSION = 1  # the newest known, as in src/core/data_file.hpp
 TITLE = {"activation": "{}", "prior": "{} prior", "tokens": "$L={}$", "heads": "$H={}$", "features": "$F={}$",
@@ -21,15 +20,34 @@ SYMBOLS = {"model.signal": r"\nu", "model.tokens": "L", "model.features": "F", "
 
 @contextmanager
 def faults_of(path: Path) -> Iterator[None]:
-    """Every fault of reading as a ValueError that names the file."""
+    """Every fault of reading as a FileError that names the file."""
     try:
         yield
+    except FileError:
+        raise
     except (OSError, LookupError, RuntimeError, TypeError, ValueError) as error:
-        raise ValueError(f"{path}: {getattr(error, 'strerror', None) or error}") from error
+        raise FileError(f"{path}: {getattr(error, 'strerror', None) or error}") from error
+
+
+def text_of(value: Any) -> str:
+    """An attribute or a scalar dataset of text, as h5py gives it."""
+    return value.decode(errors="replace") if isinstance(value, bytes) else str(value)
+
+
+def opened(path: Path) -> h5py.File:
+    """Without locks where the file system has none, or where this process has the file open without."""
+    try:
+        return h5py.File(path, "r")
+    except OSError as error:
+        try:
+            return h5py.File(path, "r", locking=False)
+        except (OSError, TypeError, ValueError):
+            raise error from None
 
 
 class Data:
-    """An open file, whose variables "group/name" are read when asked for; dimension scales in it name their axes."""
+    """An open file, whose variables "group/name" are read when asked for; dimension scales in it name their axes. A run
+    that writes it replaces it at once by its next version: this one stays complete, and no lock is needed."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -39,18 +57,28 @@ class Data:
             path.open("rb").close()
             if not h5py.is_hdf5(path):
                 raise ValueError("not an HDF5 file")
-            self.file = h5py.File(path, "r")
-            attributes = {name: value.decode() for name, value in self.file.attrs.items() if isinstance(value, bytes)}
-            if int(attributes.get("format_version", 0)) > FORMAT_VERSION:
-                raise ValueError(f"has the format {attributes['format_version']}, which needs "
-                                 f"{attributes.get('readable_by')}; this headflow-plot reads formats up to {FORMAT_VERSION}")
+            self.file = opened(path)
+            self.attributes = {name: text_of(value) for name, value in self.file.attrs.items()}
+            if int(self.attributes.get("format_version", 0)) > FORMAT_VERSION:
+                raise ValueError(f"has the format {self.attributes['format_version']}, which needs "
+                                 f"{self.attributes.get('readable_by')}; this headflow reads formats up to "
+                                 f"{FORMAT_VERSION}")
+
+    def groups(self) -> list[str]:
+        """Those with numbers in them."""
+        with faults_of(self.path):
+            return [name for name, group in self.file.items() if name != "provenance" and isinstance(group, h5py.Group)]
+
+    def provenance(self) -> dict[str, str]:
+        with faults_of(self.path):
+            return {name: text_of(text[()]) for name, text in self.file.get("provenance", {}).items()}
 
     def __contains__(self, name: str) -> bool:
         return name in self.file
 
     def toml(self, name: str) -> dict[str, Any]:
         with faults_of(self.path):
-            return tomllib.loads(self.file[name].asstr()[()]) if name in self else {}
+            return tomllib.loads(text_of(self.file[name][()])) if name in self else {}
 
     def axes(self, name: str) -> tuple[str, ...]:
         with faults_of(self.path):
@@ -238,9 +266,16 @@ def describe(config: dict[str, Any], *keys: str) -> str:
     return ", ".join(TITLE[key].format(values[key]) for key in keys if key in values)
 
 
-def series_of(path: Path) -> Run:
+def data_of(source: Any) -> Data:
+    """Of a path, of what headflow.open returns, or the data themselves."""
+    data = getattr(source, "data", source)
+    return data if isinstance(data, Data) else Data(Path(data))
+
+
+def series_of(source: Any) -> Run:
     """Flow and SGD of a single run."""
-    data, trained = Data(path), "--panels trained, prune, maps, cosine-map and heads-map draw trained heads and sweeps"
+    data, trained = data_of(source), "--panels trained, prune, maps, cosine-map and heads-map draw trained heads and sweeps"
+    path = data.path
     if "sweep" in data:
         raise ValueError(f"{path}: is a sweep, whose members have no time axis; {trained}")
     series = [Series(kind, data) for kind in ("flow", "sgd") if kind in data]
@@ -284,9 +319,10 @@ def without_swept(config: dict[str, Any], sweep: dict[str, Any]) -> dict[str, An
     return config
 
 
-def results_of(path: Path) -> Results:
+def results_of(source: Any) -> Results:
     """Trained heads of a single run or a sweep; the keys that were swept are left out of the input."""
-    data = Data(path)
+    data = data_of(source)
+    path = data.path
     config, sweep = data.toml("provenance/input"), data.toml("provenance/sweep")
     axes, repeats = read_axes(sweep, config)
     members = data.axes("sweep/done") if "sweep" in data else ()

@@ -10,7 +10,7 @@ from matplotlib.cm import viridis
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from headflow_files import Run
+from headflow.files import Run
 
 # Grey stands in for the yellow, which fades on white paper.
 OKABE_ITO = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#8C8C8C"]

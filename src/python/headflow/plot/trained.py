@@ -11,8 +11,8 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
-from headflow_ensembles import GREY, OKABE_ITO, WHITE_EDGE, bars, colours_of, columns_of, legend_below, legend_key
-from headflow_files import TITLE, Results, describe
+from headflow.plot.ensembles import GREY, OKABE_ITO, WHITE_EDGE, bars, colours_of, columns_of, legend_below, legend_key
+from headflow.files import TITLE, Results, describe
 
 ACTIVATION = "attention.activation"
 MARKERS = "osD^v"

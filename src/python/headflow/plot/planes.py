@@ -6,9 +6,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from headflow_ensembles import THIN, WHITE_EDGE, colours_of
-from headflow_files import Grid, Results, grid_of
-from headflow_trained import check_kind, row_of_panels, set_ticks, spans_decades, titles, wrapped
+from headflow.plot.ensembles import THIN, WHITE_EDGE, colours_of
+from headflow.files import Grid, Results, grid_of
+from headflow.plot.trained import check_kind, row_of_panels, set_ticks, spans_decades, titles, wrapped
 
 MAX_CELLS = 5  # panels of heads-map along each direction
 

@@ -22,12 +22,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from PIL import Image
 
-from headflow_ensembles import (GREY, THIN, WHITE_EDGE, bars, colours_of, columns_of, draw_specialization, draw_spread,
+from headflow.plot.ensembles import (GREY, THIN, WHITE_EDGE, bars, colours_of, columns_of, draw_specialization, draw_spread,
                                 legend_below, legend_key)
-from headflow_files import TITLE, Run, Series, describe, results_of, series_of
-from headflow_planes import draw_cosine_map, draw_heads_map
-from headflow_stages import draw_angle, draw_growth, draw_hierarchy, draw_stages
-from headflow_trained import draw_maps, draw_prune, draw_trained
+from headflow.files import TITLE, Run, Series, describe, results_of, series_of
+from headflow.plot.planes import draw_cosine_map, draw_heads_map
+from headflow.plot.stages import draw_angle, draw_growth, draw_hierarchy, draw_stages
+from headflow.plot.trained import draw_maps, draw_prune, draw_trained
 
 PICTURES = {"specialization": draw_specialization, "spread": draw_spread}
 SWEEPS = {"trained": draw_trained, "prune": draw_prune, "maps": draw_maps, "cosine-map": draw_cosine_map,

@@ -1,0 +1,1 @@
+"""Pictures: every panel of headflow-plot as a function."""
