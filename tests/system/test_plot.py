@@ -298,14 +298,14 @@ class Plot(SystemTest):
                 write_variable(file, f"flow/{name}", {"time": time} | axes, random.random((time, *axes.values())))
         self.assert_picture(self.draw(path), self.folder / "more.png")
         self.assert_picture(self.draw(path, "--panels", "heat,kinds,by_head,loss,evenness"), self.folder / "more.png")
-        plot, series = importlib.import_module("headflow.plot.command"), importlib.import_module("headflow.files").series_of(path).series[0]
+        plot, series = importlib.import_module("headflow.plot.series"), importlib.import_module("headflow.files").series_of(path).series[0]
         for name, lines, colours in (("heat", 1, 1), ("kinds", 5, 5), ("by_head", 15, 3), ("m", 9, 3)):
             curves = plot.plain_curves(series, plot.colours_of(3), name)
             self.assertEqual((len(curves), len({curve.colour for curve in curves})), (lines, colours), name)
 
     def test_fourth_activation(self):
         """One that nothing knows has a colour of its own; those of the others stay."""
-        trained, files = importlib.import_module("headflow.plot.trained"), importlib.import_module("headflow.files")
+        trained, files = importlib.import_module("headflow.plot.sweeps"), importlib.import_module("headflow.files")
         for name, draw, panels in (("four", trained.draw_trained, "trained"), ("four-pruned", trained.draw_prune, "prune")):
             with self.subTest(name):
                 done = self.draw(f"{name}.h5", "--panels", panels, "-o", self.folder / f"{name}.png")

@@ -218,6 +218,13 @@ class Results(NamedTuple):
         pick = np.where(np.isnan(loss), np.inf, loss).argmin(axis=-1).reshape(*self.sizes(), 1, *[1] * len(own))
         return np.take_along_axis(values, pick, len(self.axes)).squeeze(len(self.axes))
 
+    def axis_of(self, key: str) -> int:
+        """The place of a swept key among the axes."""
+        keys = [axis.key for axis in self.axes]
+        if key not in keys:
+            raise ValueError(f"{self.data.path}: '{key}' is no axis of the sweep; {self.swept()}")
+        return keys.index(key)
+
     def others(self, used: tuple[int, ...]) -> Iterator[tuple[tuple[Any, ...], dict[str, str]]]:
         """Each combination of the axes that a picture does not use: (index of the arrays, {key: name of its value})."""
         places = [[slice(None)] if i in used else range(len(axis.values)) for i, axis in enumerate(self.axes)]
@@ -239,11 +246,13 @@ class Grid(NamedTuple):
         return picked.reshape(-1, *picked.shape[len(self.used):])[self.order]
 
 
-def grid_of(results: Results) -> Grid:
-    """Of the first swept key with two different numbers in each value, else of the first two keys with one."""
+def grid_of(results: Results, by: tuple[str, ...] = ()) -> Grid:
+    """Of the keys that are asked for, else of the first swept key with two different numbers in each value, else of the
+    first two keys with one."""
     counts = [len(axis.columns()) for axis in results.axes]
-    used = (counts.index(2),) if 2 in counts else tuple(i for i, count in enumerate(counts) if count == 1)[:2]
-    if 2 not in counts and len(used) < 2:
+    used = tuple(map(results.axis_of, by)) if by else (counts.index(2),) if 2 in counts else tuple(
+        i for i, count in enumerate(counts) if count == 1)[:2]
+    if [counts[i] for i in used] not in ([2], [1, 1]) or len(set(used)) < len(used):
         raise ValueError(f"{results.data.path}: a map needs two swept keys with numbers, or one with pairs of numbers; "
                          f"{results.swept()}")
     axes = [results.axes[i] for i in used]

@@ -1,42 +1,14 @@
-"""The look of all pictures of headflow-plot, and those of many runs: when heads split, how much replicas differ."""
+"""Pictures of many runs: when heads split, how much replicas differ."""
 import math
 from collections import defaultdict
-from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.cm import viridis
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 
 from headflow.files import Run
-
-# Grey stands in for the yellow, which fades on white paper.
-OKABE_ITO = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#8C8C8C"]
-GREY = "0.35"
-legend_key = partial(Line2D, [], [])
-THIN = {"color": "0.85", "lw": 0.6, "zorder": 0}
-WHITE_EDGE = {"mec": "white", "mew": 0.3}
-
-
-def colours_of(count: int) -> list[Any]:
-    """So many colours, in a fixed order that the colour-blind can tell apart, of many heads from dark to light."""
-    return OKABE_ITO[:count] if count <= len(OKABE_ITO) else list(viridis(np.linspace(0, 0.92, count)))
-
-
-def columns_of(count: int) -> int:
-    """Of a grid of so many panels: more than three wrap."""
-    return count if count < 4 else 2 if count == 4 else 3
-
-
-def legend_below(figure: Figure, keys: dict[str, Line2D], columns: int, strip: float) -> None:
-    """The figure grows by a strip of this height, for a legend below its panels."""
-    width, height = figure.get_size_inches()
-    figure.set_size_inches(width, height + strip)
-    figure.get_layout_engine().set(rect=(0, strip / (height + strip), 1, height / (height + strip)))
-    if keys:
-        figure.legend(keys.values(), keys.keys(), loc="lower center", ncol=columns)
+from headflow.plot.look import WHITE_EDGE, bars, colours_of, points
 
 
 def spread_over_heads(m: np.ndarray) -> np.ndarray:
@@ -53,11 +25,6 @@ def median_and_error(times: list[float]) -> tuple[float, float]:
         return median, math.nan
     width = high - low if np.isfinite(high) else 2 * (median - low)
     return median, 1.2533 * width / 1.349 / math.sqrt(len(times))
-
-
-def bars(errors: Any) -> np.ndarray:
-    """Lengths of error bars: none where the error is not known, which matplotlib cannot draw."""
-    return np.nan_to_num(errors)
 
 
 class Splits(NamedTuple):
@@ -123,11 +90,11 @@ def draw_growth_line(ax: Axes, name: str, splits: Splits, known: dict[float, tup
     print(text)
 
 
-def draw_specialization(figure: Figure, runs: list[Run], features: tuple[int, ...]) -> None:
+def draw_split_times(ax: Axes, runs: list[Run], feature: int | None = None) -> None:
     """Specialization time against D: median over starts or replicas, its standard error, and the line of growth."""
-    figure.set_size_inches(4.4, 3.3)
-    feature = features[0] if features else runs[0].features - 1  # the common component, 0, needs no splitting of heads
-    ax, found = figure.add_subplot(), collect(runs, feature)
+    if feature is None:
+        feature = runs[0].features - 1  # the common component, 0, needs no splitting of heads
+    found = collect(runs, feature)
     for (name, splits), colour in zip(found.items(), colours_of(len(found))):
         if not (known := splits.medians(name)):
             continue
@@ -139,22 +106,32 @@ def draw_specialization(figure: Figure, runs: list[Run], features: tuple[int, ..
             draw_growth_line(ax, name, splits, known, colour)
     ax.set(xscale="log", xlabel="$D$", ylabel=f"time at which heads split along direction {feature + 1}")
     if ax.get_legend_handles_labels()[1]:
-        ax.legend(loc="upper left", fontsize=7)
+        ax.legend(loc="upper left", fontsize=points(7))
 
 
-def draw_spread(figure: Figure, runs: list[Run], features: tuple[int, ...]) -> None:
+def draw_deviations(ax: Axes, runs: list[Run], feature: int) -> None:
     """Standard deviation of m over replicas, root mean square over heads, against t: one line for each run."""
-    figure.set_size_inches(5.6, 2.6)
-    shown = features or tuple(range(min(2, runs[0].features)))
-    axes: list[Axes] = list(figure.subplots(1, len(shown), sharey=True, squeeze=False)[0])
     for run, colour in zip(runs, colours_of(len(runs))):
         sgd = run.series[-1]
         if sgd.kind != "sgd" or sgd.m.shape[1] < 2:
             raise ValueError(f"{run.data.path}: no replicas of SGD, so they have no spread")
-        deviation = np.sqrt((sgd.m.std(axis=1, ddof=1) ** 2).mean(axis=1))
-        for ax, f in zip(axes, shown):
-            ax.plot(sgd.time[1:], deviation[1:, f], color=colour, label=f"$D={run.config['sgd']['dimension']:,}$")
+        deviation = np.sqrt((sgd.m[..., feature].std(axis=1, ddof=1) ** 2).mean(axis=1))
+        ax.plot(sgd.time[1:], deviation[1:], color=colour, label=f"$D={run.config['sgd']['dimension']:,}$")
+    ax.set(yscale="log", xlim=(0, None), xlabel="$t$", title=f"direction {feature + 1}")
+
+
+def draw_specialization(figure: Figure, runs: list[Run], features: tuple[int, ...]) -> None:
+    """A picture of draw_split_times."""
+    figure.set_size_inches(4.4, 3.3)
+    draw_split_times(figure.add_subplot(), runs, *features[:1])
+
+
+def draw_spread(figure: Figure, runs: list[Run], features: tuple[int, ...]) -> None:
+    """Panels of draw_deviations, side by side."""
+    figure.set_size_inches(5.6, 2.6)
+    shown = features or tuple(range(min(2, runs[0].features)))
+    axes: list[Axes] = list(figure.subplots(1, len(shown), sharey=True, squeeze=False)[0])
     for ax, f in zip(axes, shown):
-        ax.set(yscale="log", xlim=(0, None), xlabel="$t$", title=f"direction {f + 1}")
+        draw_deviations(ax, runs, f)
     axes[0].set_ylabel("standard deviation of $m_{hf}$ over replicas")
-    axes[0].legend(loc="best", fontsize=7)
+    axes[0].legend(loc="best", fontsize=points(7))

@@ -1,31 +1,38 @@
-"""Pictures that headflow-plot makes of heads over a plane of two swept keys: their similarity, and the heads."""
+"""Pictures of heads over a plane of two swept keys: their similarity, and the heads."""
 from itertools import product
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.collections import QuadMesh
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from headflow.plot.ensembles import THIN, WHITE_EDGE, colours_of
 from headflow.files import Grid, Results, grid_of
-from headflow.plot.trained import check_kind, row_of_panels, set_ticks, spans_decades, titles, wrapped
+from headflow.plot.look import THIN, WHITE_EDGE, colours_of, points
+from headflow.plot.sweeps import check_kind, row_of_panels, set_ticks, spans_decades, titles, wrapped
 
 MAX_CELLS = 5  # panels of heads-map along each direction
 
 
-def maps_of(files: list[Results], picture: str, name: str, *own: str) -> list[tuple[str, Grid, np.ndarray]]:
+def maps_of(files: list[Results], picture: str, by: tuple[str, ...], name: str,
+            *own: str) -> list[tuple[str, Grid, np.ndarray]]:
     """(title, grid, values on it) of each file and other swept value: of trained heads, else of the end of the flow."""
     check_kind(files, picture)
     found = []
     for results, model in zip(files, titles(files)):
         kind = "flow" if "train/loss" not in results.data and "flow/loss" in results.data else "train"
-        grid, values = grid_of(results), results.best(f"{kind}/{name}", *own)
+        grid, values = grid_of(results, by), results.best(f"{kind}/{name}", *own)
         if values.shape[-1] < 2:
             raise ValueError(f"{results.data.path}: {picture} needs two {own[-1].removesuffix('_b')}s")
         for index, names in results.others(grid.used):
             title = ", ".join(filter(None, [*names.values(), model])).replace("\n", " ")
             found.append((wrapped(title, 48), grid, grid.values(values, index)))
     return found
+
+
+def cells_of(grid: Grid) -> list[np.ndarray]:
+    """Places along x and y that are shown, few of many."""
+    return [np.unique(np.linspace(0, size - 1, min(size, MAX_CELLS)).round().astype(int)) for size in grid.order.shape]
 
 
 def edges(centres: np.ndarray) -> np.ndarray:
@@ -36,27 +43,33 @@ def edges(centres: np.ndarray) -> np.ndarray:
     return np.exp(ends) if spans_decades(centres) else ends
 
 
-def draw_cosine_map(figure: Figure, files: list[Results], features: tuple[int, ...]) -> None:
+def draw_similarity(ax: Axes, grid: Grid, cosine: np.ndarray) -> QuadMesh:
+    """Cosine similarity (x, y) as colours; grey where there is none."""
+    ax.set_facecolor("0.6")
+    ax.set_box_aspect(1)
+    mesh = ax.pcolormesh(edges(grid.x), edges(grid.y), np.ma.masked_invalid(cosine.T), cmap="RdBu_r",
+                         vmin=-1, vmax=1, edgecolors="face", linewidth=0.1)
+    set_ticks(ax, "x", grid.x, cells=True)
+    set_ticks(ax, "y", grid.y, cells=True)
+    ax.set(xlabel=f"${grid.symbols[0]}$", ylabel=f"${grid.symbols[1]}$")
+    ax.tick_params(direction="out", length=2.5)
+    return mesh
+
+
+def draw_cosine_map(figure: Figure, files: list[Results], features: tuple[int, ...], by: tuple[str, ...] = ()) -> None:
     """Cosine similarity of heads 1 and 2, trained or at the end of the flow, over the plane of two swept numbers."""
-    found = maps_of(files, "cosine-map", "cosine", "head", "head_b")
+    found = maps_of(files, "cosine-map", by, "cosine", "head", "head_b")
     panels = row_of_panels(figure, len(found), 2.7, 2.75, "")
     for ax, (title, grid, values) in zip(panels, found):
-        ax.set_facecolor("0.6")
-        ax.set_box_aspect(1)
-        mesh = ax.pcolormesh(edges(grid.x), edges(grid.y), np.ma.masked_invalid(values[..., 0, 1].T), cmap="RdBu_r",
-                             vmin=-1, vmax=1, edgecolors="face", linewidth=0.1)
-        set_ticks(ax, "x", grid.x, cells=True)
-        set_ticks(ax, "y", grid.y, cells=True)
-        ax.set(xlabel=f"${grid.symbols[0]}$", ylabel=f"${grid.symbols[1]}$", title=title)
-        ax.tick_params(direction="out", length=2.5)
+        mesh = draw_similarity(ax, grid, values[..., 0, 1])
+        ax.set_title(title)
     figure.colorbar(mesh, ax=panels, label=r"$\cos(k_1, k_2)$", aspect=25, pad=0.02)
 
 
-def draw_heads_map(figure: Figure, files: list[Results], features: tuple[int, ...]) -> None:
+def draw_heads_map(figure: Figure, files: list[Results], features: tuple[int, ...], by: tuple[str, ...] = ()) -> None:
     """Heads (m_h1, m_h2), trained or at the end of the flow, in small panels over the plane of two swept numbers."""
-    found, shown = maps_of(files, "heads-map", "m", "head", "feature"), features or (0, 1)
-    sizes = [[np.unique(np.linspace(0, size - 1, min(size, MAX_CELLS)).round().astype(int))
-              for size in grid.order.shape] for _, grid, _ in found]
+    found, shown = maps_of(files, "heads-map", by, "m", "head", "feature"), features or (0, 1)
+    sizes = [cells_of(grid) for _, grid, _ in found]
     cell = 0.95 if len(found) == 1 else 0.7
     widths, heights = ([cell * places.size + 0.6 for places in side] for side in zip(*sizes))
     figure.set_size_inches(sum(widths), max(heights))
@@ -67,14 +80,14 @@ def draw_heads_map(figure: Figure, files: list[Results], features: tuple[int, ..
         for (i, row), (j, column) in product(enumerate(rows[::-1]), enumerate(columns)):
             draw_plane(panels[i, j], values[column, row][:, shown], limits)
         for ax, column in zip(panels[0], columns):
-            ax.set_title(f"${grid.symbols[0]}={grid.x[column]:.3g}$", fontsize=8)
+            ax.set_title(f"${grid.symbols[0]}={grid.x[column]:.3g}$", fontsize=points(8))
         for ax, row in zip(panels[:, -1], rows[::-1]):
             ax.yaxis.set_label_position("right")
-            ax.set_ylabel(f"${grid.symbols[1]}={grid.y[row]:.3g}$", fontsize=8)
-        part.supxlabel(f"$m_{{h{shown[0] + 1}}}$", fontsize=9)
-        part.supylabel(f"$m_{{h{shown[1] + 1}}}$", fontsize=9)
+            ax.set_ylabel(f"${grid.symbols[1]}={grid.y[row]:.3g}$", fontsize=points(8))
+        part.supxlabel(f"$m_{{h{shown[0] + 1}}}$", fontsize=points(9))
+        part.supylabel(f"$m_{{h{shown[1] + 1}}}$", fontsize=points(9))
         if title:
-            part.suptitle(title, fontsize=9)
+            part.suptitle(title, fontsize=points(9))
 
 
 def common_limits(m: np.ndarray) -> np.ndarray:

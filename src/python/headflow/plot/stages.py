@@ -1,4 +1,4 @@
-"""Pictures that headflow-plot makes of how heads specialize: the sides they take, and growth predicted and seen."""
+"""Pictures of how heads specialize: the sides they take, and growth predicted and seen."""
 from collections.abc import Iterator
 from itertools import cycle
 from typing import Any, NamedTuple
@@ -8,10 +8,10 @@ from matplotlib.axes import Axes
 from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 
-from headflow.plot.ensembles import (GREY, OKABE_ITO, THIN, WHITE_EDGE, bars, colours_of, legend_key, median_and_error,
-                                spread_over_heads)
 from headflow.files import Data, Results, Run
-from headflow.plot.trained import ACTIVATION, activation_colours
+from headflow.plot.ensembles import median_and_error, spread_over_heads
+from headflow.plot.look import GREY, OKABE_ITO, THIN, WHITE_EDGE, bars, colours_of, legend_key, points
+from headflow.plot.sweeps import ACTIVATION, activation_colours
 
 SIDES = ListedColormap([OKABE_ITO[1], "0.93", OKABE_ITO[0]])
 DIMENSION = "start.dimension"
@@ -71,7 +71,7 @@ def draw_growth(ax: Axes, run: Run, log_time: bool, **_: Any) -> None:
         keys["rate at a plateau"] = legend_key(**PLATEAU)
     ax.set(xlabel="$t$", xscale="log" if log_time else "linear", ylabel="spread of $m_{hf}$ over heads", yscale="log",
            ylim=(max(1e-12, np.nanmin(np.where(spread > 0, spread, np.nan)) / 2), 2 * np.nanmax(spread)))
-    ax.legend(keys.values(), keys.keys(), loc="best", fontsize=6, frameon=True, framealpha=0.8, edgecolor="none")
+    ax.legend(keys.values(), keys.keys(), loc="best", fontsize=points(6), frameon=True, framealpha=0.8, edgecolor="none")
 
 
 def fastest_patterns(m: np.ndarray, block: np.ndarray, threshold: float) -> list[np.ndarray] | None:
@@ -104,7 +104,7 @@ def draw_angle(ax: Axes, run: Run, log_time: bool, **_: Any) -> None:
         raise ValueError(f"{run.data.path}: no plateau where a feature is learnt and another next; was there [saddle]?")
     ax.axhline(0, **THIN)
     ax.set(xlabel="angle between patterns (degrees)", ylabel="growth rate", xticks=(0, 30, 60, 90))
-    ax.legend(fontsize=6)
+    ax.legend(fontsize=points(6))
 
 
 class Case(NamedTuple):
@@ -208,7 +208,7 @@ def draw_rates(ax: Axes, cases: list[Case], feature: int | None) -> None:
     ax.set(xscale="log", yscale="log", xlabel="growth rate predicted", ylabel="observed")
     keys = {case.activation: legend_key(color=case.colour, marker="o", ls="", ms=4) for case in cases}
     keys |= {"later features at plateaus": legend_key(color=GREY, marker="o", mfc="none", ls="", ms=3)}
-    ax.legend(keys.values(), keys.keys(), loc="upper left", fontsize=7)
+    ax.legend(keys.values(), keys.keys(), loc="upper left", fontsize=points(7))
 
 
 def draw_times(ax: Axes, cases: list[Case], feature: int | None) -> None:
@@ -225,10 +225,10 @@ def draw_times(ax: Axes, cases: list[Case], feature: int | None) -> None:
     ax.set(xscale="log", ylim=(0, None), xlabel="$D$", title=cases[0].prior)
     if len(looks) > 1:
         keys = [legend_key(color=GREY, marker=marker, ms=3.2, lw=0.8, ls=line) for marker, line in looks.values()]
-        ax.legend(keys, looks, loc="upper left", fontsize=7)
+        ax.legend(keys, looks, loc="upper left", fontsize=points(7))
 
 
-def draw_stages(figure: Figure, files: list[Results], features: tuple[int, ...]) -> None:
+def draw_stages(figure: Figure, files: list[Results], features: tuple[int, ...], by: tuple[str, ...] = ()) -> None:
     """Growth rates and, for each prior, split times: predicted and observed. The tables go to the standard output."""
     cases, feature = list(cases_of(files)), features[0] if features else None
     print_tables(cases, feature)

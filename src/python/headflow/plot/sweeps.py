@@ -1,4 +1,4 @@
-"""Pictures that headflow-plot makes of trained heads: loss against a swept key, pruning, attention."""
+"""Pictures of trained heads: loss against a swept key, pruning, attention."""
 import textwrap
 from collections import defaultdict
 from typing import Any, NamedTuple
@@ -11,8 +11,8 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
-from headflow.plot.ensembles import GREY, OKABE_ITO, WHITE_EDGE, bars, colours_of, columns_of, legend_below, legend_key
 from headflow.files import TITLE, Results, describe
+from headflow.plot.look import GREY, OKABE_ITO, WHITE_EDGE, bars, colours_of, columns_of, legend_below, legend_key, points
 
 ACTIVATION = "attention.activation"
 MARKERS = "osD^v"
@@ -78,7 +78,7 @@ def add_legend(figure: Figure, panels: list[Axes], keys: dict[str, Line2D]) -> N
     """Inside a single panel with few keys, else below all; the Bayes risk last."""
     keys |= {name: keys.pop(name) for name in [name for name in keys if name.startswith("Bayes")]}
     if len(panels) == 1 and len(keys) < 5:
-        panels[0].legend(keys.values(), keys.keys(), loc="best", fontsize=7)
+        panels[0].legend(keys.values(), keys.keys(), loc="best", fontsize=points(7))
         return
     columns = max(1, min(len(keys), int(figure.get_figwidth() / (0.5 + 0.06 * max(map(len, keys))))))
     legend_below(figure, keys, columns, 0.17 * -(-len(keys) // columns) + 0.06)
@@ -127,11 +127,19 @@ def check_kind(files: list[Results], picture: str, sweeps: bool = True) -> None:
             raise ValueError(f"{results.data.path}: is a {kinds[not sweeps]}, and {picture} draws {kinds[sweeps]}s")
 
 
-def number_axis(results: Results) -> tuple[int, str, np.ndarray]:
-    """The first swept key with numbers: place of its axis, symbol, values."""
+def x_axis_of(results: Results, by: tuple[str, ...] = ()) -> tuple[int, str, np.ndarray, list[str]]:
+    """The swept key that is asked for, else the first with numbers: place of its axis, label, values; of what is no
+    number the places 0, 1, .. and their names."""
+    if by:
+        i = results.axis_of(by[0])
+        axis = results.axes[i]
+        if len(columns := axis.columns()) != 1:
+            names = [axis.name(place) for place in range(len(axis.values))]
+            return i, by[0].rpartition(".")[2].replace("_", " "), np.arange(len(names), dtype=float), names
+        return i, "${}$".format(next(iter(columns))), next(iter(columns.values())), []
     for i, axis in enumerate(results.axes):
         if len(columns := axis.columns()) == 1:
-            return i, *next(iter(columns.items()))
+            return i, "${}$".format(next(iter(columns))), next(iter(columns.values())), []
     raise ValueError(f"{results.data.path}: no swept key has one number in each value, as the axis; {results.swept()}")
 
 
@@ -151,9 +159,9 @@ def draw_bayes(ax: Axes, results: Results, x_axis: int, x: np.ndarray, markers: 
     return keys
 
 
-def draw_losses(ax: Axes, results: Results, colours: dict[str, Any]) -> dict[str, Line2D]:
+def draw_losses(ax: Axes, results: Results, colours: dict[str, Any], by: tuple[str, ...] = ()) -> dict[str, Line2D]:
     """One panel of draw_trained, of trained heads or, where there are none, of the flow's end; returns its keys."""
-    x_axis, symbol, x = number_axis(results)
+    x_axis, label, x, names = x_axis_of(results, by)
     kind, starts = ("train", ["start"]) if "train/loss" in results.data else ("flow", [])
     least, error = (results.best(f"{kind}/{name}") for name in ("loss", "loss_stderr"))
     loss, order, markers, keys = results.get(f"{kind}/loss", *starts), np.argsort(x), {}, {}
@@ -165,20 +173,23 @@ def draw_losses(ax: Axes, results: Results, colours: dict[str, Any]) -> dict[str
         markers[line.label.partition(", ")[2]] = markers[line.label] = line.look["marker"]
         keys |= line.keys
     keys |= draw_bayes(ax, results, x_axis, x, markers)
-    set_ticks(ax, "x", x, cells=False)
+    if names:
+        ax.set_xticks(x, names, **({"rotation": 20, "ha": "right"} if sum(map(len, names)) > 24 else {}))
+    else:
+        set_ticks(ax, "x", x, cells=False)
     shown = np.concatenate([loss.ravel(), results.get("bayes/risk").ravel() if "bayes/risk" in results.data else []])
     set_scale(ax, "y", shown[shown > 0])
-    ax.set_xlabel(f"${symbol}$")
+    ax.set_xlabel(label)
     ax.margins(x=0.05)
     return keys
 
 
-def draw_trained(figure: Figure, files: list[Results], features: tuple[int, ...]) -> None:
+def draw_trained(figure: Figure, files: list[Results], features: tuple[int, ...], by: tuple[str, ...] = ()) -> None:
     """Loss against a swept number: best of starts and repeats with its error, each a faint dot, Bayes risk dashed."""
     check_kind(files, "trained")
     panels, keys, colours = row_of_panels(figure, len(files), 3.0, 2.8, LOSS), {}, activation_colours(files)
     for ax, results, title in zip(panels, files, titles(files)):
-        keys |= draw_losses(ax, results, colours)
+        keys |= draw_losses(ax, results, colours, by)
         ax.set_title(title)
     add_legend(figure, panels, keys)
 
@@ -227,7 +238,7 @@ def draw_pruned(ax: Axes, members: list[tuple[Results, Line]]) -> dict[str, Line
     return keys
 
 
-def draw_prune(figure: Figure, files: list[Results], features: tuple[int, ...]) -> None:
+def draw_prune(figure: Figure, files: list[Results], features: tuple[int, ...], by: tuple[str, ...] = ()) -> None:
     """Loss against the heads removed: median of starts and repeats, each of them a faint line, Bayes risk dashed."""
     groups = pruned_panels(files)
     panels, keys = row_of_panels(figure, len(groups), 3.0, 2.8, LOSS), {}
@@ -267,7 +278,7 @@ def label_maps(cells: np.ndarray, thetas: list[np.ndarray], heads: list[str]) ->
     for i, j in np.ndindex(rows, columns):
         image, strip = cells[2 * i:2 * i + 2, j]
         head = f"{heads[j]}\n" if i == 0 and columns > 1 else ""
-        image.set_title(head + (theta_text(thetas[j][i]) if not same or j == 0 else ""), fontsize=8,
+        image.set_title(head + (theta_text(thetas[j][i]) if not same or j == 0 else ""), fontsize=points(8),
                         loc="left" if same else "center")
         image.tick_params(labelleft=j == 0)
         strip.tick_params(labelleft=j == 0, labelbottom=i == rows - 1)
@@ -278,7 +289,13 @@ def label_maps(cells: np.ndarray, thetas: list[np.ndarray], heads: list[str]) ->
         strip.set_xlabel("token $l$")
 
 
-def draw_maps(figure: Figure, files: list[Results], features: tuple[int, ...]) -> None:
+def norm_of(sigmas: list[np.ndarray]) -> Normalize:
+    """Colours of attention: even, or by the square root where files differ much."""
+    peaks = [max(1.0, np.nanmax(sigma)) for sigma in sigmas]
+    return PowerNorm(0.5, 0, max(peaks)) if max(peaks) > 1.5 * min(peaks) else Normalize(0, max(peaks))
+
+
+def draw_maps(figure: Figure, files: list[Results], features: tuple[int, ...], by: tuple[str, ...] = ()) -> None:
     """Attention maps sigma_hl and their mean A_l over heads: each sequence has a row, each file a column."""
     check_kind(files, "maps", sweeps=False)
     sigmas, means, thetas, places = ([results.get(f"maps/{name}", "sequence", *own)[0] for results in files]
@@ -290,8 +307,7 @@ def draw_maps(figure: Figure, files: list[Results], features: tuple[int, ...]) -
     figure.set_size_inches(0.9 + 2.0 * len(files) + 0.5, (tall + 0.65) * rows + 0.5)
     if len({model_of(results) for results in files}) == 1 < len(files):
         figure.suptitle(model_of(files[0]))
-    peaks = [max(1.0, np.nanmax(sigma[:rows])) for sigma in sigmas]
-    norm = PowerNorm(0.5, 0, max(peaks)) if max(peaks) > 1.5 * min(peaks) else Normalize(0, max(peaks))
+    norm = norm_of([sigma[:rows] for sigma in sigmas])
     top = max(1.0, *(1.1 * np.nanmax(A[:rows]) for A in means))
     cells = figure.subplots(2 * rows, len(files), squeeze=False, gridspec_kw={"height_ratios": [tall, 0.28] * rows})
     for i, j in np.ndindex(rows, len(files)):

@@ -1,0 +1,130 @@
+"""Whole pictures: panels of one run or several, ensembles, sweeps, as headflow-plot draws them."""
+import contextlib
+import difflib
+import math
+import textwrap
+from collections.abc import Iterator, Sequence
+from functools import partial
+from typing import Any
+
+import matplotlib
+import numpy as np
+from matplotlib.figure import Figure
+
+from headflow.files import TITLE, Run, describe, results_of, series_of
+from headflow.plot.ensembles import draw_specialization, draw_spread
+from headflow.plot.look import GREY, MAX_KEYS, STYLE, colours_of, columns_of, legend_below, legend_key
+from headflow.plot.planes import draw_cosine_map, draw_heads_map
+from headflow.plot.series import PANELS, Panel, draw_heads, draw_time
+from headflow.plot.stages import draw_stages
+from headflow.plot.sweeps import draw_maps, draw_prune, draw_trained
+
+PICTURES = {"specialization": draw_specialization, "spread": draw_spread}
+SWEEPS = {"trained": draw_trained, "prune": draw_prune, "maps": draw_maps, "cosine-map": draw_cosine_map,
+          "heads-map": draw_heads_map, "stages": draw_stages}
+ALONE = PICTURES | SWEEPS
+MAX_FEATURES = 4  # panels of m drawn when the user names no features
+
+
+def panel_of(run: Run, name: str, drawable: list[str]) -> Panel:
+    """A panel by its name, else that of a variable of the file."""
+    if name in drawable:
+        return PANELS[name]
+    if name in PANELS:
+        raise ValueError(f"{run.data.path}: panel '{name}' cannot be drawn for H = {run.heads}, F = {run.features} "
+                         f"and the variables of the file; these can: {', '.join(drawable)}")
+    if any(name in series for series in run.series):
+        return Panel(name, label=name.replace("_", " ").replace("%", "%%"))
+    known = ["overview", *PANELS, *ALONE]
+    near = difflib.get_close_matches(name, known, n=1, cutoff=0.0)[0]
+    raise ValueError(f"unknown panel '{name}', did you mean '{near}'? All: {', '.join(known)}, and the variables over "
+                     f"time in {run.data.path}")
+
+
+def cells(run: Run, names: list[str], asked: tuple[int, ...]) -> list[tuple[Panel, tuple[int, ...]]]:
+    """The panels of one file with their features: m for those most learnt at the end, b in the overview if it moves."""
+    last = np.abs(np.nan_to_num(run.series[0].m[-1])).reshape(-1, run.features).max(axis=0)
+    learnt = sorted(int(f) for f in np.argsort(-last, kind="stable")[:MAX_FEATURES])
+    shown = {"m": [(f,) for f in asked or learnt], "plane": [asked or (0, 1)], "space": [(0, 1, 2)]}
+    moving = any(series.moves(name) for series in run.series for name in ("b", "v"))
+    drawable = [name for name, need in PANELS.items() if run.heads >= need.heads and run.features >= need.features
+                and any(need.variable in series for series in run.series)]
+    overview = [name for name in ["loss", "m", "plane", "r"] + ["b"] * moving if name in drawable]
+    names = [part for name in names for part in (overview if name == "overview" else [name])]
+    return [(panel_of(run, name, drawable), features) for name in names for features in shown.get(name, [()])]
+
+
+def legend_keys(panels: list[tuple[Run, Panel, tuple[int, ...]]], colours: list[Any]) -> dict[str, Any]:
+    """The heads, if a panel shows them (of many every second, third, ...); flow and SGD where both are drawn."""
+    named = any(panel.draw is draw_heads or not panel.draw and "head" in series.own(panel.variable)
+                for run, panel, _ in panels for series in run.series if panel.variable in series)
+    shown = range(0, len(colours), -(-len(colours) // MAX_KEYS)) if named else ()
+    keys = {f"head {h + 1}": legend_key(color=colours[h]) for h in shown}
+    if any(len(run.series) > 1 for run, _, _ in panels):
+        keys |= {"flow": legend_key(color=GREY), "SGD": legend_key(color=GREY, ls="", marker="o", ms=2.6)}
+    return keys
+
+
+def draw_runs(figure: Figure, runs: list[Run], names: list[str], asked: tuple[int, ...], log_time: bool) -> None:
+    """One file, or one panel of several files, wraps into a grid; otherwise each file has a row of panels."""
+    rows = [[(run, *cell) for cell in cells(run, names, asked)] for run in runs]
+    panels = sum(rows, [])
+    if len(rows) == 1 or max(map(len, rows)) == 1:
+        columns = columns_of(len(panels))
+        rows = [panels[start:start + columns] for start in range(0, len(panels), columns)]
+    columns = max(map(len, rows))
+    width, height = (3.3, 2.5) if columns * len(rows) == 1 else (2.3 * columns, 2.0 * len(rows))
+    figure.set_size_inches(width, height)
+    colours = colours_of(max(run.heads for run in runs))
+    keys = legend_keys(panels, colours)
+    depth = math.ceil(len(keys) / int(width / 0.75))
+    legend_below(figure, keys, math.ceil(len(keys) / (depth or 1)), 0.18 * depth + 0.04)
+    for i, row in enumerate(rows):
+        for j, (run, panel, features) in enumerate(row):
+            space = {"projection": "3d"} if len(features) == 3 else {}
+            ax = figure.add_subplot(len(rows), columns, i * columns + j + 1, **space)
+            draw = panel.draw or partial(draw_time, panel=panel)
+            draw(ax, run, features=features, colours=colours[:run.heads], log_time=log_time)
+            ax.set_title(describe(run.config, "activation", "heads", "features") if len(runs) > 1 else "")
+
+
+@contextlib.contextmanager
+def style() -> Iterator[None]:
+    """The look of headflow-plot, whatever the user's settings are."""
+    with matplotlib.rc_context():
+        matplotlib.rcdefaults()
+        matplotlib.rcParams.update(STYLE)
+        yield
+
+
+def read_files(files: Sequence[Any], panels: Sequence[str], features: Sequence[int]) -> list[Any]:
+    """The files as those panels need them: runs, or results of sweeps. Throws ValueError for features they lack."""
+    read = results_of if set(panels) & set(SWEEPS) else series_of
+    runs = [read(file) for file in files]
+    for run in runs:
+        if len(set(features)) == 1 or not all(1 <= f <= run.features for f in features):
+            raise ValueError(f"--features: choose two different ones from 1 to {run.features}, of {run.data.path}")
+    return runs
+
+
+def draw(figure: Figure, files: Sequence[Any], panels: Sequence[str] = (), features: Sequence[int] = (),
+         by: Sequence[str] = (), log_time: bool = False, title: str | None = None) -> None:
+    """All panels into an empty figure, which takes the size that they need. Features count from 1."""
+    if len(panels) > 1 and (alone := [name for name in panels if name in ALONE]):
+        raise ValueError(f"--panels: '{alone[0]}' is a picture of its own, found '{','.join(panels)}'")
+    if by and not set(panels) & set(SWEEPS):
+        raise ValueError(f"--by: is of pictures of sweeps: {', '.join(SWEEPS)}")
+    runs = read_files(files, panels, features)
+    plane = "plane" if min(run.features for run in runs) > 1 else "m"
+    names = list(panels) or ["overview" if len(runs) == 1 else plane]
+    places = tuple(f - 1 for f in features)
+    if names[0] in SWEEPS:
+        SWEEPS[names[0]](figure, runs, places, tuple(by))
+    elif names[0] in PICTURES:
+        PICTURES[names[0]](figure, runs, places)
+    else:
+        draw_runs(figure, runs, names, places, log_time)
+    if title is None:
+        title = describe(runs[0].config, *TITLE) if len(runs) == 1 else ""
+    if title:
+        figure.suptitle(textwrap.fill(title, int(figure.get_figwidth() / 0.06), break_long_words=False))

@@ -1,0 +1,184 @@
+"""Panels of one run: loss, overlaps and heads of the order-parameter flow, with SGD's dots over its lines.
+
+Symbols are those of the paper (arXiv:2603.03993): heads h = 1..H, features (hidden spikes) f = 1..F, overlaps
+m_hf = k_h . k*_f, overlaps outside the span of the spikes r = u u', biases b_h, scale v, population loss E, time t.
+"""
+import math
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple
+
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+
+from headflow.files import Run, Series
+from headflow.plot.look import GREY, THIN, WHITE_EDGE, bars, colours_of, legend_key, points
+from headflow.plot.stages import draw_angle, draw_growth, draw_hierarchy
+
+DOTS = 20         # SGD's dots on a curve
+DOT = {"fmt": "o", "ms": 2.6, **WHITE_EDGE, "elinewidth": 0.6, "zorder": 3}
+
+
+class Curve(NamedTuple):
+    """Values (time) or (time, replica), and for the flow the standard error of the sampled mean, if known."""
+    values: np.ndarray
+    colour: Any
+    style: Any = "-"
+    error: np.ndarray | None = None
+    label: str = ""
+
+
+def head_label(h: int) -> str:
+    return f"head {h + 1}"
+
+
+def overlap_curves(series: Series, colours: list[Any], feature: int) -> list[Curve]:
+    """Overlaps m_hf = k_h . k*_f of all heads with one feature."""
+    return [Curve(series.m[..., h, feature], colour, label=head_label(h)) for h, colour in enumerate(colours)]
+
+
+def residual_curves(series: Series, colours: list[Any]) -> list[Curve]:
+    """Overlaps r = u u' outside the spikes: r_hh of each head (solid), the largest |r_hh'|, h != h' (dashed)."""
+    r, pairs = series.get("r", "head", "head_b"), ~np.eye(len(colours), dtype=bool)
+    largest = [Curve(np.abs(r[..., pairs]).max(axis=-1), GREY, "--")] if pairs.any() else []
+    return [Curve(r[..., h, h], colour, label=head_label(h)) for h, colour in enumerate(colours)] + largest
+
+
+def bias_curves(series: Series, colours: list[Any]) -> list[Curve]:
+    """Biases b_h (solid), and the scale v (dash-dotted) if it moves."""
+    scale = [Curve(series.get("v"), GREY, "-.")] if series.moves("v") else []
+    biases = series.get("b", "head")
+    return [Curve(biases[..., h], colour, label=head_label(h)) for h, colour in enumerate(colours)] + scale
+
+
+def cosine_curves(series: Series, colours: list[Any]) -> list[Curve]:
+    """Cosine similarities q_hh' / sqrt(q_hh q_h'h') of the pairs of heads, dashed in the colours of both."""
+    cosine, pairs = series.get("cosine", "head", "head_b"), zip(*np.triu_indices(len(colours), 1))
+    return [Curve(cosine[..., h, other], colours[head], style, label=head_label(head))
+            for h, other in pairs for head, style in ((h, "-"), (other, (0, (4, 4))))]
+
+
+def plain_curves(series: Series, colours: list[Any], name: str) -> list[Curve]:
+    """Any variable, such as the loss or the norm of its gradient: one curve with its error or, where it has axes of its
+    own, one for each place in them, in the colours of heads if they are among them."""
+    own, error = series.own(name), f"{name}_stderr"
+    values = series.get(name, *own)
+    if not own:
+        return [Curve(values, matplotlib.rcParams["text.color"], error=series.get(error) if error in series else None)]
+    places = list(np.ndindex(values.shape[len(series.runs):]))
+    if "head" in own:
+        heads = [place[own.index("head")] for place in places]
+        return [Curve(values[(..., *place)], colours[h], label=head_label(h)) for place, h in zip(places, heads)]
+    return [Curve(values[(..., *place)], colour, label=", ".join(f"{axis} {i + 1}" for axis, i in zip(own, place)))
+            for place, colour in zip(places, colours_of(len(places)))]
+
+
+def draw_paths(ax: Any, series: Series, colours: list[Any], features: tuple[int, ...], ends: bool) -> None:
+    """Paths (m_hi, m_hj[, m_hk])(t) of the heads, if asked from open to filled dot. SGD has one dot in each cell of a
+    grid that its path visits: dots even in time would heap up at the saddles."""
+    path, spread = series.average(series.m[..., features])
+    step = (np.ptp(np.nan_to_num(path)) or 1.0) / DOTS
+    for h, colour in enumerate(colours):
+        if series.kind == "flow":
+            ax.plot(*path[:, h].T, color=colour, label=head_label(h))
+        else:
+            _, pick = np.unique(np.round(path[:, h] / step), axis=0, return_index=True)
+            errors = dict(zip(("xerr", "yerr", "zerr"), bars(spread[pick, h]).T))
+            ax.errorbar(*path[pick, h].T, color=colour, **DOT, **errors)
+        if ends:
+            ax.plot(*path[:1, h].T, "o", color=colour, ms=3.2, mfc="white", mew=0.8, zorder=4)
+            ax.plot(*path[-1:, h].T, "o", color=colour, ms=4.6, mec="white", mew=0.4, zorder=5)
+
+
+def draw_heads(ax: Any, run: Run, features: tuple[int, ...], colours: list[Any], **_: Any) -> None:
+    """Heads in the plane or space of two or three features."""
+    for series in run.series:
+        draw_paths(ax, series, colours, features, series is run.series[0])
+    for axis, f in zip("xyz", features):
+        getattr(ax, f"set_{axis}label")(f"direction {f + 1}", labelpad=-5 if len(features) == 3 else None)
+    if len(features) == 3:
+        ax.set_box_aspect((1, 1, 0.8), zoom=0.95)
+        ax.set_aspect("equal")
+        ax.locator_params(nbins=4)
+        ax.tick_params(pad=-2)
+    else:
+        ax.set_aspect("equal", adjustable="datalim")
+        ax.axhline(0, **THIN)
+        ax.axvline(0, **THIN)
+
+
+class Panel(NamedTuple):
+    """A variable, its curves against t (None: plain ones) or how it is drawn, and what the drawing needs."""
+    variable: str
+    curves: Callable[..., list[Curve]] | None = None
+    label: str = ""
+    keys: dict[Any, str] = {}
+    heads: int = 1
+    features: int = 1
+    draw: Callable[..., None] | None = None
+
+
+PANELS = {
+    "loss": Panel("loss", label=r"loss $\mathcal{E}$"),
+    "m": Panel("m", overlap_curves, "$m_{h%d}$"),
+    "plane": Panel("m", features=2, draw=draw_heads),
+    "space": Panel("m", features=3, draw=draw_heads),
+    "r": Panel("r", residual_curves, "", {"-": "$r_{hh}$", "--": "$\\max\\,|r_{hh′}|$"}),
+    "b": Panel("b", bias_curves, "", {"-": "$b_h$", "-.": "$v$"}),
+    "cosine": Panel("cosine", cosine_curves, "$\\cos(k_h, k_{h′})$", heads=2),
+    "gradient": Panel("gradient_norm", label=r"$|\nabla\mathcal{E}|$"),
+    "hierarchy": Panel("side", heads=2, draw=draw_hierarchy),
+    "growth": Panel("side", heads=2, draw=draw_growth),
+    "angle": Panel("side", heads=3, features=2, draw=draw_angle),
+}
+
+
+def draw_curve(ax: Axes, series: Series, curve: Curve, log_time: bool) -> None:
+    """The flow: a line and its band of two standard errors. SGD: mean and standard deviation over replicas."""
+    keep = series.time > (0 if log_time else -math.inf)
+    time = series.time[keep]
+    mean, spread = series.average(curve.values[keep])
+    if series.kind == "flow":
+        ax.plot(time, mean, color=curve.colour, ls=curve.style, marker="." if time.size == 1 else None,
+                label=curve.label or None)
+        if curve.error is not None:
+            ax.fill_between(time, mean - 2 * curve.error[keep], mean + 2 * curve.error[keep], color="0.8", lw=0)
+    elif time.size:
+        place = np.log(time) if log_time else time
+        pick = np.unique(np.searchsorted(place, np.linspace(place[0], place[-1], DOTS)).clip(max=time.size - 1))
+        ax.errorbar(time[pick], mean[pick], bars(spread[pick]), color=curve.colour, **DOT)
+
+
+def draw_marks(ax: Axes, marks: list[tuple[float, str]]) -> None:
+    """Dotted lines at the alignment and split times; the name of a line that nearly touches another goes lower."""
+    (low, high), level = ax.get_xlim(), ax.get_ylim()[1]
+    y, last = 0.97, -math.inf
+    for t, name in (mark for mark in marks if low < mark[0] < high):
+        place = (ax.transScale + ax.transLimits).transform((t, level))[0]
+        y, last = 0.97 if place - last > 0.09 else y - 0.27, place
+        ax.axvline(t, color="0.45", lw=0.7, ls=":", zorder=1)
+        ax.text(place + 0.01, y, name, transform=ax.transAxes, rotation=90, va="top",
+                ha="left" if place < 0.9 else "right", fontsize=points(7), color="0.4")
+
+
+def draw_time(ax: Axes, run: Run, features: tuple[int, ...], colours: list[Any], log_time: bool, panel: Panel) -> None:
+    """One panel's curves of all series against t."""
+    styles = set()
+    for series in run.series:
+        if panel.variable in series:
+            curves = panel.curves or partial(plain_curves, name=panel.variable)
+            for curve in curves(series, colours, *features):
+                draw_curve(ax, series, curve, log_time)
+                styles.add(curve.style)
+    keys = {label: legend_key(color=GREY, ls=style) for style, label in panel.keys.items() if style in styles}
+    if len(keys) > 1:
+        ax.legend(keys.values(), keys.keys(), loc="best")
+    ax.set(xlabel="$t$", ylabel=panel.label % tuple(f + 1 for f in features) or ", ".join(keys))
+    ax.set_xscale("log" if log_time else "linear")
+    if panel.variable == "loss":
+        draw_marks(ax, run.marks())
+    elif panel.variable == "gradient_norm":
+        ax.set_yscale("log", nonpositive="clip")
+    elif panel.variable in ("m", "cosine"):
+        ax.axhline(0, **THIN)

@@ -1,0 +1,194 @@
+"""Every picture of headflow-plot and every panel of headflow.plot, by the data of their artists: not by pixels.
+
+The reference, plot_artists.json, is written anew by: test_plot_panels.py --write
+"""
+import contextlib
+import io
+import json
+import os
+import sys
+import unittest.mock
+import warnings
+from pathlib import Path
+
+import matplotlib
+
+matplotlib.use("Agg")
+import matplotlib.pyplot as plt  # noqa: E402
+
+import plot_artists  # noqa: E402
+from harness import SystemTest, main  # noqa: E402
+from python_harness import headflow  # noqa: E402
+from headflow.plot import command  # noqa: E402
+
+REFERENCE = Path(__file__).with_name("plot_artists.json")
+
+
+def pictures():
+    """{name: its artists' data} of all CALLS."""
+    found, figures = {}, []
+    with unittest.mock.patch.object(command, "write_picture", lambda figure, path, dpi: figures.append(figure)):
+        for name, words in plot_artists.CALLS.items():
+            with contextlib.redirect_stdout(io.StringIO()):
+                command.plot(command.argument_parser().parse_args(words))
+            found[name] = json.loads(json.dumps(plot_artists.picture(figures.pop())))
+    return found
+
+
+def text_of(found):
+    """As JSON, an artist in each line."""
+    text = json.dumps(found, separators=(",", ":"), ensure_ascii=False)
+    for before, after in (('},"', '},\n"'), ('"artists":[', '"artists":[\n'), ('],["', '],\n["')):
+        text = text.replace(before, after)
+    return text + "\n"
+
+
+def panel_calls():
+    """{panel: (function of an Axes, the picture that has the same artists, the number of its axes)}."""
+    plot = headflow.plot
+    run = {name: (lambda ax, name=name: getattr(plot, name)("run.h5", ax), name, 0)
+           for name in ("loss", "m", "plane", "r", "b", "cosine", "gradient", "hierarchy", "growth")}
+    return run | {
+        "m-3": (lambda ax: plot.m("run.h5", ax, feature=3), "m", 2),
+        "many": (lambda ax: plot.plane("many.h5", ax), "overview-many-heads", 3),
+        "v": (lambda ax: plot.variable("run.h5", "v", ax), "v", 0),
+        "angle": (lambda ax: plot.angle("plateaus.h5", ax), "plateaus", 1),
+        "growth-at-plateaus": (lambda ax: plot.growth("plateaus.h5", ax), "plateaus", 0),
+        "specialization": (lambda ax: plot.specialization(plot_artists.SPLITS, ax), "specialization", 0),
+        "specialization-1": (lambda ax: plot.specialization(plot_artists.SPLITS, ax, feature=1), "specialization-1", 0),
+        "spread": (lambda ax: plot.spread(plot_artists.SPLITS[:2], ax, feature=2), "spread", 1),
+        "trained": (lambda ax: plot.trained("heads.h5", ax), "trained", 0),
+        "prune": (lambda ax: plot.prune(plot_artists.TRAINED, ax), "prune", 0),
+        "cosine_map": (lambda ax: plot.cosine_map("plane.h5", ax), "cosine-map", 1),
+        "maps": (lambda ax: plot.maps("trained0.h5", ax), "maps", 0),
+        "stage_rates": (lambda ax: plot.stage_rates("stages.h5", ax), "stages", 0),
+        "stage_times": (lambda ax: plot.stage_times("stages.h5", ax), "stages", 1),
+    }
+
+
+class Panels(SystemTest):
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        plot_artists.write_files(cls.shared)
+        cls.enterClassContext(contextlib.chdir(cls.shared))
+        cls.enterClassContext(warnings.catch_warnings())
+        warnings.simplefilter("ignore")
+        cls.reference = json.loads(REFERENCE.read_text())
+
+    def setUp(self):
+        super().setUp()
+        self.addCleanup(plt.close, "all")
+        self.enterContext(contextlib.redirect_stdout(io.StringIO()))
+
+    def test_pictures(self):
+        """No picture has changed; a change that is wanted is seen in the difference of the reference."""
+        for name, found in pictures().items():
+            with self.subTest(name):
+                self.maxDiff = 2000
+                self.assertEqual(text_of(found), text_of(self.reference[name]))
+
+    def test_panels(self):
+        """A function gives the artists of the picture, all that it has added to the axes, and leaves settings alone."""
+        with headflow.plot.style():
+            before = dict(matplotlib.rcParams)
+            for name, (draw, picture, place) in panel_calls().items():
+                with self.subTest(name):
+                    ax = plt.figure().add_subplot()
+                    old = ax.text(0.5, 0.5, "of before")
+                    artists = draw(ax)
+                    self.assertNotIn(old, artists)
+                    found = {json.dumps(shown) for one in artists if (shown := plot_artists.artist(one))}
+                    wanted = {json.dumps(shown) for shown in self.reference[picture]["axes"][place]["artists"]
+                              if shown[0] not in ("text", "Rectangle") and shown[1:2] != ["#d9d9d9ff"]}
+                    self.assertEqual(wanted - found, set())
+            self.assertEqual(dict(matplotlib.rcParams), before)
+
+    def test_every_name(self):
+        for name in headflow.plot.__all__:
+            self.assertTrue(getattr(headflow.plot, name).__doc__, name)
+
+    def test_space_and_heads_map(self):
+        artists = headflow.plot.space("run.h5")
+        self.assertEqual(plt.gca().name, "3d")
+        self.assertGreater(len(artists), 3)
+        ax = plt.figure().add_subplot()
+        self.assertEqual(len(headflow.plot.heads_map("plane.h5", ax)), 6)  # axes within the axes
+        self.assertEqual([text.get_text() for text in ax.get_xticklabels()], ["1", "2", "4"])
+
+    def test_settings_of_the_user(self):
+        """Fonts, line widths and colours are those of matplotlib's settings."""
+        cycle = matplotlib.cycler(color=["#111111", "#222222", "#333333"])
+        with matplotlib.rc_context({"axes.prop_cycle": cycle, "lines.linewidth": 3.0, "font.size": 16, "text.color": "#00ff00"}):
+            headflow.plot.m("run.h5")
+            lines = [line for line in plt.gca().lines if line.get_label().startswith("head")]
+            self.assertEqual([(line.get_color(), line.get_linewidth()) for line in lines], [(f"#{i}" * 1, 3.0) for i in
+                             ("111111", "222222", "333333")])
+            ax = plt.figure().add_subplot()
+            headflow.plot.loss("run.h5", ax)
+            self.assertEqual((ax.lines[0].get_color(), ax.texts[0].get_fontsize()), ("#00ff00", 14.0))
+            figure = headflow.plot.figure("run.h5", ["m"])
+            self.assertEqual(figure.axes[0].lines[0].get_color(), "#0072B2")
+            figure = headflow.plot.figure("run.h5", ["m"], own_style=True)
+            self.assertEqual(figure.axes[0].lines[0].get_color(), "#111111")
+
+    def test_legends_stand_outside(self):
+        """Of 32 heads every second is named; colours go by order."""
+        for data, names, draw in (("run.h5", 3, headflow.plot.m), ("many.h5", 16, headflow.plot.m),
+                                  ("heads.h5", 5, headflow.plot.trained), ("many.h5", 16, headflow.plot.r)):
+            figure = plt.figure()
+            ax = figure.add_subplot()
+            draw(data, ax)
+            figure.canvas.draw()
+            legend = ax.get_legend()
+            self.assertGreaterEqual(legend.get_window_extent().x0, ax.get_window_extent().x1)
+            self.assertLessEqual(len(legend.get_texts()), 18)
+            self.assertGreaterEqual(len(legend.get_texts()), names)
+        colours = [line.get_color() for line in plt.gcf().axes[0].lines if line.get_label().startswith("head")]
+        self.assertEqual(len({tuple(colour) for colour in colours}), 32)
+        headflow.plot.m("run.h5", plt.figure().add_subplot(), legend=False)
+        self.assertIsNone(plt.gca().get_legend())
+
+    def test_axes_of_sweeps(self):
+        """Any swept key, numbers or words."""
+        ax = plt.figure().add_subplot()
+        headflow.plot.trained("heads.h5", ax, by="attention.activation")
+        self.assertEqual([text.get_text() for text in ax.get_xticklabels()], ["softmax", "softmax-1", "bayes-softmax", "a-fourth"])
+        ax = plt.figure().add_subplot()
+        headflow.plot.cosine_map("laws.h5", ax, by=("attention.heads", "start.eta"), **{"model.prior": "other"})
+        self.assertEqual((ax.get_xlabel(), ax.get_ylabel()), ("$H$", r"$\eta$"))
+        figure = headflow.plot.figure("laws.h5", ["cosine-map"], by=["attention.heads", "start.eta"])
+        self.assertEqual(figure.axes[0].get_xlabel(), "$H$")
+
+    def test_what_cannot_be_drawn(self):
+        plot, run = headflow.plot, headflow.open("run.h5")
+        for wrong, words in ((lambda: plot.cosine_map("laws.h5"), "model.prior: one, other"),
+                             (lambda: plot.trained("heads.h5", by="x.y"), "swept: attention.activation"),
+                             (lambda: plot.cosine_map("heads.h5", by=("attention.activation", "attention.heads")), "two swept keys"),
+                             (lambda: plot.m(run, feature=9), "from 1 to 3"), (lambda: plot.plane("single.h5"), "from 1 to 1"),
+                             (lambda: plot.trained(run), "single run"), (lambda: plot.loss("heads.h5"), "sweep"),
+                             (lambda: plot.maps("trained0.h5", sequence=4), "from 1 to 3"),
+                             (lambda: plot.loss(["run.h5", "two.h5"]), "found 2"),
+                             (lambda: plot.variable(run, "lss"), "did you mean 'loss'"),
+                             (lambda: plot.prune(["trained0.h5", "heads.h5"]), "one panel shows one|prune/loss"),
+                             (lambda: plot.figure(run, ["loss"], by=["x.y"]), "--by"),
+                             (lambda: plot.loss("none.h5"), "none.h5: No such file")):
+            with self.assertRaisesRegex((ValueError, headflow.FileError), words):
+                wrong()
+
+    def test_data(self):
+        """A path, a result, or several of them that were opened together."""
+        for data in ("run.h5", Path("run.h5"), headflow.open("run.h5")):
+            self.assertEqual(len(headflow.plot.loss(data, plt.figure().add_subplot())), 12)
+        joined = headflow.open(plot_artists.SPLITS)
+        self.assertEqual(len(headflow.plot.spread(joined, plt.figure().add_subplot())), 6)
+
+
+def write_reference():
+    os.chdir(sys.argv[2]) if len(sys.argv) > 2 else os.chdir(os.environ.get("TMPDIR", "/tmp"))
+    plot_artists.write_files(Path())
+    REFERENCE.write_text(text_of(pictures()))
+
+
+if __name__ == "__main__":
+    write_reference() if "--write" in sys.argv else main()
