@@ -1,4 +1,5 @@
-"""Manual page and completion of headflow-plot, from its own table of options: plot_documentation.py FOLDER VERSION OUTPUT"""
+"""Manual page and completion of headflow-plot, from its own table of options: plot_documentation.py FOLDER VERSION
+OUTPUT"""
 import sys
 from pathlib import Path
 
@@ -26,7 +27,8 @@ for action in options:
     text = action.help % vars(action) if action.help else ""
     rows += [".TP", f"\\fB{roff(', '.join(action.option_strings))}\\fR{value}", roff(text)]
 Path(output, "headflow-plot.1").write_text("\n".join([
-    f'.TH HEADFLOW\\-PLOT 1 "" "headflow {version}" "User Commands"', ".SH NAME", "headflow\\-plot \\- draw headflow's HDF5 files",
+    f'.TH HEADFLOW\\-PLOT 1 "" "headflow {version}" "User Commands"', ".SH NAME",
+    "headflow\\-plot \\- draw headflow's HDF5 files",
     ".SH SYNOPSIS", ".B headflow\\-plot", ".I FILE.h5 ..", "[options]", ".SH DESCRIPTION", roff(parser.description),
     ".SH OPTIONS", *rows, ".SH EXIT STATUS", "0 drawn, 2 what cannot be drawn, with one line that says why.",
     ".SH SEE ALSO", ".BR headflow (1)", ""]))

@@ -29,7 +29,8 @@ def _write(folder, files):
     info = f"{project['name']}-{project['version']}.dist-info"
     scripts = "".join(f"{name} = {place}\n" for name, place in project["scripts"].items())
     files = files | {f"{info}/METADATA": _metadata(project).encode(),
-                     f"{info}/WHEEL": f"Wheel-Version: 1.0\nGenerator: headflow\nRoot-Is-Purelib: true\nTag: {TAG}\n".encode(),
+                     f"{info}/WHEEL": ("Wheel-Version: 1.0\nGenerator: headflow\nRoot-Is-Purelib: true\n"
+                                       f"Tag: {TAG}\n").encode(),
                      f"{info}/entry_points.txt": f"[console_scripts]\n{scripts}".encode()}
     record = ""
     for name, content in files.items():

@@ -18,7 +18,8 @@ HERE = Path(__file__).resolve().parent
 BUILD = Path(sys.argv[1] if len(sys.argv) > 1 else HERE.parent.parent / "build/release").resolve()
 BENCH = BUILD / "tests/bench"
 ROUNDS = 3
-TORCH_TARGETS = [("softmax", 4, 2, 2, 30), ("softmax", 10, 2, 2, 25), ("softmax", 5, 4, 2, 12), ("softmax", 5, 8, 3, 12),
+TORCH_TARGETS = [("softmax", 4, 2, 2, 30), ("softmax", 10, 2, 2, 25), ("softmax", 5, 4, 2, 12),
+                 ("softmax", 5, 8, 3, 12),
                  ("softmax", 5, 16, 4, 12), ("softmax-1", 4, 2, 2, 25), ("bayes-softmax", 4, 2, 2, 25)]
 os.environ.update(OMPI_ALLOW_RUN_AS_ROOT="1", OMPI_ALLOW_RUN_AS_ROOT_CONFIRM="1")
 MPIRUN = ("mpirun", "--oversubscribe", "-n")
@@ -38,7 +39,8 @@ def row(quantity: str, ours: str, peer: str = "", ratio: float | None = None, ta
 
 def benchmarks(program: str, pattern: str) -> dict[str, dict]:
     """Google Benchmark's results by name."""
-    text = output_of(BENCH / program, f"--benchmark_filter={pattern}", "--benchmark_format=json", "--benchmark_min_time=0.1")
+    text = output_of(BENCH / program, f"--benchmark_filter={pattern}", "--benchmark_format=json",
+                     "--benchmark_min_time=0.1")
     return {result["name"]: result for result in json.loads(text)["benchmarks"]}
 
 
@@ -53,7 +55,8 @@ def kernel_rows() -> None:
             if "flops" in result:
                 flops[name] = max(flops.get(name, 0), result["flops"])
         for activation, L, H, F, _ in TORCH_TARGETS if has_torch else []:
-            time_taken = float(output_of(sys.executable, HERE / "torch_population.py", "--activation", activation, "--tokens", L,
+            time_taken = float(output_of(sys.executable, HERE / "torch_population.py", "--activation", activation,
+                                         "--tokens", L,
                                          "--heads", H, "--features", F))
             key = activation, L, H, F
             torch_nanoseconds[key] = min(torch_nanoseconds.get(key, 1e9), time_taken)
@@ -74,7 +77,8 @@ def kernel_rows() -> None:
         row(f"product with the Hessian, in evaluations, ({L},{H},{F})", f"{product:.2f} ns/sample",
             f"{gradient:.2f} ns/sample", product / gradient)
     reached, peak = flops["kernel/softmax/5,8,3/double"], flops["fma_peak/double"]
-    row("share of the multiply-add peak, (5,8,3)", f"{reached / 1e9:.1f} GFlop/s", f"{peak / 1e9:.1f} GFlop/s", reached / peak, 0.4)
+    row("share of the multiply-add peak, (5,8,3)", f"{reached / 1e9:.1f} GFlop/s", f"{peak / 1e9:.1f} GFlop/s",
+        reached / peak, 0.4)
 
 
 def rank_rows() -> None:
@@ -84,15 +88,18 @@ def rank_rows() -> None:
         for ranks in best:
             result = json.loads(output_of(*MPIRUN, ranks, BENCH / "bench_ranks", 10**6, 4, 2, 2))
             best[ranks] = min(best[ranks], result["seconds_per_right_hand_side"])
-    row("two ranks against one, 10^6 samples, (4,2,2)", f"{1e3 * best[2]:.2f} ms", f"{1e3 * best[1]:.2f} ms", best[1] / best[2], 1.8)
+    row("two ranks against one, 10^6 samples, (4,2,2)", f"{1e3 * best[2]:.2f} ms", f"{1e3 * best[1]:.2f} ms",
+        best[1] / best[2], 1.8)
     large = json.loads(output_of(*MPIRUN, 2, BENCH / "bench_ranks", 10**7, 10, 2, 2))
-    row("10^7 samples, (10,2,2), 2 ranks: peak memory, limit 8 GiB", f"{large['peak_gib']:.2f} GiB", "8 GiB", 8 / large["peak_gib"], 1)
+    row("10^7 samples, (10,2,2), 2 ranks: peak memory, limit 8 GiB", f"{large['peak_gib']:.2f} GiB", "8 GiB",
+        8 / large["peak_gib"], 1)
     row("the same: one right-hand side, drawing all samples",
         f"{1e3 * large['seconds_per_right_hand_side']:.0f} ms, {large['seconds_to_draw']:.1f} s")
 
 
 def overlap_rows() -> None:
-    """SGD by overlaps, (L,H) = (10,2): against the direct engine and PyTorch at D = 10^4, and its cost with D and batch."""
+    """SGD by overlaps, (L,H) = (10,2): against the direct engine and PyTorch at D = 10^4, and its cost with D and
+    batch."""
     # D, batch, replicas
     runs = [(10**4, 64, 1), (10**4, 1, 64), (10**3, 64, 1), (10**6, 64, 1), (10**9, 64, 1), (10**12, 64, 1),
             (10**4, 10**5, 1), (10**4, 1, 1)]
@@ -110,7 +117,8 @@ def overlap_rows() -> None:
             torch_step = min(torch_step, float(output_of(sys.executable, HERE / "torch_sgd.py")))
 
     def time_row(quantity: str, run: tuple[int, int, int], peer: float, target: float | None = None) -> None:
-        row(f"SGD by overlaps, {quantity}", f"{best[run]:.3f} us/sequence", f"{peer:.3f} us/sequence", peer / best[run], target)
+        row(f"SGD by overlaps, {quantity}", f"{best[run]:.3f} us/sequence", f"{peer:.3f} us/sequence", peer / best[run],
+            target)
 
     time_row("D = 10^4, batch 64: limit", runs[0], 2, 1)
     time_row("D = 10^4, batch 1, 64 replicas: limit", runs[1], 2, 1)
@@ -121,7 +129,8 @@ def overlap_rows() -> None:
         time_row(f"D = 10^{len(str(run[0])) - 1} against 10^3, batch 64", run, best[runs[2]], 0.85)
     time_row("batch 10^5 against batch 64", runs[6], best[runs[0]])
     time_row("batch 1, one replica (one lane of a vector) against batch 64", runs[7], best[runs[0]])
-    row("SGD by overlaps, batch 10^4: two ranks against one at batch 10^5", f"{two:.3f} us/sequence", f"{best[runs[6]]:.3f} us/sequence",
+    row("SGD by overlaps, batch 10^4: two ranks against one at batch 10^5", f"{two:.3f} us/sequence",
+        f"{best[runs[6]]:.3f} us/sequence",
         best[runs[6]] / two)
 
 
@@ -145,7 +154,8 @@ def sgd_rows() -> None:
             torch_step = min(torch_step, float(output_of(sys.executable, HERE / "torch_sgd.py")))
 
     def time_row(quantity: str, ours: float, peer: float, target: float | None = None) -> None:
-        row(f"direct SGD, D = 10^4, batch 64{quantity}", f"{ours:.1f} us/sequence", f"{peer:.1f} us/sequence", peer / ours,
+        row(f"direct SGD, D = 10^4, batch 64{quantity}", f"{ours:.1f} us/sequence", f"{peer:.1f} us/sequence",
+            peer / ours,
             target)
 
     if has_torch:
@@ -159,7 +169,8 @@ def sgd_rows() -> None:
         row(f"direct SGD, D = 10^{exponent}, batch {batch}: a step, drawing its numbers alone",
             f"{step[run]:.1f} us/sequence, {each * step[run]:.2f} ns a coordinate and token",
             f"{draw[run]:.1f} us/sequence, {each * draw[run]:.2f} ns", draw[run] / step[run])
-    row("direct SGD, D = 10^6: peak memory above that at start-up, limit as stated", f"{used:.3f} GiB", f"{stated:.3f} GiB",
+    row("direct SGD, D = 10^6: peak memory above that at start-up, limit as stated", f"{used:.3f} GiB",
+        f"{stated:.3f} GiB",
         stated / used, 1)
 
 
@@ -172,7 +183,8 @@ def flow_rows() -> None:
             text = output_of(BUILD / "headflow", "run", HERE.parent.parent / "input/quickstart.toml", "--output",
                              f"{folder}/{method}.h5", "--set", f"flow.method={method}", "--set", f"flow.step={step}")
             taken[method] = time.perf_counter() - begin, int(re.search(r"(\d+) right-hand sides", text)[1])
-    row("flow to t = 300, 65536 samples, one rank: right-hand sides, Euler step 0.1", f"{taken['5dp'][1]}", f"{taken['euler'][1]}",
+    row("flow to t = 300, 65536 samples, one rank: right-hand sides, Euler step 0.1", f"{taken['5dp'][1]}",
+        f"{taken['euler'][1]}",
         taken["euler"][1] / taken["5dp"][1], 10)
     row("the same: wall time with start-up and 301 outputs", f"{taken['5dp'][0]:.2f} s", f"{taken['euler'][0]:.2f} s",
         taken["euler"][0] / taken["5dp"][0])
@@ -197,7 +209,8 @@ repeats = 2000
 
 
 def sweep_row() -> None:
-    """Small flows, (L,H,F) = (4,2,2) with 1024 samples to t = 100, in one sweep on one rank; with start-up and checks."""
+    """Small flows, (L,H,F) = (4,2,2) with 1024 samples to t = 100, in one sweep on one rank; with start-up and
+    checks."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "sweep.toml"
         path.write_text(SWEEP)
@@ -206,7 +219,8 @@ def sweep_row() -> None:
             begin = time.perf_counter()
             output_of(BUILD / "headflow", "run", path, "--force", "--output", path.with_suffix(".h5"))
             taken.append(time.perf_counter() - begin)
-    row("sweep of 2000 small flows, one rank: members a second, limit", f"{2000 / min(taken):.0f}", "100", 20 / min(taken), 1)
+    row("sweep of 2000 small flows, one rank: members a second, limit", f"{2000 / min(taken):.0f}", "100",
+        20 / min(taken), 1)
 
 
 def core_rows() -> None:

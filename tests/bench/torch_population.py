@@ -1,5 +1,6 @@
 #!/usr/bin/python3
-"""The population loss and its gradient as a notebook would have it: PyTorch autograd on Monte Carlo samples, one thread.
+"""The population loss and its gradient as a notebook would have it: PyTorch autograd on Monte Carlo samples, one
+thread.
 
 Prints nanoseconds per sample of one loss-and-gradient evaluation, best of --repeats. Debian: python3-torch.
 """

@@ -1,5 +1,6 @@
 #!/usr/bin/python3
-"""SGD on fresh D-dimensional sequences as a notebook would have it: PyTorch autograd, softmax, flipping spike, one thread.
+"""SGD on fresh D-dimensional sequences as a notebook would have it: PyTorch autograd, softmax, flipping spike, one
+thread.
 
 Prints microseconds per sequence of a whole step, drawing the batch included, best of --repeats. Debian: python3-torch.
 """

@@ -19,7 +19,7 @@ from collections import Counter
 from pathlib import Path
 
 from harness import changed, command, execute, toml_text
-from restart_harness import BOTH, FLOW, SGD, STOPPED, checkpoints, differing, ended, launch, numbers_in
+from restart_harness import BOTH, FLOW, SGD, checkpoints, differing, ended, launch, numbers_in
 from test_kill import descendants, kill_all
 
 OFTEN = {"output.checkpoint_every": 0.05, "output.every": 0.1}  # so that faults fall into writing, too

@@ -88,8 +88,8 @@ def line_of(text, place):
 
 
 def mpiexec(*options):
-    """mpiexec with a session folder of its own: Open MPI 4 has one for each user, and of many starts and ends at the same
-    time some fail."""
+    """mpiexec with a session folder of its own: Open MPI 4 has one for each user, and of many starts and ends at the
+    same time some fail."""
     session = f"{tempfile.gettempdir()}/headflow-{os.getpid()}-{next(SESSIONS)}"
     return ["env", f"OMPI_MCA_orte_top_session_dir={session}", MPIEXEC, *options]
 

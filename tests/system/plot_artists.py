@@ -1,11 +1,11 @@
-"""Files for every panel of headflow-plot, made of sines alone, and what a picture of them consists of: its artists' data."""
+"""Files for every panel of headflow-plot, made of sines alone, and what a picture of them consists of: its artists'
+data."""
 import json
 
 import h5py
 import matplotlib.colors
 import numpy as np
 from matplotlib.collections import Collection, QuadMesh
-from matplotlib.container import BarContainer
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.text import Text
@@ -57,7 +57,8 @@ def put_series(file, group, time, heads, features, replicas=0):
     put(file, f"{group}/r", runs | pairs, (r + r.swapaxes(-1, -2)) / 2)
     put(file, f"{group}/cosine", runs | pairs, waves((*runs.values(), heads, heads), 0.5))
     put(file, f"{group}/b", runs | {"head": heads}, waves((*runs.values(), heads), 0.7))
-    for name, low, high in (("v", 0.9, 1.1), ("loss", 0.4, 0.8), ("loss_stderr", 0.001, 0.01), ("gradient_norm", 1e-3, 1.0),
+    for name, low, high in (("v", 0.9, 1.1), ("loss", 0.4, 0.8), ("loss_stderr", 0.001, 0.01),
+                            ("gradient_norm", 1e-3, 1.0),
                             ("gradient_norm_stderr", 1e-5, 1e-4)):
         put(file, f"{group}/{name}", runs, waves((*runs.values(),), 1.3, low, high))
     put(file, f"{group}/side", runs | plane, np.sign(np.round(m, 1)))
@@ -69,12 +70,15 @@ def put_series(file, group, time, heads, features, replicas=0):
     put(file, f"{group}/growth_rate", own | {"feature": features}, waves((*own.values(), features), 0.4, 0.05, 0.2))
 
 
-def input_text(heads=3, features=3, prior="canonical-spikes", activation="softmax-1", start="noise = 0.1", seed=1, more=""):
-    return INPUT.format(heads=heads, features=features, prior=prior, activation=activation, start=start, seed=seed, more=more)
+def input_text(heads=3, features=3, prior="canonical-spikes", activation="softmax-1", start="noise = 0.1", seed=1,
+               more=""):
+    return INPUT.format(heads=heads, features=features, prior=prior, activation=activation, start=start, seed=seed,
+                        more=more)
 
 
 def write_runs(folder):
-    for name, heads, features, replicas in (("run", 3, 3, 2), ("single", 1, 1, 0), ("many", 32, 2, 0), ("two", 2, 2, 0)):
+    for name, heads, features, replicas in (("run", 3, 3, 2), ("single", 1, 1, 0), ("many", 32, 2, 0),
+                                            ("two", 2, 2, 0)):
         with h5py.File(folder / f"{name}.h5", "w") as file:
             file["provenance/input"] = input_text(heads, features, more=SGD.format(D=100) if replicas else "")
             put_series(file, "flow", np.linspace(0, 40, 21), heads, features)
@@ -83,7 +87,8 @@ def write_runs(folder):
     for i, D in enumerate((1e2, 1e4, 1e6)):
         for seed in (1, 2):
             with h5py.File(folder / f"split{i}-{seed}.h5", "w") as file:
-                file["provenance/input"] = input_text(2, 2, start=f"dimension = {D}", seed=seed, more=SGD.format(D=int(D)))
+                file["provenance/input"] = input_text(2, 2, start=f"dimension = {D}", seed=seed,
+                                                      more=SGD.format(D=int(D)))
                 put_series(file, "flow", np.linspace(0, 40 + 10 * i + seed, 11), 2, 2)
                 put_series(file, "sgd", np.linspace(0, 40 + 11 * i + seed, 7), 2, 2, 3)
     with h5py.File(folder / "plateaus.h5", "w") as file:
@@ -115,7 +120,8 @@ def write_runs(folder):
 
 def write_sweep(path, axes, own, repeats=1):
     """own = {"group/name": {axis after the sweep's: size}}."""
-    leading = {key.replace(".", "_"): len(values) for key, values in axes.items()} | ({"repeat": repeats} if repeats > 1 else {})
+    leading = {key.replace(".", "_"): len(values) for key, values in axes.items()} | ({"repeat": repeats}
+                                                                                      if repeats > 1 else {})
     with h5py.File(path, "w") as file:
         file["provenance/sweep"] = "".join(f'"{key}" = {json.dumps(values)}\n' for key, values in axes.items()) + \
             f"repeats = {repeats}\n"
@@ -132,14 +138,16 @@ def write_sweeps(folder):
     trained = {"train/loss": start, "train/loss_stderr": start, "train/m": start | plane, "train/cosine": start | pair}
     names = {"attention.activation": ["softmax", "softmax-1", "bayes-softmax", "a-fourth"]}
     write_sweep(folder / "heads.h5", names | {"attention.heads": [1, 2, 4]}, trained | {"bayes/risk": {}}, repeats=2)
-    write_sweep(folder / "laws.h5", {"model.prior": ["one", "other"], "start.eta": [1.0, 10.0, 100.0], "attention.heads": [1, 2]},
+    write_sweep(folder / "laws.h5", {"model.prior": ["one", "other"], "start.eta": [1.0, 10.0, 100.0],
+                                     "attention.heads": [1, 2]},
                 trained | {"bayes/risk": {}})
     write_sweep(folder / "pairs.h5", {"model.signal": [[a, b] for b in (4.0, 1.0) for a in (1.0, 25.0, 5.0)]}, trained)
     write_sweep(folder / "plane.h5", {"attention.heads": [1, 2, 4], "start.eta": [0.5, 1.0]},
                 {"flow/loss": {}, "flow/m": plane, "flow/cosine": pair}, repeats=2)
     write_sweep(folder / "pruned.h5", names, {"prune/loss": {"start": 2, "left": 3}, "bayes/risk": {}})
     feature, plateau = {"feature": 2}, {"plateau": 2}
-    write_sweep(folder / "stages.h5", {"attention.activation": ["softmax", "bayes-softmax"], "start.dimension": [1e3, 1e6, 1e8]},
+    write_sweep(folder / "stages.h5", {"attention.activation": ["softmax", "bayes-softmax"],
+                                       "start.dimension": [1e3, 1e6, 1e8]},
                 {f"saddle/{name}": feature for name in ("predicted_growth_rate", "predicted_growth_rate_stderr",
                                                         "predicted_split_time")} |
                 {"saddle/split_rate": {"split_mode": 1}, "saddle/split_rate_stderr": {"split_mode": 1},
@@ -204,7 +212,8 @@ def artist(one):
         look = [one.get_linestyle(), number(one.get_linewidth()), str(one.get_marker()), number(one.get_markersize())]
         return ["line", colour(one.get_color()), *look, *map(numbers, data)]
     if isinstance(one, QuadMesh):
-        return ["mesh", numbers(one.get_array()), numbers(one.get_coordinates()), one.cmap.name, *map(number, one.get_clim())]
+        return ["mesh", numbers(one.get_array()), numbers(one.get_coordinates()), one.cmap.name,
+                *map(number, one.get_clim())]
     if isinstance(one, Collection):
         segments = getattr(one, "_segments3d", None)
         paths = [path.vertices for path in one.get_paths()] if segments is None else list(map(np.asarray, segments))
@@ -213,13 +222,15 @@ def artist(one):
     if isinstance(one, Text):
         return ["text", one.get_text(), number(one.get_fontsize())] if one.get_text() else None
     if isinstance(one, Patch):
-        return [type(one).__name__, colour(one.get_facecolor()), numbers(one.get_path().vertices), numbers(one.get_transform().
-                transform(one.get_path().vertices) - one.axes.transData.transform((0, 0)))[:1] if one.axes else []]
+        return [type(one).__name__, colour(one.get_facecolor()), numbers(one.get_path().vertices),
+                numbers(one.get_transform().transform(one.get_path().vertices)
+                        - one.axes.transData.transform((0, 0)))[:1] if one.axes else []]
     return None
 
 
 def picture(figure):
-    """Size, texts and legends of the figure; of each of its axes labels, scales, limits and the artists in their order."""
+    """Size, texts and legends of the figure; of each of its axes labels, scales, limits and the artists in their
+    order."""
     def legend(one):
         return [[text.get_text() for text in one.get_texts()],
                 [colour(line.get_color()) for line in one.get_lines()]] if one else None

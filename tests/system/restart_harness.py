@@ -2,7 +2,6 @@
 import signal
 import subprocess
 import time
-from pathlib import Path
 from typing import NamedTuple
 
 import h5py

@@ -155,10 +155,12 @@ def gallery():
 
 PRIORS = {
     "canonical-spikes": {"model": {"tokens": 3, "prior": "canonical-spikes", "signal": 3.0, "features": 3}},
-    "anisotropic-gaussian": {"model": {"tokens": 3, "prior": "anisotropic-gaussian", "signal": [3.0, 1.0], "features": 2}},
+    "anisotropic-gaussian": {"model": {"tokens": 3, "prior": "anisotropic-gaussian", "signal": [3.0, 1.0],
+                                       "features": 2}},
     "discrete": {"model": {"tokens": 4, "prior": "discrete", "atoms": [[1.5, 0.0], [0.0, 1.0], [-1.0, -1.0]],
                            "weights": [0.25, 0.5, 0.25]}},
-    "gaussian": {"model": {"tokens": 3, "prior": "gaussian", "mean": [1.0, 0.5], "covariance": [[1.0, 0.3], [0.3, 2.0]]}},
+    "gaussian": {"model": {"tokens": 3, "prior": "gaussian", "mean": [1.0, 0.5],
+                           "covariance": [[1.0, 0.3], [0.3, 2.0]]}},
 }
 GIVEN = {"start.noise": None} | EXPLICIT
 EULER = {"flow.method": "euler", "flow.step": 0.25}
@@ -168,7 +170,8 @@ MANY_SAMPLES = {"population.samples": 12000}
 FLOWS = {
     "softmax": {"population.samples": 6000},
     "softmax-1, closed set": {"attention.activation": "softmax-1", "attention.heads": 3, "population.symmetric": True,
-                              "population.sampling": "monte-carlo", "population.samples": 3000, "population.replicates": 2},
+                              "population.sampling": "monte-carlo", "population.samples": 3000,
+                              "population.replicates": 2},
     "bayes-softmax, dimension, single": {"attention.activation": "bayes-softmax", "start": {"dimension": 30, "seed": 4},
                                          "population.precision": "single", "population.samples": 5000,
                                          "population.replicates": 5},
@@ -179,7 +182,8 @@ FLOWS = {
         "attention.activation": "bayes-softmax", "population.symmetric": True, "population.precision": "single"},
     "discrete, given start": PRIORS["discrete"] | GIVEN | {
         "attention.activation": "softmax-1", "start.b": [0.5, -0.25], "start.v": 1.5},
-    "Gaussian with a mean": PRIORS["gaussian"] | GIVEN | {"attention.activation": "bayes-softmax", "start.b": [0.5, -0.25]},
+    "Gaussian with a mean": PRIORS["gaussian"] | GIVEN | {"attention.activation": "bayes-softmax",
+                                                          "start.b": [0.5, -0.25]},
     "orthonormal spikes": {"start": {"dimension": 1e6, "spikes": "orthonormal", "eta": 0.5}, "flow.spacing": "log"},
     "one replicate": {"population.samples": 333, "population.replicates": 1, "attention.heads": 1},
     "kept": MANY_SAMPLES | {"attention.activation": "softmax-1"},
@@ -264,7 +268,8 @@ TRAINED_ON_MANY = {"bayes-softmax", "softmax-1, closed set", "from the flow"}
 
 SWEPT = changed(SMALL, {"output.every": 1e9, "flow.outputs": 4})
 SWEEPS = {  # changes of SWEPT
-    "product": {"sweep": {"attention.heads": [1, 2, 3], "attention.activation": ["softmax", "bayes-softmax"], "repeats": 2}},
+    "product": {"sweep": {"attention.heads": [1, 2, 3], "attention.activation": ["softmax", "bayes-softmax"],
+                          "repeats": 2}},
     "everything": {"flow.outputs": 2, "sgd.dimension": 60, "sgd.batch": 5, "sgd.learning_rate": 0.1, "sgd.outputs": 3,
                    "train.starts": 2, "bayes.standard_error": 0.1, "maps.sequences": 2, "prune": {},
                    "population.test_samples": 1024,
@@ -331,7 +336,8 @@ EXTENDED = {  # input and the keys of its later end
     "flow and SGD": (SGD_PARTS | {"flow": QUICK["flow"]}, f"{FLOW_LATER} {SGD_LATER}"),
     "saddle": (SHORT_FLIPPING, "flow.end_time=50.0 flow.outputs=100"),
     "train": (changed(FULL, {"flow": QUICK["flow"]}), FLOW_LATER),
-    "train from the flow": (changed(FULL, {"flow": QUICK["flow"], "train.from": "flow", "train.starts": 1}), FLOW_LATER),
+    "train from the flow": (changed(FULL, {"flow": QUICK["flow"], "train.from": "flow", "train.starts": 1}),
+                            FLOW_LATER),
 }
 INTERRUPTED = {  # inputs that are stopped at once, several times, and then finished
     "5dp": QUICK,
@@ -366,13 +372,15 @@ def restarts():
 
 # Whole inputs that are wrong by a change of SMALL, beside the tables of test_input_errors.py.
 SWEEP_ERRORS = {
-    "unknown key": {"attention.hedas": [1]}, "bad value": {"attention.heads": [1, 0]}, "no list": {"attention.heads": 2},
+    "unknown key": {"attention.hedas": [1]}, "bad value": {"attention.heads": [1, 0]},
+    "no list": {"attention.heads": 2},
     "empty list": {"attention.heads": []}, "no axis": {}, "no section": {"heads": [1, 2]}, "repeats": {"repeats": 0},
     "range": {"flow.end_time": {"from": 1.0, "to": 2.0}},
     "range word": {"flow.end_time": {"from": 1.0, "to": 2.0, "cout": 2}},
     "log range": {"flow.end_time": {"from": 0.0, "to": 2.0, "count": 2, "spacing": "log"}},
     "spacing": {"flow.end_time": {"from": 1.0, "to": 2.0, "count": 2, "spacing": "lin"}},
-    "zip of unequal": {"attention.heads": [1, 2], "flow.end_time": [1.0], "zip": [["attention.heads", "flow.end_time"]]},
+    "zip of unequal": {"attention.heads": [1, 2], "flow.end_time": [1.0],
+                       "zip": [["attention.heads", "flow.end_time"]]},
     "zip of nothing": {"attention.heads": [1, 2], "zip": [["attention.heads", "flow.step"]]},
     "ranks": {"attention.heads": [1], "ranks_per_member": -1}, "output": {"output.every": [1.0]},
     "element": {"model.signal[3]": [1.0]},
@@ -403,7 +411,8 @@ def messages():
         if re.search(r"pipe|empty\.h5|five\.h5", str(bad.changes)):
             continue  # these need more than texts
         text = toml_text(changed(refusals.BASE, bad.changes))
-        yield Case(f"refused/{bad.name}", there | {"case.toml": text}, [run(*bad.arguments, ranks=bad.ranks, code=None)])
+        yield Case(f"refused/{bad.name}", there | {"case.toml": text},
+                   [run(*bad.arguments, ranks=bad.ranks, code=None)])
     for name, changes in OTHER_ERRORS.items():
         yield Case(f"refused/{name}", {"case.toml": toml_text(changed(SMALL, changes))}, [run(code=BAD_INPUT)])
     for name, sweep in SWEEP_ERRORS.items():
@@ -414,7 +423,8 @@ def messages():
         run("--max-walltime", "0.001", code=STOPPED), run("--restart", "none", code=BAD_INPUT),
         *(run(*words, code=BAD_INPUT) for words in (
             sets("population.seed=2 flow.method=3bs model.signal=[2.0,1.0]"), sets("flow.tolerance=1e-5"),
-            sets("sgd.dimension=50 sgd.batch=5 sgd.learning_rate=0.04"), sets("flow.end_time=0.01 flow.output_times=[0.0]"),
+            sets("sgd.dimension=50 sgd.batch=5 sgd.learning_rate=0.04"),
+            sets("flow.end_time=0.01 flow.output_times=[0.0]"),
             ["-flow_ts_rk_type", "3bs"], ["--restart", "none.h5"], ["--restart", "case.toml"], ["--restart", "case.h5"],
             ["--restart", ""]))])
     yield Case("refused/finished already", quick, [run(), run(), run(ranks=3), run("--set", "output.every=1.0")])
@@ -426,7 +436,8 @@ def messages():
     yield Case("refused/wall times", quick, [
         run(f"--max-walltime={limit}", code=BAD_INPUT) for limit in ("", "x", "1:2:3:4", "-1", "1:", "nan", "1 h")])
     yield Case("refused/commands", quick | {"empty.toml": ""}, [Step(words, code=BAD_INPUT) for words in (
-        (), ("runn", "case.toml"), ("run",), ("check",), ("info",), ("merge",), ("info", "none.h5"), ("info", "case.toml"),
+        (), ("runn", "case.toml"), ("run",), ("check",), ("info",), ("merge",), ("info", "none.h5"),
+        ("info", "case.toml"),
         ("merge", "out.h5", "case.toml"), ("run", "none.toml"), ("run", "empty.toml"), ("check", "empty.toml"))])
     yield Case("help", {}, [Step(words) for words in (("--help",), ("run", "--help"), ("check", "--help"),
                                                       ("info", "--help"), ("merge", "--help"))])
@@ -434,7 +445,8 @@ def messages():
 
 def all_cases():
     cases = [*gallery(), *computed("flow", SMALL, FLOWS, FLOWS_ON_MANY), *computed("sgd", BASE, SGDS, SGDS_ON_MANY),
-             *computed("saddle", FLIPPING, SADDLES, SADDLES_ON_MANY), *computed("train", FULL, TRAINED, TRAINED_ON_MANY),
+             *computed("saddle", FLIPPING, SADDLES, SADDLES_ON_MANY),
+             *computed("train", FULL, TRAINED, TRAINED_ON_MANY),
              *computed("sweep", SWEPT, SWEEPS, SWEEPS), *special_runs(), *restarts(), *messages()]
     names = [case.name for case in cases]
     if twice := {name for name in names if names.count(name) > 1}:
@@ -651,7 +663,8 @@ def arguments():
     parser.add_argument("command", choices=["record", "compare"])
     parser.add_argument("hashes", type=Path, metavar="HASHES.json")
     parser.add_argument("--program", type=Path, help="the program instead of $HEADFLOW")
-    parser.add_argument("--only", default="", metavar="PATTERN", help="cases with this in their names; * and ? as in a shell")
+    parser.add_argument("--only", default="", metavar="PATTERN",
+                        help="cases with this in their names; * and ? as in a shell")
     parser.add_argument("--jobs", type=int, default=2, help="how many programs run side by side (2 if not told)")
     parser.add_argument("--verbose", action="store_true", help="tell the seconds of every case")
     return parser.parse_args()
@@ -665,7 +678,8 @@ def main():
         sys.exit(f"same_bits.py: no program {harness.PROGRAM}")
     before = json.loads(options.hashes.read_text()) if options.command == "compare" else {}
     begin = time.monotonic()
-    outcomes = perform_all([case for case in all_cases() if chosen(case.name, options.only)], options.jobs, options.verbose)
+    outcomes = perform_all([case for case in all_cases() if chosen(case.name, options.only)], options.jobs,
+                           options.verbose)
     now = {outcome.name: outcome.entries for outcome in outcomes}
     lines = [f"{outcome.name}: {problem}" for outcome in outcomes for problem in outcome.problems]
     lines += broken_promises(outcomes)

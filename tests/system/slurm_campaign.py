@@ -4,7 +4,6 @@ of 200 MB: each run must save its state, go on, and end with the bits of one tha
 """
 import argparse
 import itertools
-import os
 import sys
 
 from harness import changed

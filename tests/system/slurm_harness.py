@@ -24,7 +24,8 @@ HOME = CLUSTER / "home"
 INSTALLED = CLUSTER / "my programs"
 JOBS = INSTALLED / "jobs"
 # mpirun of Open MPI 5 ends its ranks .5 s after Slurm's TERM; srun leaves them all of KillWait.
-OPEN_MPI_5 = "Open MPI) 5" in subprocess.run(["mpirun", "--version"], capture_output=True, text=True, check=False).stdout
+OPEN_MPI_5 = "Open MPI) 5" in subprocess.run(["mpirun", "--version"], capture_output=True, text=True,
+                                             check=False).stdout
 SAVING_AT_TERM = ("srun.sh",) if OPEN_MPI_5 else ("run.sh", "srun.sh")
 APART = "n4"  # a node for jobs that nothing may happen to; all others run on n1, n2, n3
 

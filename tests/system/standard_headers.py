@@ -134,6 +134,6 @@ NAMES = {
 }
 # Those that come with the language, with every container or with every stream.
 COMMON = """
-    begin cbegin cend chrono_literals data empty end erase erase_if get ios nullptr_t ptrdiff_t size size_t ssize streamoff
-    streamsize
+    begin cbegin cend chrono_literals data empty end erase erase_if get ios nullptr_t ptrdiff_t size size_t ssize
+    streamoff streamsize
 """

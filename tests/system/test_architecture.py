@@ -104,7 +104,8 @@ def code(path):
 
 
 def resolve(file, operand):
-    """The file of this project that a compiler finds: beside the including file if in quotes, then by src and include."""
+    """The file of this project that a compiler finds: beside the including file if in quotes, then by src and
+    include."""
     places = [PRIVATE, PUBLIC]
     if operand[0] == '"':
         places.insert(0, file.path.parent)
@@ -119,7 +120,8 @@ def resolve(file, operand):
 def includes():
     """Every #include of every file."""
     operands = ((file, operand.strip()) for file in files()
-                for operand in re.findall(r"^[ \t]*(?:#|%:)[ \t]*(?:include|include_next|import)\b(.*)$", code(file.path),
+                for operand in re.findall(r"^[ \t]*(?:#|%:)[ \t]*(?:include|include_next|import)\b(.*)$",
+                                          code(file.path),
                                           re.MULTILINE))
     return [Include(file, operand, resolve(file, operand)) for file, operand in operands]
 
@@ -156,7 +158,8 @@ class Architecture(unittest.TestCase):
                  and file.path.suffix in ((".hpp",) if file.public else (".hpp", ".cpp"))}
         self.assert_none(path.relative_to(ROOT) for base in (PUBLIC, PRIVATE) for path in sorted(base.rglob("*"))
                          if not path.is_dir() and path not in right
-                         and PRIVATE / "python" not in path.parents and path not in (PRIVATE / "theory.md", PRIVATE / "CHANGELOG.md"))
+                         and PRIVATE / "python" not in path.parents
+                         and path not in (PRIVATE / "theory.md", PRIVATE / "CHANGELOG.md"))
 
     def test_includes_are_written_one_way(self):
         """The project's headers in quotes, by their place under src or include; all others in brackets."""

@@ -65,7 +65,8 @@ class Compilers(SystemTest):
     def test_public_headers_know_no_instruction_set(self):
         """A consumer is compiled without the library's options."""
         known = re.compile(r"__(AVX|SSE|FMA|ARM)|vector_size|HEADFLOW_\w+")
-        self.assertEqual([str(path) for path in (ROOT / "include").rglob("*.hpp") if known.search(path.read_text())], [])
+        self.assertEqual([str(path) for path in (ROOT / "include").rglob("*.hpp") if known.search(path.read_text())],
+                         [])
 
 
 if __name__ == "__main__":

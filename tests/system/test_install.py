@@ -139,7 +139,8 @@ class Install(SystemTest):
         package = re.search(r"PYTHONPATH \$prefix/(\S+)", modulefile.read_text())[1]
         variables = environment(PYTHONPATH=str(self.prefix / package), PYTHONDONTWRITEBYTECODE="1")
         variables.pop("HEADFLOW", None)
-        text = "import headflow.program as p; p.table(); print(p.program(), p.job_script('run.sh'), p.job_script('common.sh'))"
+        text = ("import headflow.program as p; p.table(); "
+                "print(p.program(), p.job_script('run.sh'), p.job_script('common.sh'))")
         found = self.run_step(sys.executable, "-c", text, env=variables).stdout.split()
         self.assertEqual(found, [str(self.prefix / place) for place in (
             "bin/headflow", "share/headflow/jobs/run.sh", "share/headflow/jobs/common.sh")])
@@ -159,7 +160,8 @@ class Install(SystemTest):
         self.assertNotRegex(cache, r"(?i)boost_dir|tomlpp|cli11|random123", "looked for what a consumer does not need")
 
         [unit] = json.loads((self.folder / "build/compile_commands.json").read_text())
-        self.assertNotRegex(unit["command"], r"(?i)hdf5|boost|fmt", "paths or definitions of libraries that are linked only")
+        self.assertNotRegex(unit["command"], r"(?i)hdf5|boost|fmt",
+                            "paths or definitions of libraries that are linked only")
         self.assertNotRegex(unit["command"], r" -(m|ffp-)[a-z]", "options of the library's own instruction set")
         words = shlex.split(unit["command"])
         output = words.index("-o")

@@ -33,8 +33,8 @@ def descendants(parent):
 
 
 def kill_all(process):
-    """Process and descendants at once, as when the power fails; how many these were. mpiexec is halted first: it starts no
-    more ranks, which with Open MPI 5 outlive it."""
+    """Process and descendants at once, as when the power fails; how many these were. mpiexec is halted first: it
+    starts no more ranks, which with Open MPI 5 outlive it."""
     process.send_signal(signal.SIGSTOP)
     pids = descendants(process.pid)
     for pid in *pids, process.pid:

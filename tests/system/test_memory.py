@@ -24,7 +24,8 @@ LONG = {
     "many outputs of heads": (HEADS | {"flow.outputs": 5000}, 1),
     "many outputs of heads on two ranks": (HEADS | {"flow.outputs": 2000}, 2),
     "many replicas": ({"flow": None, "sgd": SGD | {"replicas": 20000, "outputs": 100}}, 1),
-    "vectors": ({"flow": None, "sgd": SGD | {"dimension": 1000000, "engine": "direct", "outputs": 2, "end_time": 0.2}}, 1),
+    "vectors": ({"flow": None, "sgd": SGD | {"dimension": 1000000, "engine": "direct", "outputs": 2, "end_time": 0.2}},
+                1),
     "vectors of replicas": ({"flow": None, "sgd": SGD | {"dimension": 200000, "engine": "direct", "replicas": 8,
                                                          "outputs": 2, "end_time": 0.2}}, 2),
     "samples that are regenerated": ({"population.samples": 2**20, "population.memory": 0.01, "flow.end_time": 0.1}, 1),
@@ -53,7 +54,8 @@ class Memory(SystemTest):
     def measured(self, ranks):
         """The same of a run, which must end well."""
         (self.folder / "measure.py").write_text(MEASURED)
-        subprocess.run([*mpiexec("-n", str(ranks)), sys.executable, "measure.py", "peak", str(PROGRAM), "run", "case.toml",
+        subprocess.run([*mpiexec("-n", str(ranks)), sys.executable, "measure.py", "peak", str(PROGRAM), "run",
+                        "case.toml",
                         "--force"], cwd=self.folder, env=environment(), check=True, stdout=subprocess.DEVNULL)
         peaks = [int((self.folder / f"peak.{rank}").read_text()) / 2**20 for rank in range(ranks)]
         return max(peaks), sum(peaks)
@@ -65,13 +67,15 @@ class Memory(SystemTest):
                 *told, line = self.told(ranks)
                 measured = self.measured(ranks)
                 if PRINT:
-                    print(f"{name:<40} told {told[0]:.3f} {told[1]:.3f}  measured {measured[0]:.3f} {measured[1]:.3f}  {line}")
+                    print(f"{name:<40} told {told[0]:.3f} {told[1]:.3f}  measured {measured[0]:.3f} {measured[1]:.3f}  "
+                          f"{line}")
                 for one, other in zip(told, measured):
                     self.assertLess(abs(one - other), 0.25 * other, f"{line}; measured {measured}")
 
     def test_check_needs_little(self):
         """Not what the run would: SGD of vectors in 10^9 dimensions; and it says a long time as it is."""
-        self.write_input({"flow": None, "sgd": SGD | {"dimension": 10**9, "engine": "direct", "end_time": 1e10}}, base=BASE)
+        self.write_input({"flow": None, "sgd": SGD | {"dimension": 10**9, "engine": "direct", "end_time": 1e10}},
+                         base=BASE)
         before = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
         text = self.succeed("check", "case.toml")
         self.assertLess(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss, max(before, 600000))

@@ -19,7 +19,8 @@ MESSAGES = {"input": "error{}: no such thing", "numerical": "error{}: no such nu
 PLACES = "plain", "mailbox", "petsc", "split", "sum", "file"
 ALL = -1
 # Members that take long enough for others to wait: one for each of three ranks.
-SWEEP = changed(SMALL, {"sweep.ranks_per_member": 1, "sweep.repeats": 12, "output.every": 0.0, "output.file": "out/case.h5"})
+SWEEP = changed(SMALL, {"sweep.ranks_per_member": 1, "sweep.repeats": 12, "output.every": 0.0,
+                        "output.file": "out/case.h5"})
 
 
 def messages(errors):
@@ -52,7 +53,8 @@ class Program(SystemTest):
 
     def test_all_ranks(self):
         """Where all fail, rank 0 speaks for all, and they end without an abort unless a file is to blame."""
-        self.check([(place, "input", ALL) for place in PLACES] + [("plain", error, ALL) for error in MESSAGES if error != "input"])
+        self.check([(place, "input", ALL) for place in PLACES] + [("plain", error, ALL) for error in MESSAGES
+                                                                  if error != "input"])
 
     def test_shared_by_rank_0(self):
         self.check([("root", error, 0) for error in ("input", "numerical", "file")])

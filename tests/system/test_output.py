@@ -324,7 +324,8 @@ class CommandLine(SystemTest):
                          "start.r": [[1.0, 0.0], [0.0, 1.0]], "start.b": 0.0, "flow.output_times": [1.0]},
                         {"model.prior": "gaussian", "model.signal": None, "model.mean": 0.0,
                          "model.covariance": [[1.0]], "start.noise": None, "start.dimension": 9},
-                        {"train": {}, "bayes": {}, "prune": {}, "maps": {}, "saddle": {}, "attention.activation": "bayes-softmax",
+                        {"train": {}, "bayes": {}, "prune": {}, "maps": {}, "saddle": {},
+                         "attention.activation": "bayes-softmax",
                          "start.bayes": True, "start.noise": None, "train.starts": 1},
                         {"sgd.dimension": 9, "sgd.batch": 2, "sgd.learning_rate": 0.5, "sgd.steps": 4,
                          "sgd.output_times": [1.0], "sgd.weights_times": [1.0]}):
@@ -362,8 +363,8 @@ class CommandLine(SystemTest):
                     np.testing.assert_allclose(read_group(self.folder / f"{name}.h5")["loss"], plain["loss"], atol=0.05)
 
     def test_many_at_once(self):
-        """A run without mpirun does not use Open MPI's folder of the user, which others make and remove at the same time,
-        and leaves nothing in the temporary folder."""
+        """A run without mpirun does not use Open MPI's folder of the user, which others make and remove at the same
+        time, and leaves nothing in the temporary folder."""
         self.write_input()
         temporary = self.folder / "tmp"
         temporary.mkdir()
@@ -388,7 +389,8 @@ class CommandLine(SystemTest):
         self.assertEqual((self.folder / "case.h5").read_bytes(), b"an older result")
 
     def test_steps_that_are_too_large(self):
-        """The loss of fixed samples only falls. Adaptive methods see to it at any tolerance, others say what they did."""
+        """The loss of fixed samples only falls. Adaptive methods see to it at any tolerance, others say what they
+        did."""
         base = {"flow.end_time": 200.0, "start.noise": 0.05, "population.samples": 256, "population.replicates": 2}
         for method in "5dp", "2a", "3bs", "8vr":
             for activation in "softmax", "softmax-1", "bayes-softmax":

@@ -1,4 +1,5 @@
-"""The PETSc that is found: its kind is looked at when CMake configures, and none of its functions here is deprecated."""
+"""The PETSc that is found: its kind is looked at when CMake configures, and none of its functions here is
+deprecated."""
 import json
 import os
 import re

@@ -5,7 +5,6 @@ import re
 import shutil
 import sys
 import tomllib
-from importlib.machinery import SourceFileLoader
 
 import h5py
 import numpy as np
@@ -24,7 +23,8 @@ SPLITS = {f"split{i}": changed(SMALL, {"start.noise": None, "start.dimension": 1
                                        "population.symmetric": True, "flow.end_time": 300.0, "flow.outputs": 200,
                                        "model.tokens": 4, "model.signal": [2.0, 3.0]})
           for i in (4, 6, 8)}
-SPLITS["sgd"] = changed(SPLITS["split4"], {"start.dimension": 100.0, "sgd.dimension": 100, "sgd.batch": 1, "flow.outputs": 9,
+SPLITS["sgd"] = changed(SPLITS["split4"],
+                        {"start.dimension": 100.0, "sgd.dimension": 100, "sgd.batch": 1, "flow.outputs": 9,
                                            "sgd.learning_rate": 0.02, "sgd.replicas": 8, "sgd.outputs": 60})
 # Trained heads in each activation.
 TRAINED = {f"trained-{name}": changed(SMALL, {"attention.activation": name, "attention.heads": 3, "flow": None})
@@ -209,7 +209,8 @@ class Plot(SystemTest):
 
     def test_growth_rate(self):
         """The line log(D) / (2 lambda) has the slope of the times: both are printed."""
-        done = self.draw("split4.h5", "split6.h5", "split8.h5", "--panels", "specialization", "-o", self.folder / "x.png")
+        done = self.draw("split4.h5", "split6.h5", "split8.h5", "--panels", "specialization", "-o",
+                         self.folder / "x.png")
         slope, rate = map(float, re.search(r"1 / \(2 slope\) = ([\d.]+), growth rate ([\d.]+)", done.stdout).groups())
         self.assertGreater(rate, 0.01)
         self.assertLess(abs(slope / rate - 1), 0.15)
@@ -217,7 +218,8 @@ class Plot(SystemTest):
     def test_table_of_stages(self):
         """A row for each model; what was seen is what was predicted to 1 %."""
         done = self.draw("stages.h5", "--panels", "stages", "-o", self.folder / "x.png")
-        rows = [line.split("|")[1:-1] for line in done.stdout.splitlines() if line.startswith("| flipping") and "%" in line]
+        rows = [line.split("|")[1:-1] for line in done.stdout.splitlines() if line.startswith("| flipping")
+                and "%" in line]
         self.assertEqual(len(rows), 2, done.stdout)
         for row in rows:
             self.assertEqual(row[1].strip(), "2")
@@ -276,7 +278,8 @@ class Plot(SystemTest):
                         turn_axes(file, variable)
                 files = {"before": self.shared / f"{name}.h5", "after": self.folder / "turned.h5"}
                 pictures = [self.folder / f"{when}.png" for when in files]
-                done = side_by_side(lambda when: self.draw(files[when], "--panels", panels, "-o", self.folder / f"{when}.png"),
+                done = side_by_side(lambda when: self.draw(files[when], "--panels", panels, "-o",
+                                                           self.folder / f"{when}.png"),
                                     files)
                 for one, picture in zip(done, pictures):
                     self.assert_picture(one, picture)
@@ -298,7 +301,8 @@ class Plot(SystemTest):
                 write_variable(file, f"flow/{name}", {"time": time} | axes, random.random((time, *axes.values())))
         self.assert_picture(self.draw(path), self.folder / "more.png")
         self.assert_picture(self.draw(path, "--panels", "heat,kinds,by_head,loss,evenness"), self.folder / "more.png")
-        plot, series = importlib.import_module("headflow.plot.series"), importlib.import_module("headflow.files").series_of(path).series[0]
+        plot = importlib.import_module("headflow.plot.series")
+        series = importlib.import_module("headflow.files").series_of(path).series[0]
         for name, lines, colours in (("heat", 1, 1), ("kinds", 5, 5), ("by_head", 15, 3), ("m", 9, 3)):
             curves = plot.plain_curves(series, plot.colours_of(3), name)
             self.assertEqual((len(curves), len({curve.colour for curve in curves})), (lines, colours), name)
@@ -306,7 +310,8 @@ class Plot(SystemTest):
     def test_fourth_activation(self):
         """One that nothing knows has a colour of its own; those of the others stay."""
         trained, files = importlib.import_module("headflow.plot.sweeps"), importlib.import_module("headflow.files")
-        for name, draw, panels in (("four", trained.draw_trained, "trained"), ("four-pruned", trained.draw_prune, "prune")):
+        for name, draw, panels in (("four", trained.draw_trained, "trained"),
+                                   ("four-pruned", trained.draw_prune, "prune")):
             with self.subTest(name):
                 done = self.draw(f"{name}.h5", "--panels", panels, "-o", self.folder / f"{name}.png")
                 self.assert_picture(done, self.folder / f"{name}.png")

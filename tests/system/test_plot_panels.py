@@ -119,7 +119,8 @@ class Panels(SystemTest):
     def test_settings_of_the_user(self):
         """Fonts, line widths and colours are those of matplotlib's settings."""
         cycle = matplotlib.cycler(color=["#111111", "#222222", "#333333"])
-        with matplotlib.rc_context({"axes.prop_cycle": cycle, "lines.linewidth": 3.0, "font.size": 16, "text.color": "#00ff00"}):
+        with matplotlib.rc_context({"axes.prop_cycle": cycle, "lines.linewidth": 3.0, "font.size": 16,
+                                    "text.color": "#00ff00"}):
             headflow.plot.m("run.h5")
             lines = [line for line in plt.gca().lines if line.get_label().startswith("head")]
             self.assertEqual([(line.get_color(), line.get_linewidth()) for line in lines], [(f"#{i}" * 1, 3.0) for i in
@@ -153,7 +154,8 @@ class Panels(SystemTest):
         """Any swept key, numbers or words."""
         ax = plt.figure().add_subplot()
         headflow.plot.trained("heads.h5", ax, by="attention.activation")
-        self.assertEqual([text.get_text() for text in ax.get_xticklabels()], ["softmax", "softmax-1", "bayes-softmax", "a-fourth"])
+        self.assertEqual([text.get_text() for text in ax.get_xticklabels()],
+                         ["softmax", "softmax-1", "bayes-softmax", "a-fourth"])
         ax = plt.figure().add_subplot()
         headflow.plot.cosine_map("laws.h5", ax, by=("attention.heads", "start.eta"), **{"model.prior": "other"})
         self.assertEqual((ax.get_xlabel(), ax.get_ylabel()), ("$H$", r"$\eta$"))
@@ -164,8 +166,10 @@ class Panels(SystemTest):
         plot, run = headflow.plot, headflow.open("run.h5")
         for wrong, words in ((lambda: plot.cosine_map("laws.h5"), "model.prior: one, other"),
                              (lambda: plot.trained("heads.h5", by="x.y"), "swept: attention.activation"),
-                             (lambda: plot.cosine_map("heads.h5", by=("attention.activation", "attention.heads")), "two swept keys"),
-                             (lambda: plot.m(run, feature=9), "from 1 to 3"), (lambda: plot.plane("single.h5"), "from 1 to 1"),
+                             (lambda: plot.cosine_map("heads.h5", by=("attention.activation", "attention.heads")),
+                              "two swept keys"),
+                             (lambda: plot.m(run, feature=9), "from 1 to 3"),
+                             (lambda: plot.plane("single.h5"), "from 1 to 1"),
                              (lambda: plot.trained(run), "single run"), (lambda: plot.loss("heads.h5"), "sweep"),
                              (lambda: plot.maps("trained0.h5", sequence=4), "from 1 to 3"),
                              (lambda: plot.loss(["run.h5", "two.h5"]), "found 2"),

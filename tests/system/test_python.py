@@ -14,7 +14,8 @@ CASES = {
     "flow": SMALL,
     "sgd": changed(SMALL, {"sgd": SGD | {"engine": "direct", "save_weights": True}}),
     "saddle": changed(SMALL, {"population.symmetric": True, "saddle": {}}),
-    "trained": changed(SMALL, {"flow": None, "train": {"starts": 2}, "bayes": {"standard_error": 1e-2}, "prune": {}, "maps": {}}),
+    "trained": changed(SMALL, {"flow": None, "train": {"starts": 2}, "bayes": {"standard_error": 1e-2}, "prune": {},
+                               "maps": {}}),
     "sweep": changed(SMALL, {"sweep": {"attention.activation": ["softmax", "softmax-1"], "attention.heads": [1, 3],
                                        "model.signal[2]": [1.0, 4.0], "repeats": 2}}),
 }
@@ -74,7 +75,8 @@ class Results(SystemTest):
         flow = headflow.open(self.shared / "flow.h5").flow
         self.assertEqual([name for name, variable in flow.data_vars.items() if variable.variable._in_memory], [])
         whole = headflow.open(self.shared / "flow.h5").flow.m.values
-        for choice in (slice(None, None, -1), slice(6, 1, -2), [3, 1, 1], 2, -1, slice(2, 5), np.array([True, False] * 4 + [True])):
+        for choice in (slice(None, None, -1), slice(6, 1, -2), [3, 1, 1], 2, -1, slice(2, 5),
+                       np.array([True, False] * 4 + [True])):
             m = headflow.open(self.shared / "flow.h5").flow.m
             np.testing.assert_array_equal(m[choice].values, whole[choice])
             np.testing.assert_array_equal(m[choice, [1, 0]].values, whole[choice][..., [1, 0], :])
@@ -92,7 +94,8 @@ class Results(SystemTest):
             file["sweep/done"][0, 1, 0, 1], file["flow/loss"][0, 1, 0, 1] = 0, np.nan
         with self.assertWarnsRegex(headflow.HeadflowWarning, "1 of 16 members"):
             result = headflow.open(path)
-        self.assertEqual(result.missing, [{"attention.activation": "softmax", "attention.heads": 3, "model.signal[2]": 1.0,
+        self.assertEqual(result.missing, [{"attention.activation": "softmax", "attention.heads": 3,
+                                           "model.signal[2]": 1.0,
                                            "repeat": 2}])
         self.assertEqual(int(np.isnan(result.flow.loss).sum()), 1)
 

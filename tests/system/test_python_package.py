@@ -15,7 +15,8 @@ class Package(SystemTest):
         return done.stdout
 
     def test_import_loads_nothing_heavy(self):
-        text = "import sys, headflow; dir(headflow); print([m for m in ('numpy', 'xarray', 'matplotlib', 'h5py') if m in sys.modules])"
+        text = ("import sys, headflow; dir(headflow); "
+                "print([m for m in ('numpy', 'xarray', 'matplotlib', 'h5py') if m in sys.modules])")
         self.assertEqual(self.python(text, PYTHONPATH=str(PACKAGE)), "[]\n")
         text = "import sys, headflow.result, headflow.runs; print('matplotlib' in sys.modules)"
         self.assertEqual(self.python(text, PYTHONPATH=str(PACKAGE)), "False\n")
@@ -39,11 +40,13 @@ class Package(SystemTest):
         home = self.folder / "home"
         home.mkdir()
         home.chmod(stat.S_IRUSR | stat.S_IXUSR)
-        text = f"import headflow; print(headflow.run({SMALL!r}, {str(self.folder / 'x.h5')!r}, progress=False).flow.time.size)"
+        text = ("import headflow; "
+                f"print(headflow.run({SMALL!r}, {str(self.folder / 'x.h5')!r}, progress=False).flow.time.size)")
         self.assertEqual(self.python(text, PYTHONPATH=str(PACKAGE), HOME=str(home), XDG_CACHE_HOME="/nowhere"), "9\n")
 
     def test_pip(self):
-        """Offline, from sources that cannot be written, into a virtual environment that has the modules of the system."""
+        """Offline, from sources that cannot be written, into a virtual environment that has the modules of the
+        system."""
         sources = self.folder / "sources"
         shutil.copytree(TOP / "src/python", sources, ignore=shutil.ignore_patterns("__pycache__"))
         before = sorted(sources.rglob("*"))

@@ -96,10 +96,12 @@ class Runs(SystemTest):
         self.assertEqual([str(one.message) for one in caught if one.category is headflow.HeadflowWarning], expected)
 
     def test_sweep(self):
-        sweep = headflow.sweep(SMALL, {"attention.heads": range(1, 3), "start.eta": {"from": 0.5, "to": 1.0, "count": 2}},
+        sweep = headflow.sweep(SMALL, {"attention.heads": range(1, 3),
+                                       "start.eta": {"from": 0.5, "to": 1.0, "count": 2}},
                                repeats=2, ranks=2, progress=False)
         self.assertEqual(dict(sweep.flow.loss.sizes), {"attention_heads": 2, "start_eta": 2, "repeat": 2})
-        zipped = headflow.sweep(SMALL, {"start.seed": [1, 2], "start.eta": [0.5, 1.0]}, zip=[["start.seed", "start.eta"]],
+        zipped = headflow.sweep(SMALL, {"start.seed": [1, 2], "start.eta": [0.5, 1.0]},
+                                zip=[["start.seed", "start.eta"]],
                                 progress=False)
         self.assertEqual(zipped.flow.start_eta.dims, ("start_seed",))
 
@@ -171,7 +173,8 @@ class Inputs(SystemTest):
         self.assertLessEqual({*sections, "sweep"}, set(dir(case)))
         self.assertEqual(case._ipython_key_completions_(), [*sections, "sweep"])
         for section in sections:
-            keys = [line.split()[0] for line in text.split(f"\n[{section}]")[1].split("\n[")[0].splitlines()[1:] if line.strip()]
+            keys = [line.split()[0] for line in text.split(f"\n[{section}]")[1].split("\n[")[0].splitlines()[1:]
+                    if line.strip()]
             self.assertEqual(case[section]._ipython_key_completions_(), keys)
             self.assertLessEqual(set(keys), set(dir(case[section])))
         self.assertIn("t at which the flow ends", pydoc.render_doc(case.flow))
@@ -200,7 +203,8 @@ class Inputs(SystemTest):
     def test_values(self):
         """As the program reads them back."""
         from headflow.inputs import toml_value
-        for value in (1, -2.5e-300, 1e16, True, "a \"b\" \\ \n ü \x7f \x00", [1, [2.0]], {"from": 1, "to b": 2}, float("inf"),
+        for value in (1, -2.5e-300, 1e16, True, "a \"b\" \\ \n ü \x7f \x00", [1, [2.0]], {"from": 1, "to b": 2},
+                      float("inf"),
                       np.float32(0.5), np.arange(3), (1, 2), np.bool_(False), Path("x/y")):
             text = tomllib.loads(f"x = {toml_value(value)}")["x"]
             plain = value.tolist() if isinstance(value, (np.ndarray, np.generic)) else value
@@ -227,7 +231,8 @@ class Jobs(SystemTest):
         self.fake("sacct", "echo '    COMPLETED '")
         job = headflow.submit(SMALL, ranks=3, time="00:10:00", slurm=["--partition=x"])
         self.assertEqual(job.id, "42", (self.folder / "log").read_text())
-        self.assertRegex((self.folder / "words").read_text(), r"\A--parsable --ntasks=3 --time=00:10:00 --partition=x /\S+/run\.sh "
+        self.assertRegex((self.folder / "words").read_text(),
+                         r"\A--parsable --ntasks=3 --time=00:10:00 --partition=x /\S+/run\.sh "
                                                               r"headflow-\w{16}\.toml --output headflow-\w{16}\.h5\n\Z")
         self.assertEqual((job.status, job.result.status, job.wait().flow.time.size), ("COMPLETED", "finished", 9))
         self.assertEqual(quiet_run(SMALL).provenance["run_id"], job.result.provenance["run_id"])

@@ -131,10 +131,11 @@ class Contents(SgdTest):
         for engine in self.ENGINES:
             with (self.subTest(engine), xarray.open_dataset(path, group="flow", engine=engine) as flow,
                   xarray.open_dataset(path, group="sgd", engine=engine) as sgd):
-                axes = dict.fromkeys(("steps", "sequences", SPEED), ("time",)) | {"spike_gram": flow.spike_gram.dims,
-                                                                                     "split_time": ("replica", "feature")}
+                axes = dict.fromkeys(("steps", "sequences", SPEED), ("time",))
+                axes |= {"spike_gram": flow.spike_gram.dims, "split_time": ("replica", "feature")}
                 series = {name: data.dims for name, data in flow.data_vars.items() if "time" in data.dims}
-                self.assertEqual(set(flow.data_vars) - set(series), {"spike_gram", "alignment_time", "split_time", "growth_rate"})
+                self.assertEqual(set(flow.data_vars) - set(series),
+                                 {"spike_gram", "alignment_time", "split_time", "growth_rate"})
                 for own in ("step_size", "loss_rises", "largest_loss_rise", "side", "evenness", "combinations",
                             "undecided", "excursions"):
                     del series[own]
@@ -220,6 +221,7 @@ class Contents(SgdTest):
         second, = self.compute(changes | last | {"sgd": None})
         for name in "loss", "loss_stderr", "gradient_norm", "gradient_norm_stderr":
             self.assert_near(second.flow[name][0], first.sgd[name][-1, 1], 1e-12, name)
+
 
 if __name__ == "__main__":
     main()

@@ -191,5 +191,6 @@ class Files(SgdTest):
             self.assertGreater(len(picture.read_bytes()), 2000)
         self.assertEqual(len({picture.read_bytes() for picture in pictures}), len(calls))
 
+
 if __name__ == "__main__":
     main()

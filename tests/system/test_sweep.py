@@ -17,7 +17,8 @@ FLOWS = changed(SMALL, {"sweep.attention.heads": [1, 2, 3], "sweep.repeats": 2, 
                         "sweep.attention.activation": ["softmax", "bayes-softmax"]})
 # A second of members that can be hit in between.
 LONG = changed(SMALL, {"population.samples": 2**16, "flow.end_time": 20.0, "sweep.repeats": 12})
-EVERYTHING = changed(SMALL, {"flow.outputs": 2, "sgd.dimension": 60, "sgd.batch": 5, "sgd.learning_rate": 0.1, "sgd.outputs": 3,
+EVERYTHING = changed(SMALL, {"flow.outputs": 2, "sgd.dimension": 60, "sgd.batch": 5, "sgd.learning_rate": 0.1,
+                             "sgd.outputs": 3,
                              "train.starts": 2, "bayes.standard_error": 0.1, "maps.sequences": 2, "prune": {},
                              "population.test_samples": 1024, "sweep.model.signal": [[1.0, 2.0], [3.0, 4.0]]})
 
@@ -34,7 +35,8 @@ class Sweep(RestartTest):
     def assert_same(self, one, other):
         a, b = results(one), results(other)
         self.assertEqual(list(a), list(b))
-        self.assertEqual([name for name in a if a[name].shape != b[name].shape or a[name].tobytes() != b[name].tobytes()], [])
+        self.assertEqual([name for name in a if a[name].shape != b[name].shape
+                          or a[name].tobytes() != b[name].tobytes()], [])
 
     def test_members_are_single_runs(self):
         """The last values of a run with the member's changes; shorter ones filled with NaN."""
@@ -106,7 +108,8 @@ class Sweep(RestartTest):
         self.assertIn("finished already", self.finish(whole))
 
     def test_parts(self):
-        """Each computes its members alone, and merge makes of them what one run makes; also of parts that are missing."""
+        """Each computes its members alone, and merge makes of them what one run makes; also of parts that are
+        missing."""
         whole = self.place("whole", FLOWS)
         self.finish(whole)
         parts = [self.folder / "parts" / f"part{i}.h5" for i in (1, 2, 3)]
@@ -120,7 +123,8 @@ class Sweep(RestartTest):
             self.assertEqual((done.returncode, done.stderr), (0, ""))
         self.assert_same(merged, whole)
         self.assertEqual((read_group(some, "sweep")["done"] == 1).sum(), 8)
-        for words, error in (((merged, *parts), "--force"), ((self.folder / "x.h5", whole.with_suffix(".toml")), "case.toml"),
+        for words, error in (((merged, *parts), "--force"),
+                             ((self.folder / "x.h5", whole.with_suffix(".toml")), "case.toml"),
                              ((self.folder / "x.h5", parts[0], self.folder / "none.h5"), "none.h5")):
             done = execute(self.folder, command("merge", *words))
             self.assertEqual(done.returncode, BAD_INPUT, done.stderr)
@@ -288,7 +292,8 @@ class Sweep(RestartTest):
 
     def test_a_failed_member(self):
         """SGD that explodes in one member: reported, the others finished; all of them: exit code 3."""
-        base = changed(SMALL, {"sgd.dimension": 60, "sgd.batch": 5, "sgd.end_time": 0.4, "flow": None, "sgd.outputs": 2})
+        base = changed(SMALL, {"sgd.dimension": 60, "sgd.batch": 5, "sgd.end_time": 0.4, "flow": None,
+                               "sgd.outputs": 2})
         path = self.place("one", base, {"sgd.learning_rate": 0.04, "sweep.sgd.learning_rate": [0.04, 1e9],
                                         "sgd.end_time": None, "sgd.steps": 10})
         done = self.run_case(path, ranks=2)
@@ -304,7 +309,8 @@ class Sweep(RestartTest):
 
     def test_axes(self):
         """Ranges, elements of lists, keys that vary together, --set in place of an axis."""
-        path = self.place("axes", SMALL, {"sweep": {"model.signal[2]": {"from": 1.0, "to": 4.0, "count": 3, "spacing": "log"},
+        path = self.place("axes", SMALL, {"sweep": {"model.signal[2]": {"from": 1.0, "to": 4.0, "count": 3,
+                                                                        "spacing": "log"},
                                                     "attention.heads": [1, 2, 3], "model.signal[1]": [5.0, 6.0, 7.0],
                                                     "zip": [["model.signal[1]", "attention.heads"]]}})
         self.finish(path)
@@ -325,11 +331,15 @@ class Sweep(RestartTest):
             "no section": ({"heads": [1, 2]}, ['"heads"', "section.key"]),
             "range": ({"flow.end_time": {"from": 1.0, "to": 2.0}}, ["flow.end_time", "count"]),
             "range word": ({"flow.end_time": {"from": 1.0, "to": 2.0, "cout": 2}}, ["cout", "count"]),
-            "log range": ({"flow.end_time": {"from": 0.0, "to": 2.0, "count": 2, "spacing": "log"}}, ["flow.end_time", "> 0"]),
-            "spacing": ({"flow.end_time": {"from": 1.0, "to": 2.0, "count": 2, "spacing": "lin"}}, ['"lin"', '"linear"']),
-            "zip of unequal": ({"attention.heads": [1, 2], "flow.end_time": [1.0], "zip": [["attention.heads", "flow.end_time"]]},
+            "log range": ({"flow.end_time": {"from": 0.0, "to": 2.0, "count": 2, "spacing": "log"}},
+                          ["flow.end_time", "> 0"]),
+            "spacing": ({"flow.end_time": {"from": 1.0, "to": 2.0, "count": 2, "spacing": "lin"}},
+                        ['"lin"', '"linear"']),
+            "zip of unequal": ({"attention.heads": [1, 2], "flow.end_time": [1.0],
+                                "zip": [["attention.heads", "flow.end_time"]]},
                                ["zip", "2", "1"]),
-            "zip of nothing": ({"attention.heads": [1, 2], "zip": [["attention.heads", "flow.step"]]}, ["zip", "flow.step"]),
+            "zip of nothing": ({"attention.heads": [1, 2], "zip": [["attention.heads", "flow.step"]]},
+                               ["zip", "flow.step"]),
             "repeats": ({"repeats": 0}, ["repeats = 0", ">= 1"]),
             "ranks": ({"attention.heads": [1], "ranks_per_member": -1}, ["ranks_per_member = -1", ">= 0"]),
             "output": ({"output.every": [1.0]}, ["output.every", "cannot be swept"]),

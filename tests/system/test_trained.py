@@ -37,7 +37,8 @@ def groups_of(path):
 
 class TrainedTest(SystemTest):
     def compute(self, *cases, base=FULL):
-        """Groups of the cases, changes of the base or (changes, ranks), computed side by side; `files` has the paths."""
+        """Groups of the cases, changes of the base or (changes, ranks), computed side by side; `files` has the
+        paths."""
         def one(numbered):
             number, case = numbered
             changes, ranks = case if isinstance(case, tuple) else (case, 0)
@@ -276,8 +277,8 @@ class Search(TrainedTest):
         self.assert_same_bits({"m": noise[[1, 3]]}, {"m": given[1:]})
 
     def test_more_heads_never_lose(self):
-        """Heads that are not needed are silenced, where descents alone end higher: the best of 16 at H = 6 was above that
-        of H = 4."""
+        """Heads that are not needed are silenced, where descents alone end higher: the best of 16 at H = 6 was above
+        that of H = 4."""
         model = {"model.prior": "canonical-spikes", "model.features": 4, "model.signal": 10.0, "model.tokens": 5,
                  "attention.activation": "softmax-1", "population.samples": 2048, "population.test_samples": 4096,
                  "start.noise": 0.5}
@@ -290,16 +291,19 @@ class Search(TrainedTest):
     def test_losses_of_few_samples_are_warned_of(self):
         """A loss of 2.7e-7 from a thousand samples, none of which has seen an error, says so."""
         for signal, count in (30.0, 1), (2.0, 0):
-            self.write_input(self.BASE | BAYES | {"train.starts": 1, "model.signal": [signal, signal], "train.from": "start"},
+            self.write_input(self.BASE | BAYES | {"train.starts": 1, "model.signal": [signal, signal],
+                                                  "train.from": "start"},
                              base=FULL)
             done = self.headflow("run", "case.toml", "--force")
             self.assertEqual(done.returncode, 0)
-            self.assertEqual(done.stderr.count("headflow: warning: the trained loss comes from about"), count, done.stderr)
+            self.assertEqual(done.stderr.count("headflow: warning: the trained loss comes from about"), count,
+                             done.stderr)
             self.assertEqual(done.stderr.count("\n"), count, done.stderr)
 
     def test_rare_errors_of_the_bayes_estimator(self):
         """Flipping spike, nu = 30, L = 5: 2.682e-7 by an independent program."""
-        run, = self.compute({"train": None, "prune": None, "maps": None, "model.tokens": 5, "model.signal": [30.0, 30.0],
+        run, = self.compute({"train": None, "prune": None, "maps": None, "model.tokens": 5,
+                             "model.signal": [30.0, 30.0],
                              "population.test_samples": 2**15})
         self.assertLess(abs(run["bayes"]["risk"] - 2.682e-7), 1e-8)
         self.assertLess(run["bayes"]["risk_stderr"], 1e-8)

@@ -41,8 +41,8 @@ class Stops(RestartTest):
         self.check(LATE, 2, 1)
 
     def test_no_time_at_all(self):
-        """Stopped before the first start has ended, by the limit, and each time an evaluation further; the file is one to
-        read all the same."""
+        """Stopped before the first start has ended, by the limit, and each time an evaluation further; the file is one
+        to read all the same."""
         whole, parts = self.place("whole", FULL), self.place("parts", FULL)
         self.finish(whole)
         for number in 1, 2:

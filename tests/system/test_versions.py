@@ -10,12 +10,14 @@ from harness import SystemTest, environment, execute, main
 
 CMAKE = os.environ.get("CMAKE_COMMAND", "cmake")
 TOP = Path(__file__).resolve().parents[2]
-VERSION = re.search(r"^project\(headflow VERSION (\d+\.\d+\.\d+) ", (TOP / "CMakeLists.txt").read_text(), re.MULTILINE)[1]
+VERSION = re.search(r"^project\(headflow VERSION (\d+\.\d+\.\d+) ", (TOP / "CMakeLists.txt").read_text(),
+                    re.MULTILINE)[1]
 
 
 class Versions(SystemTest):
     def test_program(self):
-        self.assertRegex(self.succeed("--version"), rf"\Aheadflow {re.escape(VERSION)} \((no git|unknown|\w+(\+dirty)?)\)\n\Z")
+        self.assertRegex(self.succeed("--version"),
+                         rf"\Aheadflow {re.escape(VERSION)} \((no git|unknown|\w+(\+dirty)?)\)\n\Z")
 
     def revision(self, sources):
         """What the build would record of these sources, and what it says."""
@@ -80,7 +82,8 @@ class Versions(SystemTest):
         self.assertEqual((citation["cff-version"], citation["version"]), ("1.2.0", VERSION))
         paper = citation["preferred-citation"]
         self.assertEqual(paper["title"], "Specialization of softmax attention heads")
-        self.assertEqual([author["family-names"] for author in paper["authors"]], ["Sagitova", "Duranthon", "Zdeborová"])
+        self.assertEqual([author["family-names"] for author in paper["authors"]],
+                         ["Sagitova", "Duranthon", "Zdeborová"])
         self.assertEqual((paper["type"], paper["identifiers"][0]["value"]), ("article", "arXiv:2603.03993"))
 
 

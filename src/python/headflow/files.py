@@ -283,7 +283,8 @@ def data_of(source: Any) -> Data:
 
 def series_of(source: Any) -> Run:
     """Flow and SGD of a single run."""
-    data, trained = data_of(source), "--panels trained, prune, maps, cosine-map and heads-map draw trained heads and sweeps"
+    data = data_of(source)
+    trained = "--panels trained, prune, maps, cosine-map and heads-map draw trained heads and sweeps"
     path = data.path
     if "sweep" in data:
         raise ValueError(f"{path}: is a sweep, whose members have no time axis; {trained}")

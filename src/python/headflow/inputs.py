@@ -86,7 +86,8 @@ def require_known(section: str, key: str, value: Any = None) -> None:
 
 
 class Section(MutableMapping):
-    """The keys of one section that are set. As attributes all keys are known, None where the program's default holds."""
+    """The keys of one section that are set. As attributes all keys are known, None where the program's default
+    holds."""
 
     _name = ""
 

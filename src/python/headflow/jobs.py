@@ -18,7 +18,8 @@ from headflow.runs import Source, check, identity
 def _ask(*words: str, **variables: str) -> str:
     """What a command of Slurm prints. Throws LaunchError."""
     try:
-        done = subprocess.run(words, capture_output=True, text=True, stdin=subprocess.DEVNULL, env=os.environ | variables)
+        done = subprocess.run(words, capture_output=True, text=True, stdin=subprocess.DEVNULL,
+                              env=os.environ | variables)
     except OSError as error:
         raise LaunchError(f"{words[0]}: {error.strerror}; is this a machine with Slurm?") from None
     if done.returncode:
@@ -62,7 +63,8 @@ class Job(NamedTuple):
 
     @property
     def result(self) -> Result:
-        """The output as it is now; a job that runs replaces it every few seconds. Throws FileError before there is one."""
+        """The output as it is now; a job that runs replaces it every few seconds. Throws FileError before there is
+        one."""
         return Result(self.output)
 
     def wait(self, every: float = 10.0) -> Result:

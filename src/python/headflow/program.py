@@ -67,7 +67,8 @@ def _table(path: str) -> dict[str, KnownSection]:
     try:
         rows = json.loads(done.stdout)
     except ValueError:
-        raise LaunchError(f"{path} does not tell its keys: {' '.join(done.stderr.split()) or done.returncode}") from None
+        reason = " ".join(done.stderr.split()) or done.returncode
+        raise LaunchError(f"{path} does not tell its keys: {reason}") from None
     sections: dict[str, KnownSection] = {}
     for row in rows:
         if row["key"]:

@@ -2,7 +2,6 @@
 import re
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import product
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -28,7 +27,8 @@ class _OnDisk(BackendArray):
 
     def read(self, key: tuple[Any, ...]) -> np.ndarray:
         # h5py takes no steps backward, and lists only in order.
-        steps = [part if isinstance(part, slice) and (part.step or 1) > 0 or np.isscalar(part) else None for part in key]
+        steps = [part if isinstance(part, slice) and (part.step or 1) > 0 or np.isscalar(part) else None
+                 for part in key]
         chosen = tuple(slice(None) if step is None else step for step in steps)
         later = tuple(part if step is None else slice(None) for part, step in zip(key, steps) if not np.isscalar(part))
         with faults_of(self.data.path):
@@ -146,7 +146,8 @@ class Result(Mapping):
 
     def __getattr__(self, name: str) -> xr.Dataset:
         if name.startswith("_") or name not in self.__dict__.get("_groups", ()):
-            raise AttributeError(f"no attribute or group '{name}'; groups: {', '.join(self.__dict__.get('_groups', ()))}")
+            groups = ", ".join(self.__dict__.get("_groups", ()))
+            raise AttributeError(f"no attribute or group '{name}'; groups: {groups}")
         return self[name]
 
     def __dir__(self) -> list[str]:
@@ -169,7 +170,8 @@ class Result(Mapping):
     def tree(self) -> Any:
         """All groups as one xarray.DataTree, where xarray has it (2024.10)."""
         if not hasattr(xr, "DataTree"):
-            raise NotImplementedError(f"xarray {xr.__version__} has no DataTree (2024.10 has); the groups are a mapping: {self!r}")
+            raise NotImplementedError(f"xarray {xr.__version__} has no DataTree (2024.10 has); the groups are a "
+                                      f"mapping: {self!r}")
         return xr.DataTree.from_dict({name: self[name] for name in self})
 
     def __repr__(self) -> str:
@@ -241,7 +243,8 @@ class Joined(Result):
 
     @staticmethod
     def _grid(parts: list[xr.Dataset], values: dict[str, list[Any]]) -> xr.Dataset:
-        axes = {name: sorted(dict.fromkeys(own), key=lambda value: (str(type(value)), value)) for name, own in values.items()}
+        axes = {name: sorted(dict.fromkeys(own), key=lambda value: (str(type(value)), value))
+                for name, own in values.items()}
         places = {point: part for point, part in zip(zip(*values.values()), parts)}
         names = list(axes)
 
@@ -270,7 +273,8 @@ def _hashable(value: Any) -> Any:
 
 def _differences(inputs: list[dict[str, Any]]) -> dict[str, list[Any]]:
     """{"section.key": its value in each input} where they differ, but for where and how often is written."""
-    keys = dict.fromkeys((section, key) for one in inputs for section in one for key in one[section] if section != "output")
+    keys = dict.fromkeys((section, key) for one in inputs for section in one for key in one[section]
+                         if section != "output")
     found = {f"{section}.{key}": [one.get(section, {}).get(key, "none") for one in inputs] for section, key in keys}
     return {key: values for key, values in found.items() if any(value != values[0] for value in values)}
 

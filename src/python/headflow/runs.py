@@ -101,7 +101,8 @@ def _check(case: Case, output: str | PathLike | None) -> Report:
     if done.returncode:
         raise failure(done.returncode, done.stdout, done.stderr, case, words)
     costs = re.findall(r"^# (.{25}\S*) +(.*)$", done.stdout, re.MULTILINE)
-    return Report(tomllib.loads(done.stdout), {name.strip(): text for name, text in costs if not name.startswith("warning: ")},
+    return Report(tomllib.loads(done.stdout),
+                  {name.strip(): text for name, text in costs if not name.startswith("warning: ")},
                   re.findall(r"^# warning: (.*)$", done.stdout, re.MULTILINE), done.stdout)
 
 
@@ -332,8 +333,8 @@ def sweep(input: Source, axes: Mapping[str, Any], output: str | PathLike | None 
     input : dict, Input, path or str
         What all members share.
     axes : dict
-        {"section.key": values}: the members are their product. A value may be a range, {"from": 1, "to": 10, "count": 5,
-        "spacing": "log"}.
+        {"section.key": values}: the members are their product. A value may be a range, {"from": 1, "to": 10, "count":
+        5, "spacing": "log"}.
     repeats : int
         Each member so many times, with other seeds.
     zip : list of lists of str

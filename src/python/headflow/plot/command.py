@@ -9,15 +9,16 @@ os.environ["MPLBACKEND"] = "Agg"
 from matplotlib.figure import Figure
 from PIL import Image
 
-from headflow.plot.figures import ALONE, PICTURES, SWEEPS, draw, style
+from headflow.plot.figures import PICTURES, SWEEPS, draw, style
 from headflow.plot.series import PANELS
 
 SUFFIXES = (".png", ".pdf", ".svg")
 
 
 def argument_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="headflow-plot", usage=argparse.SUPPRESS, allow_abbrev=False, description=
-                                     "headflow-plot FILE.h5 [FILE.h5 ...] [options]: draw headflow's HDF5 files.")
+    parser = argparse.ArgumentParser(prog="headflow-plot", usage=argparse.SUPPRESS, allow_abbrev=False,
+                                     description="headflow-plot FILE.h5 [FILE.h5 ...] [options]: draw headflow's HDF5 "
+                                                 "files.")
     add = parser.add_argument
     add("files", nargs="+", type=Path, metavar="FILE.h5")
     add("-o", "--output", type=Path, metavar="PICTURE", help=".png, .pdf or .svg (default: X.png for "
@@ -27,7 +28,8 @@ def argument_parser() -> argparse.ArgumentParser:
         f"for several files plane, or m where a file has one feature); of many files together {' or '.join(PICTURES)}; "
         f"of trained heads and sweeps {', '.join(SWEEPS)}")
     add("--features", nargs=2, type=int, metavar=("I", "J"), default=(), help="two, from 1, for plane, m, heads-map")
-    add("--by", type=lambda text: text.split(","), default=[], metavar="KEY,...", help="of a sweep: the swept key on the "
+    add("--by", type=lambda text: text.split(","), default=[], metavar="KEY,...",
+        help="of a sweep: the swept key on the "
         "axis of trained, the two of cosine-map and heads-map (default: the first with numbers)")
     add("--log-time", action="store_true", help="logarithmic time axis, without t = 0")
     add("--title", help="title of the picture (default: the model of a single file)")

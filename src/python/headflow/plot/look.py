@@ -1,5 +1,4 @@
 """The look of all pictures: colours, legends, sizes."""
-import math
 from functools import partial
 from typing import Any
 
@@ -28,8 +27,8 @@ STYLE = {
 
 
 def colours_of(count: int) -> list[Any]:
-    """So many colours, in a fixed order that the colour-blind can tell apart, of many heads from dark to light. Those of
-    the user, where axes.prop_cycle is not that of matplotlib and has as many."""
+    """So many colours, in a fixed order that the colour-blind can tell apart, of many heads from dark to light. Those
+    of the user, where axes.prop_cycle is not that of matplotlib and has as many."""
     cycle = matplotlib.rcParams["axes.prop_cycle"]
     own = cycle.by_key().get("color", []) if cycle != matplotlib.rcParamsDefault["axes.prop_cycle"] else []
     known = own if count <= len(own) else OKABE_ITO

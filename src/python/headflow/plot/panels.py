@@ -68,16 +68,19 @@ def _one(data: Any) -> Any:
     return files[0]
 
 
-def _run_panel(name: str, data: Data, ax: Axes | None, features: Sequence[int], log_time: bool, legend: bool) -> list[Artist]:
+def _run_panel(name: str, data: Data, ax: Axes | None, features: Sequence[int], log_time: bool,
+               legend: bool) -> list[Artist]:
     run: Run = series_of(_one(data))
     if not all(1 <= f <= run.features for f in features):
-        raise ValueError(f"features {', '.join(map(str, features))}: choose from 1 to {run.features}, of {run.data.path}")
+        raise ValueError(f"features {', '.join(map(str, features))}: choose from 1 to {run.features}, of "
+                         f"{run.data.path}")
     drawable = [one for one, need in PANELS.items() if run.heads >= need.heads and run.features >= need.features
                 and any(need.variable in series for series in run.series)]
     panel = panel_of(run, name, drawable)
     ax = _axes(ax, **({"projection": "3d"} if len(features) == 3 else {}))
     draw_panel = panel.draw or partial(draw_time, panel=panel)
-    artists = _added(ax, lambda: draw_panel(ax, run, features=tuple(f - 1 for f in features), colours=colours_of(run.heads),
+    artists = _added(ax, lambda: draw_panel(ax, run, features=tuple(f - 1 for f in features),
+                                            colours=colours_of(run.heads),
                                             log_time=log_time))
     _named(ax, legend)
     return artists
@@ -103,12 +106,14 @@ def loss(data: Data, ax: Axes | None = None, *, log_time: bool = False) -> list[
     return _run_panel("loss", data, ax, (), log_time, False)
 
 
-def m(data: Data, ax: Axes | None = None, *, feature: int = 1, log_time: bool = False, legend: bool = True) -> list[Artist]:
+def m(data: Data, ax: Axes | None = None, *, feature: int = 1, log_time: bool = False,
+      legend: bool = True) -> list[Artist]:
     """Overlaps of all heads with one feature, counted from 1, against time. See `loss` for the parameters."""
     return _run_panel("m", data, ax, (feature,), log_time, legend)
 
 
-def plane(data: Data, ax: Axes | None = None, *, features: tuple[int, int] = (1, 2), legend: bool = True) -> list[Artist]:
+def plane(data: Data, ax: Axes | None = None, *, features: tuple[int, int] = (1, 2),
+          legend: bool = True) -> list[Artist]:
     """Paths of the heads in the plane of two features, from open to filled dot. See `loss` for the parameters."""
     return _run_panel("plane", data, ax, features, False, legend)
 
@@ -139,7 +144,8 @@ def gradient(data: Data, ax: Axes | None = None, *, log_time: bool = False) -> l
     return _run_panel("gradient", data, ax, (), log_time, False)
 
 
-def variable(data: Data, name: str, ax: Axes | None = None, *, log_time: bool = False, legend: bool = True) -> list[Artist]:
+def variable(data: Data, name: str, ax: Axes | None = None, *, log_time: bool = False,
+             legend: bool = True) -> list[Artist]:
     """Any variable of flow and SGD against time, a line for each place in its own axes. See `loss`."""
     if name in PANELS:
         raise ValueError(f"'{name}' is a panel: headflow.plot.{name}")
@@ -163,7 +169,8 @@ def angle(data: Data, ax: Axes | None = None, *, legend: bool = True) -> list[Ar
 
 def specialization(data: Sequence[Data], ax: Axes | None = None, *, feature: int | None = None,
                    legend: bool = True) -> list[Artist]:
-    """Time at which heads split along a feature (the last, if not told) against the dimension D: medians of many runs."""
+    """Time at which heads split along a feature (the last, if not told) against the dimension D: medians of many
+    runs."""
     ax, runs = _axes(ax), [series_of(one) for one in _many(data)]
     artists = _added(ax, lambda: draw_split_times(ax, runs, None if feature is None else feature - 1))
     _named(ax, legend)
@@ -190,7 +197,8 @@ def trained(data: Data, ax: Axes | None = None, *, by: str | None = None, legend
     """
     ax, results = _axes(ax), _sweep(data, "trained")
     keys = {}
-    artists = _added(ax, lambda: keys.update(draw_losses(ax, results, activation_colours([results]), (by,) if by else ())))
+    artists = _added(ax, lambda: keys.update(draw_losses(ax, results, activation_colours([results]), (by,)
+                                                         if by else ())))
     _explained(ax, keys, legend)
     return artists
 
@@ -221,7 +229,8 @@ def maps(data: Data, ax: Axes | None = None, *, sequence: int = 1, below: Axes |
         raise ValueError(f"sequence {sequence}: choose from 1 to {len(sigma)}, of {results.data.path}")
     strip = below if below is not None else ax.inset_axes((0, -0.3, 1, 0.22))
     place = sequence - 1
-    artists = _added(ax, lambda: draw_sequence(ax, strip, sigma[place], mean[place], int(relevant[place]), norm_of([sigma])))
+    artists = _added(ax, lambda: draw_sequence(ax, strip, sigma[place], mean[place], int(relevant[place]),
+                                               norm_of([sigma])))
     ax.set_ylabel("head $h$")
     strip.set(xlabel="token $l$", ylabel="$A_l$", ylim=(0, max(1.0, 1.1 * mean[place].max())))
     return artists
@@ -238,7 +247,8 @@ def _where(found: list[tuple[dict[str, str], Any]], where: dict[str, Any]) -> An
     raise ValueError(f"where = {where} leaves {len(left)} maps of {len(found)}; there are {keys}")
 
 
-def _map(data: Data, by: tuple[str, str] | None, where: dict[str, Any], picture: str, *variable: str) -> tuple[Grid, Any]:
+def _map(data: Data, by: tuple[str, str] | None, where: dict[str, Any], picture: str,
+         *variable: str) -> tuple[Grid, Any]:
     results = _sweep(data, picture)
     maps_found = maps_of([results], picture, by or (), *variable)
     names = [names for _, names in results.others(maps_found[0][1].used)]
@@ -264,7 +274,8 @@ def cosine_map(data: Data, ax: Axes | None = None, *, by: tuple[str, str] | None
     return _added(ax, lambda: draw_similarity(ax, grid, values[..., 0, 1]))
 
 
-def heads_map(data: Data, ax: Axes | None = None, *, features: tuple[int, int] = (1, 2), by: tuple[str, str] | None = None,
+def heads_map(data: Data, ax: Axes | None = None, *, features: tuple[int, int] = (1, 2),
+              by: tuple[str, str] | None = None,
               **where: Any) -> list[Artist]:
     """The heads in the plane of two features, in small axes over the plane of two swept keys. See `cosine_map`."""
     grid, values = _map(data, by, where, "heads-map", "m", "head", "feature")
@@ -315,10 +326,12 @@ def _explained(ax: Axes, keys: dict[str, Any], legend: bool) -> None:
     """The Bayes risk last."""
     ax.set_ylabel(LOSS)
     if legend and keys:
-        legend_outside(ax, keys | {name: keys.pop(name) for name in [name for name in keys if name.startswith("Bayes")]})
+        legend_outside(ax, keys | {name: keys.pop(name)
+                                   for name in [name for name in keys if name.startswith("Bayes")]})
 
 
-def figure(data: Data | Sequence[Data], panels: Sequence[str] = (), *, features: Sequence[int] = (), by: Sequence[str] = (),
+def figure(data: Data | Sequence[Data], panels: Sequence[str] = (), *, features: Sequence[int] = (),
+           by: Sequence[str] = (),
            log_time: bool = False, title: str | None = None, own_style: bool = False) -> Figure:
     """A whole picture, as headflow-plot draws it.
 
@@ -333,7 +346,8 @@ def figure(data: Data | Sequence[Data], panels: Sequence[str] = (), *, features:
     """
     with contextlib.nullcontext() if own_style else _style():
         made = Figure(layout="constrained")
-        draw(made, _many(data), [panels] if isinstance(panels, str) else list(panels), tuple(features), tuple(by), log_time, title)
+        draw(made, _many(data), [panels] if isinstance(panels, str) else list(panels), tuple(features), tuple(by),
+             log_time, title)
     return made
 
 

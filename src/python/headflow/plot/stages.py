@@ -71,7 +71,8 @@ def draw_growth(ax: Axes, run: Run, log_time: bool, **_: Any) -> None:
         keys["rate at a plateau"] = legend_key(**PLATEAU)
     ax.set(xlabel="$t$", xscale="log" if log_time else "linear", ylabel="spread of $m_{hf}$ over heads", yscale="log",
            ylim=(max(1e-12, np.nanmin(np.where(spread > 0, spread, np.nan)) / 2), 2 * np.nanmax(spread)))
-    ax.legend(keys.values(), keys.keys(), loc="best", fontsize=points(6), frameon=True, framealpha=0.8, edgecolor="none")
+    ax.legend(keys.values(), keys.keys(), loc="best", fontsize=points(6), frameon=True, framealpha=0.8,
+              edgecolor="none")
 
 
 def fastest_patterns(m: np.ndarray, block: np.ndarray, threshold: float) -> list[np.ndarray] | None:

@@ -12,7 +12,8 @@ from matplotlib.patches import Rectangle
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
 from headflow.files import TITLE, Results, describe
-from headflow.plot.look import GREY, OKABE_ITO, WHITE_EDGE, bars, colours_of, columns_of, legend_below, legend_key, points
+from headflow.plot.look import (GREY, OKABE_ITO, WHITE_EDGE, bars, colours_of, columns_of, legend_below, legend_key,
+                                 points)
 
 ACTIVATION = "attention.activation"
 MARKERS = "osD^v"
