@@ -5,7 +5,8 @@ import os
 import warnings
 from pathlib import Path
 
-os.environ["MPLBACKEND"] = "Agg"
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from PIL import Image
 
@@ -37,20 +38,30 @@ def argument_parser() -> argparse.ArgumentParser:
     return parser
 
 
+def picture_bytes(figure: Figure, suffix: str, dpi: int) -> bytes:
+    """A file of that kind. A palette of 256 colours keeps a png small."""
+    picture = io.BytesIO()
+    if suffix == ".png":
+        figure.set_dpi(dpi)
+        canvas = FigureCanvasAgg(figure)
+        canvas.draw()
+        image = Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB").quantize(256)
+        image.save(picture, "png", dpi=(dpi, dpi))
+    else:
+        undated = {".pdf": {"CreationDate": None}, ".svg": {"Date": None}}
+        figure.savefig(picture, format=suffix[1:], dpi=dpi, metadata=undated.get(suffix))
+    return picture.getvalue()
+
+
 def write_picture(figure: Figure, path: Path, dpi: int) -> None:
-    """Drawn in memory first: a fault leaves an older picture whole. A palette of 256 colours keeps a png small."""
-    picture, kind = io.BytesIO(), path.suffix.lower()[1:]
-    undated = {"pdf": {"CreationDate": None}, "svg": {"Date": None}}
-    figure.savefig(picture, format=kind, dpi=dpi, metadata=undated.get(kind))
-    if kind == "png":
-        image, picture = Image.open(picture).convert("RGB"), io.BytesIO()
-        image.quantize(256).save(picture, "png", optimize=True, dpi=(dpi, dpi))
+    """Drawn in memory first: a fault leaves an older picture whole."""
+    picture = picture_bytes(figure, path.suffix.lower(), dpi)
     if path.exists() and not path.is_file():
         raise ValueError(f"{path}: is no regular file")
     place = path.resolve()  # a link stays, and what it leads to is replaced at once
     part = place.with_name(f".{os.getpid()}.headflow-plot")
     try:
-        part.write_bytes(picture.getvalue())
+        part.write_bytes(picture)
         part.replace(place)
     except OSError as error:
         raise ValueError(f"{path}: {error.strerror}") from error

@@ -23,6 +23,7 @@ PICTURES = {"specialization": draw_specialization, "spread": draw_spread}
 SWEEPS = {"trained": draw_trained, "prune": draw_prune, "maps": draw_maps, "cosine-map": draw_cosine_map,
           "heads-map": draw_heads_map, "stages": draw_stages}
 ALONE = PICTURES | SWEEPS
+NO_STYLE = ("backend", "backend_fallback", "interactive", "toolbar", "timezone", "datapath", "date.epoch", "docstring.hardcopy")
 MAX_FEATURES = 4  # panels of m drawn when the user names no features
 
 
@@ -91,9 +92,10 @@ def draw_runs(figure: Figure, runs: list[Run], names: list[str], asked: tuple[in
 @contextlib.contextmanager
 def style() -> Iterator[None]:
     """The look of headflow-plot, whatever the user's settings are."""
+    # What matplotlib.rcdefaults does, which reads all of the styles that come with it.
+    own, plain = matplotlib.rcParams, matplotlib.rcParamsDefault
     with matplotlib.rc_context():
-        matplotlib.rcdefaults()
-        matplotlib.rcParams.update(STYLE)
+        own.update({name: plain[name] for name in own if name not in NO_STYLE and own[name] != plain[name]} | STYLE)
         yield
 
 
