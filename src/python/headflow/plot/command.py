@@ -1,8 +1,11 @@
 """headflow-plot: the command line over headflow.plot."""
 import argparse
+import contextlib
 import io
 import os
+import time
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -10,10 +13,13 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from PIL import Image
 
-from headflow.plot.figures import PICTURES, SWEEPS, draw, style
+from headflow.files import Data
+from headflow.plot.figures import PICTURES, SWEEPS, draw, read_files, style
 from headflow.plot.series import PANELS
 
 SUFFIXES = (".png", ".pdf", ".svg")
+FILMS = (".gif", ".mp4")
+FOLLOW = 0.3  # seconds between two looks at the files
 
 
 def argument_parser() -> argparse.ArgumentParser:
@@ -33,6 +39,10 @@ def argument_parser() -> argparse.ArgumentParser:
         help="of a sweep: the swept key on the "
         "axis of trained, the two of cosine-map and heads-map (default: the first with numbers)")
     add("--log-time", action="store_true", help="logarithmic time axis, without t = 0")
+    add("--animate", type=Path, metavar="FILM", help=".gif or .mp4 (by ffmpeg): the heads of one run in the plane (--panels "
+        "space: in the space) as they move, with the loss")
+    add("--frames", type=int, default=200, metavar="N", help="of the film, 2 to 5000 (default: 200, which are 10 s)")
+    add("--follow", action="store_true", help="draw again whenever a file is written, until all runs have ended")
     add("--title", help="title of the picture (default: the model of a single file)")
     add("--dpi", type=int, default=150, help="dots per inch of a png, 10 to 1200 (default: 150)")
     return parser
@@ -53,20 +63,27 @@ def picture_bytes(figure: Figure, suffix: str, dpi: int) -> bytes:
     return picture.getvalue()
 
 
-def write_picture(figure: Figure, path: Path, dpi: int) -> None:
-    """Drawn in memory first: a fault leaves an older picture whole."""
-    picture = picture_bytes(figure, path.suffix.lower(), dpi)
+@contextlib.contextmanager
+def replaced(path: Path) -> Iterator[Path]:
+    """A new file that takes the place of `path` at once when it is complete: a fault leaves an older one whole."""
     if path.exists() and not path.is_file():
         raise ValueError(f"{path}: is no regular file")
-    place = path.resolve()  # a link stays, and what it leads to is replaced at once
+    place = path.resolve()  # a link stays
     part = place.with_name(f".{os.getpid()}.headflow-plot")
     try:
-        part.write_bytes(picture)
+        yield part
         part.replace(place)
     except OSError as error:
         raise ValueError(f"{path}: {error.strerror}") from error
     finally:
         part.unlink(missing_ok=True)
+
+
+def write_picture(figure: Figure, path: Path, dpi: int) -> None:
+    """Drawn in memory first."""
+    picture = picture_bytes(figure, path.suffix.lower(), dpi)
+    with replaced(path) as part:
+        part.write_bytes(picture)
 
 
 def picture_of(path: Path) -> Path:
@@ -81,9 +98,14 @@ def check_options(options: argparse.Namespace) -> None:
     """Those that can be judged without the files; the picture's name if it has none."""
     if folders := [str(path) for path in options.files if path.is_dir()]:
         raise ValueError(f"{folders[0]}: is a directory")
-    output = options.output = options.output or picture_of(options.files[0])
-    if output.suffix.lower() not in SUFFIXES:
-        raise ValueError(f"{output}: unknown picture suffix '{output.suffix}', known are {', '.join(SUFFIXES)}")
+    output = options.output = options.animate or options.output or picture_of(options.files[0])
+    known = FILMS if options.animate else SUFFIXES
+    if output.suffix.lower() not in known:
+        raise ValueError(f"{output}: unknown picture suffix '{output.suffix}', known are {', '.join(known)}")
+    if options.animate and (len(options.files) > 1 or options.follow or options.panels not in ([], ["plane"], ["space"])):
+        raise ValueError("--animate takes one file, and --panels plane or space")
+    if not 2 <= options.frames <= 5000:
+        raise ValueError(f"--frames {options.frames}: allowed are 2 to 5000")
     if output.resolve() in [path.resolve() for path in options.files]:
         raise ValueError(f"{output}: the picture would overwrite its input")
     if not 10 <= options.dpi <= 1200:
@@ -91,12 +113,46 @@ def check_options(options: argparse.Namespace) -> None:
 
 
 def plot(options: argparse.Namespace) -> None:
-    """Check the options, read the files, draw and write the picture."""
+    """Check the options, read the files, draw and write the picture or the film."""
     check_options(options)
     with style():
+        if options.animate:
+            film(options)
+            return
         figure = Figure()
         draw(figure, options.files, options.panels, options.features, options.by, options.log_time, options.title)
         write_picture(figure, options.output, options.dpi)
+
+
+def film(options: argparse.Namespace) -> None:
+    from headflow.plot.animation import animate
+    [run] = read_files(options.files, [], options.features)
+    places = tuple(f - 1 for f in options.features) or (0, 1, 2)[:3 if options.panels == ["space"] else 2]
+    with replaced(options.output) as part:
+        animate(run, str(part), options.output.suffix.lower(), places, options.log_time, options.frames)
+
+
+def follow(options: argparse.Namespace) -> None:
+    """Draw whenever a file is there anew, until all of them are of runs that have ended. Ctrl-C ends it as well."""
+    seen: list[tuple[int, ...]] = []
+    while True:
+        stats = [path.stat() if path.exists() else None for path in options.files]
+        now = [(stat.st_ino, stat.st_mtime_ns) for stat in stats if stat]
+        if len(now) == len(stats) and now != seen:
+            seen = now
+            plot(options)
+            print(f"{options.output}: {', '.join(state_of(path) for path in options.files)}", flush=True)
+            if all(state_of(path) != "running" for path in options.files):
+                return
+        time.sleep(FOLLOW)
+
+
+def state_of(path: Path) -> str:
+    """What the file says of its run."""
+    data = Data(path)
+    with contextlib.closing(data.file):
+        provenance = data.provenance()
+    return next((word for word in ("finished", "stopped") if word in provenance), "running")
 
 
 def main() -> None:
@@ -105,6 +161,10 @@ def main() -> None:
     parser = argument_parser()
     options = parser.parse_args()
     try:
+        if options.follow:
+            with contextlib.suppress(KeyboardInterrupt):
+                follow(options)
+            return
         plot(options)
     except (OSError, RuntimeError, TypeError, ValueError) as error:
         parser.error(" ".join(str(error).split()))
