@@ -34,7 +34,7 @@ Path(output, "headflow-plot.1").write_text("\n".join([
     ".SH SEE ALSO", ".BR headflow (1)", ""]))
 
 words = " ".join(name for action in options for name in action.option_strings if name.startswith("--"))
-panels = " ".join(["overview", *command.PANELS, *command.ALONE])
+panels = " ".join(["overview", *command.PANELS, *command.PICTURES, *command.SWEEPS])
 Path(output, "headflow-plot").write_text(f"""\
 # bash completion of headflow-plot; where it gives nothing, bash completes names of files
 _headflow_plot() {{

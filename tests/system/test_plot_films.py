@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image
 
 import plot_artists
-from harness import BAD_INPUT, PLOT, SMALL, SystemTest, changed, command, environment, execute, main, toml_text
+from harness import BAD_INPUT, PLOT, SystemTest, command, environment, execute, main
 from python_harness import headflow  # noqa: F401
 from headflow.files import series_of
 from headflow.plot.animation import Scene
@@ -44,7 +44,8 @@ class Films(SystemTest):
             self.assertLess(min(np.abs(np.subtract(colour, one)).max() for one in last), 12)
 
     def test_many_heads_in_space(self):
-        done = self.film("run.h5", "--animate", self.folder / "space.gif", "--panels", "space", "--frames", "30", "--log-time")
+        options = ("--panels", "space", "--frames", "30", "--log-time")
+        done = self.film("run.h5", "--animate", self.folder / "space.gif", *options)
         self.assertEqual((done.returncode, done.stderr), (0, ""))
         done = self.film("many.h5", "--animate", self.folder / "many.gif", "--features", "2", "1")
         self.assertEqual((done.returncode, done.stderr), (0, ""))
@@ -128,8 +129,9 @@ class Films(SystemTest):
                 self.assertEqual(process.returncode, 0)
 
     def test_follow_a_run(self):
-        (self.folder / "case.toml").write_text(toml_text(changed(SMALL, {"output.every": 0.01, "flow.end_time": 400.0})))
-        run = subprocess.Popen(command("run", "case.toml"), cwd=self.folder, env=environment(), stdout=subprocess.DEVNULL)
+        self.write_input({"output.every": 0.01, "flow.end_time": 400.0})
+        words = command("run", "case.toml")
+        run = subprocess.Popen(words, cwd=self.folder, env=environment(), stdout=subprocess.DEVNULL)
         done = execute(self.folder, [PLOT, "case.h5", "--follow", "--panels", "loss"])
         self.assertEqual((run.wait(), done.returncode, done.stderr), (0, 0, ""))
         self.assertEqual(done.stdout.splitlines()[-1], "case.png: finished")

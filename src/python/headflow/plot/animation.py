@@ -23,7 +23,8 @@ FAINT = 0.25
 def at_times(series: Series, values: np.ndarray, times: np.ndarray) -> np.ndarray:
     """Values (time, ..) interpolated at these times; from the end on the last ones."""
     flat = values.reshape(series.time.size, -1)
-    return np.stack([np.interp(times, series.time, column) for column in flat.T], axis=1).reshape(times.size, *values.shape[1:])
+    columns = [np.interp(times, series.time, column) for column in flat.T]
+    return np.stack(columns, axis=1).reshape(times.size, *values.shape[1:])
 
 
 class Scene:
@@ -116,8 +117,8 @@ def write_mp4(path: str, frames: Iterator[Image.Image]) -> None:
         raise ValueError("an .mp4 needs the program ffmpeg, which is not in PATH (Debian: apt-get install ffmpeg); "
                          "a .gif does not")
     first = next(frames)
-    words = ["ffmpeg", "-loglevel", "error", "-y", "-f", "rawvideo", "-pix_fmt", "rgb24", "-s", "{}x{}".format(*first.size),
-             "-r", str(PER_SECOND), "-i", "-", "-an", "-c:v", "libx264", "-preset", "veryfast", "-pix_fmt", "yuv420p",
+    words = ["ffmpeg", "-loglevel", "error", "-y", "-f", "rawvideo", "-pix_fmt", "rgb24",
+             "-s", "{}x{}".format(*first.size), "-r", str(PER_SECOND), "-i", "-", "-an", "-c:v", "libx264", "-preset", "veryfast", "-pix_fmt", "yuv420p",
              "-movflags", "+faststart", "-f", "mp4", path]
     with subprocess.Popen(words, stdin=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         try:
@@ -137,8 +138,8 @@ def animate(run: Run, path: str, suffix: str, features: tuple[int, ...] = (0, 1)
             count: int = 200) -> None:
     """Write the film of one run to `path`, as a file with that suffix."""
     if len(features) > run.features:
-        raise ValueError(f"{run.data.path}: --animate shows the heads over {len(features)} features, of which the file has "
-                         f"{run.features}")
+        raise ValueError(f"{run.data.path}: --animate shows the heads over {len(features)} features, of which the file "
+                         f"has {run.features}")
     if run.series[0].time.size < 2 or log_time and not (run.series[0].time > 0).any():
         raise ValueError(f"{run.data.path}: --animate needs two outputs or more")
     WRITERS[suffix](path, Scene(run, features, log_time).frames(count))

@@ -39,8 +39,8 @@ def argument_parser() -> argparse.ArgumentParser:
         help="of a sweep: the swept key on the "
         "axis of trained, the two of cosine-map and heads-map (default: the first with numbers)")
     add("--log-time", action="store_true", help="logarithmic time axis, without t = 0")
-    add("--animate", type=Path, metavar="FILM", help=".gif or .mp4 (by ffmpeg): the heads of one run in the plane (--panels "
-        "space: in the space) as they move, with the loss")
+    add("--animate", type=Path, metavar="FILM", help=".gif or .mp4 (by ffmpeg): the heads of one run in the plane "
+        "(--panels space: in the space) as they move, with the loss")
     add("--frames", type=int, default=200, metavar="N", help="of the film, 2 to 5000 (default: 200, which are 10 s)")
     add("--follow", action="store_true", help="draw again whenever a file is written, until all runs have ended")
     add("--title", help="title of the picture (default: the model of a single file)")
@@ -102,7 +102,8 @@ def check_options(options: argparse.Namespace) -> None:
     known = FILMS if options.animate else SUFFIXES
     if output.suffix.lower() not in known:
         raise ValueError(f"{output}: unknown picture suffix '{output.suffix}', known are {', '.join(known)}")
-    if options.animate and (len(options.files) > 1 or options.follow or options.panels not in ([], ["plane"], ["space"])):
+    moving = options.panels in ([], ["plane"], ["space"])
+    if options.animate and (len(options.files) > 1 or options.follow or not moving):
         raise ValueError("--animate takes one file, and --panels plane or space")
     if not 2 <= options.frames <= 5000:
         raise ValueError(f"--frames {options.frames}: allowed are 2 to 5000")

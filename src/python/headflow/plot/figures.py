@@ -23,7 +23,8 @@ PICTURES = {"specialization": draw_specialization, "spread": draw_spread}
 SWEEPS = {"trained": draw_trained, "prune": draw_prune, "maps": draw_maps, "cosine-map": draw_cosine_map,
           "heads-map": draw_heads_map, "stages": draw_stages}
 ALONE = PICTURES | SWEEPS
-NO_STYLE = ("backend", "backend_fallback", "interactive", "toolbar", "timezone", "datapath", "date.epoch", "docstring.hardcopy")
+NO_STYLE = ("backend", "backend_fallback", "interactive", "toolbar", "timezone", "datapath", "date.epoch",
+            "docstring.hardcopy")
 MAX_FEATURES = 4  # panels of m drawn when the user names no features
 
 
