@@ -7,6 +7,7 @@
 
 #include "app/commands.hpp"
 #include "app/documentation.hpp"
+#include "core/report.hpp"
 #include "headflow/core/error.hpp"
 #include "input/printer.hpp"
 #include "output/provenance.hpp"
@@ -126,7 +127,7 @@ class CommandLine {
     }
     std::string warning;
     command_.wall_seconds = wall_seconds_of(wall_time_, warning);
-    if (root && !warning.empty()) fmt::print(stderr, "headflow: warning: {}\n", warning);
+    if (root && !warning.empty()) warn(warning);
     read_part(part_, command_);
     const auto asked = [](const auto& one) { return one.second->count() > 0; };
     if (command_.force && std::none_of(restart_.begin(), restart_.end(), asked))

@@ -59,17 +59,19 @@ void append_checksum(const std::string& path) {
   if (!file) throw FileError("cannot write " + path + " (is the disk full?)");
 }
 
-bool checksum_is_intact(const std::string& path) {
-  if (!obstacle_at(path).empty()) return false;
+ChecksumState checksum_of(const std::string& path) {
+  using enum ChecksumState;
+  if (!obstacle_at(path).empty()) return none;
   std::ifstream file(path, std::ios::binary);
-  if (!file) return false;
+  if (!file) return none;
   const std::uint64_t length = length_of(file);
   Checksum checksum{};
-  if (length < sizeof checksum) return false;
+  if (length < sizeof checksum) return none;
   file.seekg(-static_cast<std::streamoff>(sizeof checksum), std::ios::end);
-  if (!file.read(reinterpret_cast<char*>(checksum.data()), sizeof checksum)) return false;
-  if (checksum[0] != magic || checksum[1] != length - sizeof checksum) return false;
-  return hash_of(file, checksum[1]) == checksum[2];
+  if (!file.read(reinterpret_cast<char*>(checksum.data()), sizeof checksum)) return none;
+  if (checksum[0] != magic) return none;
+  const bool whole = checksum[1] == length - sizeof checksum;
+  return whole && hash_of(file, checksum[1]) == checksum[2] ? intact : broken;
 }
 
 }  // namespace headflow

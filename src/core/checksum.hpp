@@ -7,8 +7,11 @@ namespace headflow {
 /// follows its own end. Throws FileError.
 void append_checksum(const std::string& path);
 
-/// Whether the file ends with the checksum of the bytes before it. False when any byte is missing,
-/// added or changed, and for files that cannot be read.
-bool checksum_is_intact(const std::string& path);
+enum class ChecksumState {
+  intact,  ///< the file ends with the checksum of the bytes before it
+  broken,  ///< it ends with a checksum, which is that of other bytes
+  none     ///< it ends with none, or cannot be read
+};
+ChecksumState checksum_of(const std::string& path);
 
 }  // namespace headflow

@@ -83,11 +83,10 @@ struct DataFile {
 /// these all ranks write together through parallel HDF5 (contiguous, collective). The file appears
 /// under its name only when it is complete (temporary name, fsync, rename): whenever the program is
 /// killed, `path` is either the file of before or the new one, at the end of its symbolic links,
-/// which stay. `with_checksum` appends a checksum (checksum.hpp). Every axis of a variable must be
+/// which stay. It ends with a checksum (checksum.hpp). Every axis of a variable must be
 /// a dimension of its group. Collective. Throws FileError: on every rank alike when rank 0 fails,
 /// on one rank alone when its slab cannot be written.
-void write_data_file(const Communicator& comm, const std::string& path, const DataFile& content,
-                     bool with_checksum = false);
+void write_data_file(const Communicator& comm, const std::string& path, const DataFile& content);
 
 /// Numbers read back, with their shape.
 struct Numbers {
@@ -100,7 +99,12 @@ struct Numbers {
 /// HDF5 cannot read it, and NewerFormat when a later version of headflow is needed.
 class DataReader {
  public:
+  /// Throws InputError when the bytes do not fit the checksum at its end, for HDF5 may crash on a
+  /// damaged file; files without, of other programs or changed by them, are taken as they are.
   explicit DataReader(const std::string& path);
+  /// Of a file whose checksum has been found intact already.
+  struct Intact {};
+  DataReader(const std::string& path, Intact);
 
   /// Whether there is a group or dataset of that name.
   bool has(const std::string& name) const;

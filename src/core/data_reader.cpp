@@ -6,6 +6,7 @@
 #include <system_error>
 
 #include "core/callback_guard.hpp"
+#include "core/checksum.hpp"
 #include "core/data_file.hpp"
 #include "core/paths.hpp"
 
@@ -23,6 +24,11 @@ Hdf5File open_file(const std::string& path) {
         "cannot open " + path +
         (std::filesystem::exists(path, ignored) ? ": not a readable HDF5 file" : ": no such file"));
   return Hdf5File(file, path);
+}
+
+void require_intact(const std::string& path) {
+  if (obstacle_at(path).empty() && checksum_of(path) == ChecksumState::broken)
+    throw InputError("cannot open " + path + ": it is damaged, its checksum differs");
 }
 
 /// What a visit of HDF5's iterations fills in.
@@ -56,7 +62,10 @@ std::string name_of(hid_t object) {
 
 }  // namespace
 
-DataReader::DataReader(const std::string& path) : path_(path), file_(open_file(path)) {
+DataReader::DataReader(const std::string& path)
+    : DataReader((require_intact(path), path), Intact{}) {}
+
+DataReader::DataReader(const std::string& path, Intact) : path_(path), file_(open_file(path)) {
   require_known_format();
 }
 

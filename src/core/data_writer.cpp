@@ -218,8 +218,7 @@ void sync(const std::string& path, int flags) {
 
 }  // namespace
 
-void write_data_file(const Communicator& comm, const std::string& name, const DataFile& content,
-                     bool with_checksum) {
+void write_data_file(const Communicator& comm, const std::string& name, const DataFile& content) {
   quiet_hdf5();
   std::string path;
   comm.on_root([&] { path = follow_links(name); });
@@ -232,7 +231,7 @@ void write_data_file(const Communicator& comm, const std::string& name, const Da
     throw FileError("cannot write " + temporary + ": " + error.what());
   }
   comm.on_root([&] {
-    if (with_checksum) append_checksum(temporary);
+    append_checksum(temporary);
     sync(temporary, O_RDONLY);
     std::filesystem::rename(temporary, path);
     const auto folder = std::filesystem::path(path).parent_path();

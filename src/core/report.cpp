@@ -2,10 +2,14 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cstdio>
+#include <iterator>
 #include <string>
+#include <string_view>
 #include <thread>
+#include <vector>
 
 #include "headflow/core/error.hpp"
 #include "headflow/core/mpi.hpp"
@@ -39,8 +43,30 @@ bool all_arrive(const Communicator& world) {
 }
 
 void print(const Failure& failure, const std::string& where) {
-  fmt::print(stderr, "headflow: {}{}: {}\n", failure.kind, where, failure.message);
+  fmt::print(stderr, "headflow: {}{}: {}\n", failure.kind, where, one_line(failure.message));
   std::fflush(stderr);
+}
+
+/// The length of the UTF-8 character at the beginning of `text`; 0 when there is none.
+std::size_t length_of_character(std::string_view text) {
+  const auto lead = static_cast<unsigned char>(text[0]);
+  if (lead < 0x80) return 1;
+  const std::size_t length = lead >= 0xf0 ? 4 : lead >= 0xe0 ? 3 : 2;
+  if (lead < 0xc2 || lead > 0xf4 || text.size() < length) return 0;
+  for (std::size_t i = 1; i < length; ++i)
+    if ((static_cast<unsigned char>(text[i]) & 0xc0) != 0x80) return 0;
+  return length;
+}
+
+/// Ends of lines, and what makes terminals write from right to left.
+bool is_control(std::string_view character) {
+  if (character.size() == 1) return character[0] < ' ' || character[0] == 0x7f;
+  static constexpr std::string_view controls[] = {"\u0085", "\u061c", "\u200e", "\u200f", "\u2028",
+                                                  "\u2029", "\u202a", "\u202b", "\u202c", "\u202d",
+                                                  "\u202e", "\u2066", "\u2067", "\u2068", "\u2069"};
+  return std::find(std::begin(controls), std::end(controls), character) != std::end(controls) ||
+         (character.size() == 2 && character[0] == '\xc2' &&
+          static_cast<unsigned char>(character[1]) < 0xa0);
 }
 
 int end_all(const Communicator& world, const Failure& failure) {
@@ -59,6 +85,38 @@ int end_all(const Communicator& world, const Failure& failure) {
 }
 
 }  // namespace
+
+std::string one_line(const std::string& text) {
+  constexpr std::size_t most = 1500;
+  std::string_view rest = text;
+  std::vector<std::string> characters;
+  while (!rest.empty()) {
+    const std::size_t length = length_of_character(rest);
+    const std::string_view character = rest.substr(0, std::max<std::size_t>(length, 1));
+    rest.remove_prefix(character.size());
+    if (length > 0 && !is_control(character)) {
+      characters.emplace_back(character);
+      continue;
+    }
+    if (character == "\n") {
+      characters.emplace_back("\\n");
+      continue;
+    }
+    for (const char byte : character)
+      characters.push_back(fmt::format("\\x{:02x}", static_cast<unsigned char>(byte)));
+  }
+  if (characters.size() > most) {
+    const auto middle = characters.begin() + most / 2;
+    characters.erase(middle, characters.end() - most / 2);
+    characters.insert(characters.begin() + most / 2, " [..] ");
+  }
+  return fmt::format("{}", fmt::join(characters, ""));
+}
+
+void warn(const std::string& text) {
+  fmt::print(stderr, "headflow: warning: {}\n", one_line(text));
+  std::fflush(stderr);
+}
 
 int report(const Error& error) {
   print({error.code(), "error", error.what()}, "");

@@ -1,9 +1,17 @@
 #pragma once
 #include <functional>
+#include <string>
 
 #include "headflow/core/error.hpp"
 
 namespace headflow {
+
+/// A text as one line that can be printed: control characters, what turns the direction of writing
+/// and bytes that are no UTF-8 are written as in C; of a long text the middle is left out.
+std::string one_line(const std::string& text);
+
+/// Prints "headflow: warning: .." in one line.
+void warn(const std::string& text);
 
 /// Prints "headflow: error: .." for one process, without MPI. Returns the error's exit code.
 int report(const Error& error);

@@ -9,6 +9,7 @@
 
 #include "core/checksum.hpp"
 #include "core/paths.hpp"
+#include "core/report.hpp"
 #include "headflow/core/error.hpp"
 
 namespace headflow {
@@ -85,12 +86,15 @@ std::optional<Checkpoint> Checkpoints::read(const std::string& path, std::string
   problem.clear();
   comm_.on_root([&] {
     try {
-      if (!checksum_is_intact(path))
+      if (checksum_of(path) != ChecksumState::intact)
         problem = "it is damaged or no checkpoint";
-      else if (DataReader(path).attributes()["format"] != format_name)
-        problem = "it is no checkpoint of this version of headflow";
-      else
-        checkpoint.number = std::stoll(DataReader(path).attributes()["checkpoint"]);
+      else {
+        auto attributes = DataReader(path, DataReader::Intact{}).attributes();
+        if (attributes["format"] != format_name)
+          problem = "it is no checkpoint of this version of headflow";
+        else
+          checkpoint.number = std::stoll(attributes["checkpoint"]);
+      }
     } catch (const NewerFormat&) {
       throw;  // whole, and ahead of all that this program can read
     } catch (const std::exception& error) {
@@ -100,7 +104,7 @@ std::optional<Checkpoint> Checkpoints::read(const std::string& path, std::string
   problem = comm_.broadcast(problem);
   if (!problem.empty()) return std::nullopt;
   checkpoint.number = comm_.broadcast(checkpoint.number);
-  checkpoint.file = std::make_shared<DataReader>(path);
+  checkpoint.file = std::make_shared<DataReader>(path, DataReader::Intact{});
   return checkpoint;
 }
 
@@ -146,7 +150,7 @@ std::optional<Checkpoint> Checkpoints::newest() const {
   if (comm_.root()) all = paths();
   all.resize(comm_.broadcast(all.size()));
   std::optional<Checkpoint> best;
-  std::string problems;
+  std::vector<std::string> problems;
   for (const std::string& own : all) {
     const std::string path = comm_.broadcast(own);
     std::string problem;
@@ -156,16 +160,15 @@ std::optional<Checkpoint> Checkpoints::newest() const {
       checkpoint.reset();
     }
     if (!checkpoint)
-      problems += fmt::format("checkpoint {} cannot be used: {}\n", path, problem);
+      problems.push_back(fmt::format("checkpoint {} cannot be used: {}", path, problem));
     else if (!best || checkpoint->number > best->number)
       best = checkpoint;
   }
   if (!problems.empty() && !best)
-    throw FileError(problems + "no valid checkpoint is left; --restart none begins anew");
-  if (comm_.root() && !problems.empty()) {
-    fmt::print(stderr, "headflow: warning: {}", problems);
-    std::fflush(stderr);
-  }
+    throw FileError(fmt::format("{}; no valid checkpoint is left; --restart none begins anew",
+                                fmt::join(problems, "; ")));
+  if (comm_.root())
+    for (const auto& problem : problems) warn(problem);
   return best;
 }
 
@@ -181,7 +184,7 @@ void Checkpoints::write_alone(const Communicator& comm, DataFile& content) {
   content.attributes["format"] = format_name;
   content.attributes["output"] = owner();
   content.attributes["checkpoint"] = std::to_string(number_ + 1);
-  write_data_file(comm, path_at(1 + number_ % kept_), content, true);
+  write_data_file(comm, path_at(1 + number_ % kept_), content);
   content.attributes = attributes;
   ++number_;
 }

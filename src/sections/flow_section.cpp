@@ -6,6 +6,7 @@
 #include <cmath>
 
 #include "core/progress.hpp"
+#include "core/report.hpp"
 #include "core/stopwatch.hpp"
 #include "headflow/core/error.hpp"
 #include "sections/cost.hpp"
@@ -171,12 +172,11 @@ void FlowSection::print(const FlowRecord& last, const Stages& stages, double sec
              result_->time, ends[static_cast<int>(result_->end)], result_->steps,
              result_->rejected_steps, result_->right_hand_sides, seconds);
   if (result_->rises.count > 0)
-    fmt::print(
-        stderr,
-        "headflow: warning: the loss has risen in a step or between outputs {:g} times, by at "
+    warn(fmt::format(
+        "the loss has risen in a step or between outputs {:g} times, by at "
         "most {:.2g}, which it cannot do along the flow: use a smaller flow.tolerance, or a "
-        "smaller flow.step of a method that is not adaptive\n",
-        result_->rises.count, result_->rises.largest);
+        "smaller flow.step of a method that is not adaptive",
+        result_->rises.count, result_->rises.largest));
   if (last.parameters.K.size() == 0) return;  // nothing was recorded since the restart
   fmt::print("loss {}, gradient norm {:.3g}\n",
              with_error(last.loss.mean.loss, last.loss.loss_stderr, "{:.6f}"),

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "core/report.hpp"
 #include "headflow/core/error.hpp"
 
 namespace headflow {
@@ -22,9 +23,8 @@ void resume_series(Run& run, DataGroup& group, const std::vector<double>& output
     return t <= reached && !std::binary_search(known.begin(), known.end(), t);
   });
   if (missing > 0 && run.talks())
-    fmt::print(stderr,
-               "headflow: warning: {} output times of [{}] up to t = {:g} are past and left out\n",
-               missing, group.name, reached);
+    warn(fmt::format("{} output times of [{}] up to t = {:g} are past and left out", missing,
+                     group.name, reached));
   run.host().write();
 }
 

@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "core/progress.hpp"
+#include "core/report.hpp"
 #include "headflow/core/error.hpp"
 #include "sections/cost.hpp"
 #include "sections/flow_section.hpp"
@@ -228,12 +229,11 @@ void TrainSection::print(const Sampling& fresh_samples) const {
   constexpr double few = 100;
   const double count = choice.share * static_cast<double>(fresh_samples.samples);
   if (count < few)
-    fmt::print(
-        stderr,
-        "headflow: warning: the trained loss comes from about {:.2g} of {} fresh samples; it and "
-        "its error may be far too small, as rarer errors were not seen (more "
-        "population.test_samples see more)\n",
-        count, fresh_samples.samples);
+    warn(
+        fmt::format("the trained loss comes from about {:.2g} of {} fresh samples; it and "
+                    "its error may be far too small, as rarer errors were not seen (more "
+                    "population.test_samples see more)",
+                    count, fresh_samples.samples));
 }
 
 std::vector<Parameters> heads_of(const Run& run) {

@@ -9,6 +9,7 @@
 #include <optional>
 #include <span>
 
+#include "core/report.hpp"
 #include "core/stopwatch.hpp"
 #include "headflow/core/local_range.hpp"
 #include "input/toml_text.hpp"
@@ -160,8 +161,8 @@ class SweepRun : public RunHost {
     store_.add(result);
     news_ = true;
     if (!result.failure.empty())
-      fmt::print(stderr, "headflow: warning: sweep member {} has failed: {}\n",
-                 name_of_member(sweep_, result.member), result.failure);
+      warn(fmt::format("sweep member {} has failed: {}", name_of_member(sweep_, result.member),
+                       result.failure));
   }
 
   /// On rank 0, which alone has news.

@@ -6,7 +6,7 @@ import subprocess
 import time
 import unittest
 
-from harness import changed, command, execute, main, side_by_side
+from harness import changed, command, execute, main, side_by_side, toml_text
 from restart_harness import QUICK, SGD, STOPPED, RestartTest, checkpoints, differing, ended, numbers_in, wait_for
 
 SAMPLE = 25     # damaged files for which a program is started
@@ -72,6 +72,23 @@ class Damage(RestartTest):
                     self.go_on("longer", data + bytes(512)), self.go_on("twice", data + data[-24:])])
         _, code, _, errors = self.go_on("both", data[:middle], both=True)
         self.assertEqual(code, 4, errors)
+
+    def test_damaged_outputs(self):
+        """HDF5 may crash on these: refused before it sees them, wherever an output is read."""
+        whole = self.folder / "whole" / "case.h5"
+        data, randomness = whole.read_bytes(), random.Random(12)
+        folder = self.folder / "readers"
+        folder.mkdir()
+        (folder / "next.toml").write_text(toml_text(changed(INPUT, {"start": {"file": "case.h5"}})))
+        for place in [randomness.randrange(len(data)) for _ in range(6)] + [0, 8, 100]:
+            damaged = bytearray(data)
+            damaged[place] ^= 1 << randomness.randrange(8)
+            (folder / "case.h5").write_bytes(damaged)
+            for words in ("info", "case.h5"), ("merge", "all.h5", "case.h5"), ("check", "next.toml"), ("run", "next.toml"):
+                with self.subTest(place=place, words=words):
+                    done = execute(folder, command(*words))
+                    self.assertEqual(done.returncode, 2, done.stderr)
+                    self.assertIn("damaged" if place < len(data) - 24 else "case.h5", done.stderr)
 
     def test_undamaged(self):
         """Without damage the newer is used: the warnings above come from the damage alone."""

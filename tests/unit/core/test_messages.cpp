@@ -7,6 +7,7 @@
 
 #include "core/mailbox.hpp"
 #include "core/mpi_count.hpp"
+#include "core/report.hpp"
 #include "headflow/core/mpi.hpp"
 #include "support.hpp"
 
@@ -14,6 +15,17 @@ namespace headflow {
 namespace {
 
 using testing_support::world;
+
+TEST(OneLine, canBePrintedWhateverStandsInIt) {
+  EXPECT_EQ(one_line("caf\u00e9 \u20ac \U0001f600"), "caf\u00e9 \u20ac \U0001f600");
+  EXPECT_EQ(one_line("a\nb\tc\x7f\x1b[1m"), "a\\nb\\x09c\\x7f\\x1b[1m");
+  EXPECT_EQ(one_line("\xe9 \xc3"), "\\xe9 \\xc3");  // Latin 1, and cut off
+  EXPECT_EQ(one_line("\u202e\u0085"), "\\xe2\\x80\\xae\\xc2\\x85");
+  const std::string text = one_line("begin " + std::string(10'000, 'x') + " end");
+  EXPECT_EQ(text.size(), 1506U);
+  EXPECT_TRUE(text.starts_with("begin x"));
+  EXPECT_TRUE(text.ends_with("x end"));
+}
 
 TEST(DistributedCommunicator, knowsItsRanks) {
   int rank = -1, size = 0;

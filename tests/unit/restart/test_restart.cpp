@@ -213,34 +213,35 @@ TEST(DistributedRestart, ofSgdHasTheSameBits) {
   }
 }
 
-TEST(Seal, breaksWithAnyChange) {
-  const auto path = std::filesystem::temp_directory_path() / ("seal." + std::to_string(getpid()));
+TEST(Checksum, breaksWithAnyChange) {
+  const auto path =
+      std::filesystem::temp_directory_path() / ("checksum." + std::to_string(getpid()));
   const auto write = [&](const std::string& bytes) {
     std::ofstream(path, std::ios::binary) << bytes;
   };
   std::string bytes;
   for (int i = 0; i < 3000; ++i) bytes += static_cast<char>(i * i);
   write(bytes);
-  EXPECT_FALSE(checksum_is_intact(path));
+  EXPECT_NE(checksum_of(path), ChecksumState::intact);
   append_checksum(path);
-  EXPECT_TRUE(checksum_is_intact(path));
-  std::string sealed(std::filesystem::file_size(path), '\0');
+  EXPECT_EQ(checksum_of(path), ChecksumState::intact);
+  std::string whole(std::filesystem::file_size(path), '\0');
   std::ifstream(path, std::ios::binary)
-      .read(sealed.data(), static_cast<std::streamsize>(sealed.size()));
-  for (std::size_t i = 0; i < sealed.size(); i += 7) {
-    std::string changed = sealed;
+      .read(whole.data(), static_cast<std::streamsize>(whole.size()));
+  for (std::size_t i = 0; i < whole.size(); i += 7) {
+    std::string changed = whole;
     changed[i] = static_cast<char>(changed[i] ^ (1 << i % 8));
     write(changed);
-    EXPECT_FALSE(checksum_is_intact(path)) << "byte " << i;
+    EXPECT_NE(checksum_of(path), ChecksumState::intact) << "byte " << i;
   }
-  for (std::size_t size = 0; size < sealed.size(); size += 11) {
-    write(sealed.substr(0, size));
-    EXPECT_FALSE(checksum_is_intact(path)) << "cut at " << size;
+  for (std::size_t size = 0; size < whole.size(); size += 11) {
+    write(whole.substr(0, size));
+    EXPECT_NE(checksum_of(path), ChecksumState::intact) << "cut at " << size;
   }
-  write(sealed + 'x');
-  EXPECT_FALSE(checksum_is_intact(path));
+  write(whole + 'x');
+  EXPECT_NE(checksum_of(path), ChecksumState::intact);
   std::filesystem::remove(path);
-  EXPECT_FALSE(checksum_is_intact(path));
+  EXPECT_NE(checksum_of(path), ChecksumState::intact);
 }
 
 TEST(Snapshot, namesWhatItLacks) {
