@@ -124,7 +124,7 @@ std::optional<Checkpoint> find_restart(const Communicator& comm, const Command& 
   const std::string changed = identity.obstacles(*found->file);
   if (!changed.empty())
     throw InputError(fmt::format(
-        "the input is not that of checkpoint {}:\n{}--restart none begins anew (with --force, if "
+        "the input is not that of checkpoint {}: {}; --restart none begins anew (with --force, if "
         "the output exists)",
         found->path, changed));
   checkpoints.make_room();

@@ -42,6 +42,8 @@ void default_signal_actions() {
 
 bool stop_signalled() { return stop_flag != 0; }
 
+bool signal_waits() { return stop_flag != 0 || checkpoint_flag != 0; }
+
 bool take_checkpoint_signal() {
   const bool taken = checkpoint_flag != 0;
   checkpoint_flag = 0;

@@ -13,6 +13,8 @@ void default_signal_actions();
 
 /// What has arrived on this process.
 bool stop_signalled();
+/// Whether one of either kind has, which stays.
+bool signal_waits();
 /// The same for SIGUSR2; forgets it.
 bool take_checkpoint_signal();
 

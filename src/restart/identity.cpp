@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <vector>
+
 #include "input/toml_text.hpp"
 
 namespace headflow {
@@ -12,16 +14,16 @@ std::string differences(const std::string& before, const std::string& now, const
   const auto new_values = values_of(now);
   constexpr const char* absent = "(not given)";
   for (const auto& [key, value] : new_values) old_values.try_emplace(key, absent);
-  std::string text;
+  std::vector<std::string> changes;
   for (const auto& [name, value] : old_values) {
     const auto found = new_values.find(name);
     const std::string there = found == new_values.end() ? absent : found->second;
     const Key key = key_of(name);
     if (value == there || ignored(key.change)) continue;
-    text += fmt::format("  {}: {} -> {}{}\n", name, value, there,
-                        *key.hint == '\0' ? "" : fmt::format(" ({})", key.hint));
+    changes.push_back(fmt::format("{}: {} -> {}{}", name, value, there,
+                                  *key.hint == '\0' ? "" : fmt::format(" ({})", key.hint)));
   }
-  return text;
+  return fmt::format("{}", fmt::join(changes, "; "));
 }
 
 namespace {
@@ -45,7 +47,8 @@ std::string Identity::compare(const DataReader& file,
   std::string text = differences(text_of(file, "input"), input, key_of, ignored);
   for (const auto& [name, now] : texts) {
     const std::string before = text_of(file, name);
-    if (before != now) text += fmt::format("  {}: \"{}\" -> \"{}\"\n", name, before, now);
+    if (before != now)
+      text += fmt::format("{}{}: \"{}\" -> \"{}\"", text.empty() ? "" : "; ", name, before, now);
   }
   return text;
 }

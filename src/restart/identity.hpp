@@ -11,8 +11,8 @@ namespace headflow {
 /// What is declared of a key of the input, by "section.key".
 using KeyOf = std::function<Key(const std::string&)>;
 
-/// A line for each key of two resolved inputs that differs and whose Change is not among those that
-/// are `ignored`; empty if none does.
+/// Each key of two resolved inputs that differs and whose Change is not among those that are
+/// `ignored`, with both values, in one line; empty if none does.
 std::string differences(const std::string& before, const std::string& now, const KeyOf& key_of,
                         const std::function<bool(Change)>& ignored);
 
@@ -26,7 +26,7 @@ struct Identity {
   /// What a file says of the run that made it.
   static Identity of(const DataReader& file, KeyOf key_of);
 
-  /// What stands between going on from `file` and this run, a line for each; empty if nothing.
+  /// What stands between going on from `file` and this run, in one line; empty if nothing.
   std::string obstacles(const DataReader& file) const;
   /// What makes `file` that of another run, even of one that goes on elsewhere or to another end.
   std::string differences_from(const DataReader& file) const;

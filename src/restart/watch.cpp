@@ -3,23 +3,51 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <chrono>
 #include <cmath>
 #include <cstdlib>
 #include <ctime>
 #include <filesystem>
+#include <fstream>
 #include <sstream>
 #include <system_error>
+#include <thread>
 
 #include "core/signals.hpp"
 #include "headflow/core/error.hpp"
 
 namespace headflow {
 
+Pause::Pause() {
+  const char* text = std::getenv("HEADFLOW_PAUSE");
+  if (text == nullptr) return;
+  char* rest = nullptr;
+  every_ = std::strtoll(text, &rest, 10);
+  if (every_ < 1 || *rest != ':' || rest[1] == '\0')
+    throw InputError(
+        fmt::format("HEADFLOW_PAUSE = \"{}\": write a number above 0, a colon and a file", text));
+  gate_ = rest + 1;
+}
+
+bool Pause::hold() {
+  std::error_code ignored;
+  if (every_ == 0 || ++asked_ % every_ != 0 || !std::filesystem::exists(gate_, ignored))
+    return false;
+  const std::string here = gate_ + ".paused";
+  std::ofstream{here};
+  while (std::filesystem::exists(gate_, ignored) && std::filesystem::exists(here, ignored) &&
+         !signal_waits())
+    std::this_thread::sleep_for(std::chrono::milliseconds(2));
+  std::filesystem::remove(here, ignored);
+  return true;
+}
+
 /// On every rank; wall time and the stop file count on rank 0 alone. The margin covers what may lie
 /// between this question and the end of the last checkpoint.
 bool Watch::must_stop() {
   longest_gap_ = std::max(longest_gap_, since_question_.seconds());
   since_question_.restart();
+  const bool paused = comm_.root() && pause_.hold();
   if (limits_.lock != nullptr) limits_.lock->require_held();
   if (!reason_.empty()) return true;
   if (stop_signalled()) reason_ = "signal";
@@ -27,7 +55,7 @@ bool Watch::must_stop() {
   const double margin = 1 + 2 * longest_gap_ + 3 * save_seconds_;
   if (reason_.empty() && limits_.begin.seconds() + margin > limits_.wall_seconds)
     reason_ = "wall time";
-  if (since_look_.seconds() > 0.5) {
+  if (paused || since_look_.seconds() > 0.5) {
     since_look_.restart();
     std::error_code ignored;
     if (std::filesystem::remove(limits_.stop_file, ignored)) reason_ = "stop file";

@@ -1,4 +1,5 @@
 #pragma once
+#include <cstdint>
 #include <functional>
 #include <limits>
 #include <string>
@@ -10,6 +11,20 @@
 #include "restart/output_lock.hpp"
 
 namespace headflow {
+
+/// For tests, which must not depend on how fast a run is: with HEADFLOW_PAUSE=N:GATE a run, each
+/// time that it has been asked N times, makes a file GATE.paused and waits until that is gone, a
+/// signal comes or there is no file GATE.
+class Pause {
+ public:
+  Pause();
+  /// Whether this question was one of those.
+  bool hold();
+
+ private:
+  std::string gate_;
+  std::int64_t every_ = 0, asked_ = 0;
+};
 
 /// Decides when a run saves its state and when it stops: signals on any rank, a stop file, wall
 /// time, the time since the last checkpoint.
@@ -42,6 +57,7 @@ class Watch : public Control {
   Stopwatch since_look_;    // for the stop file
   double longest_gap_ = 0;  // seconds between questions
   double save_seconds_ = 0;
+  Pause pause_;
 };
 
 /// Seconds in "hh:mm:ss", "mm:ss" or "ss", or for "auto" those until Slurm ends the job by

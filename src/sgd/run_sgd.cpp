@@ -82,8 +82,9 @@ class Ensemble {
     return true;
   }
 
-  /// All replicas to `step`; then the next stretch is chosen to take about a second. False when
-  /// that was interrupted: each replica is then saved at the end of the last step that it has made.
+  /// All replicas to `step`; then the next stretch is chosen to take about a second, but at most
+  /// twice the steps of the last, whose time may be that of a start. False when that was
+  /// interrupted: each replica is then saved at the end of the last step that it has made.
   bool advance_all(std::int64_t step) {
     const Stopwatch watch;
     try {
@@ -103,7 +104,7 @@ class Ensemble {
     const double wanted =
         std::clamp(static_cast<double>(step - step_) / std::max(seconds, 1e-6), 1.0, 1e9);
     step_ = step;
-    chunk_ = world_.broadcast(static_cast<std::int64_t>(wanted));
+    chunk_ = world_.broadcast(std::min(2 * chunk_, static_cast<std::int64_t>(wanted)));
     return true;
   }
 

@@ -39,7 +39,7 @@ void merge_sweeps(const std::string& output, const std::vector<std::string>& fil
     const DataReader file(path);
     if (const auto different = identity.differences_from(file); !different.empty())
       throw InputError(
-          fmt::format("{} and {} are of different inputs:\n{}", path, files[0], different));
+          fmt::format("{} and {} are of different inputs: {}", path, files[0], different));
     try {
       store.read(file);
     } catch (const InputError& error) {

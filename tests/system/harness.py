@@ -7,6 +7,7 @@ import copy
 import itertools
 import json
 import os
+import re
 import shutil
 import subprocess
 import tempfile
@@ -100,6 +101,11 @@ def command(*words, ranks=0):
     return [*launcher, str(PROGRAM), *map(str, words)]
 
 
+def without_progress(errors):
+    """What was said on standard error, but for how far the run is, which it says every half minute."""
+    return re.sub(r"(?m)^headflow: t = .* left\n", "", errors)
+
+
 def execute(folder, words, timeout=HANGS, env=None, **options):
     """The finished program, with its standard output and error as texts."""
     words = [str(word) for word in words]
@@ -115,7 +121,7 @@ def execute(folder, words, timeout=HANGS, env=None, **options):
             process.kill()
             process.communicate()
         raise
-    return subprocess.CompletedProcess(words, process.returncode, output, errors)
+    return subprocess.CompletedProcess(words, process.returncode, output, without_progress(errors))
 
 
 def side_by_side(work, items):

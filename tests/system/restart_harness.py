@@ -6,18 +6,21 @@ from typing import NamedTuple
 
 import h5py
 
-from harness import HANGS, SMALL, SystemTest, changed, command, environment, execute, read_group, toml_text
+from harness import (HANGS, SMALL, SystemTest, changed, command, environment, execute, read_group, toml_text,
+                     without_progress)
 from sgd_harness import ALONE, BASE, SPEED
 from test_kill import kill_all
 
 STOPPED = 75  # the exit code of a run that saved its state and stopped
+PAUSE = 30    # questions whether to stop: steps of a flow
+FEW = 6       # of SGD, which asks after 1, 2, 4, .. steps, or of a short flow
 
-# Runs of a second or two, with outputs far apart: a stop falls between two.
-FLOW = changed(SMALL, {"population.samples": 2**16, "flow.end_time": 40.0, "flow.outputs": 3,
+# Runs of some hundred steps, with outputs far apart: a stop falls between two.
+FLOW = changed(SMALL, {"population.samples": 2**12, "flow.end_time": 40.0, "flow.outputs": 3,
                        "flow.tolerance": 1e-11})
-SGD = changed(BASE, ALONE | {"sgd.dimension": 2000, "sgd.learning_rate": 0.01, "sgd.batch": 200, "sgd.outputs": 3,
+SGD = changed(BASE, ALONE | {"sgd.dimension": 300, "sgd.learning_rate": 0.01, "sgd.batch": 30, "sgd.outputs": 3,
                              "sgd.save_weights": True})
-BOTH = changed(SGD, {"flow.end_time": 4.0, "flow.outputs": 3, "population.samples": 2**17, "flow.tolerance": 1e-9,
+BOTH = changed(SGD, {"flow.end_time": 4.0, "flow.outputs": 3, "population.samples": 2**13, "flow.tolerance": 1e-9,
                      "sgd.end_time": None, "sgd.weights_times": [0.0, 2.0]})
 # Only just long enough to be stopped and gone on with; SGD's stop can lie at any step.
 QUICK = changed(SMALL, {"flow.output_times": [0.0, 1.0, 4.0], "flow.outputs": None, "flow.end_time": 4.0})
@@ -63,9 +66,13 @@ def checkpoints(path):
     return found
 
 
-def launch(folder, *words, ranks=1):
-    """mpiexec with headflow in a session of its own, whose traces stay in the folder."""
+def launch(folder, *words, ranks=1, pause=0):
+    """mpiexec with headflow in a session of its own, whose traces stay in the folder. With `pause` it waits after so many
+    questions whether to stop, and again after as many more: see Gate."""
     env = environment(TMPDIR=str(folder), OMPI_MCA_btl_vader_backing_directory=str(folder))
+    if pause:
+        Gate(folder).close()
+        env["HEADFLOW_PAUSE"] = f"{pause}:{Gate(folder).path}"
     return subprocess.Popen(command("run", *words, ranks=ranks), cwd=folder, env=env, text=True,
                             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                             start_new_session=True)
@@ -78,7 +85,31 @@ def ended(process, timeout=HANGS):
     except subprocess.TimeoutExpired:
         end(process)
         raise
-    return Stopped(process.returncode, output, errors)
+    return Stopped(process.returncode, output, without_progress(errors))
+
+
+class Gate:
+    """Before which a run in that folder waits (src/restart/watch.hpp): what it is then hit by finds it in the same place,
+    however fast it is. A signal, too, lets it go on."""
+    def __init__(self, folder):
+        self.path = folder / "gate"
+        self.paused = folder / "gate.paused"
+
+    def close(self):
+        self.path.touch()
+
+    def wait(self, process):
+        """Until the run waits here."""
+        if not wait_for(self.paused.exists, process):
+            raise AssertionError(f"it has ended before it could be stopped: {ended(process)}")
+
+    def let_through(self):
+        """To the next pause."""
+        self.paused.unlink()
+
+    def open(self):
+        """There is no pause any more."""
+        self.path.unlink()
 
 
 def end(process):
@@ -117,11 +148,21 @@ class RestartTest(SystemTest):
     def rewrite(self, path, base, changes=None):
         path.with_suffix(".toml").write_text(toml_text(changed(base, changes or {})))
 
-    def launch(self, path, *words, ranks=0):
+    def launch(self, path, *words, ranks=0, pause=0):
         """A run in the background, which does not outlive the test."""
-        process = launch(path.parent, "case.toml", *words, ranks=ranks)
+        process = launch(path.parent, "case.toml", *words, ranks=ranks, pause=pause)
         self.addCleanup(end, process)
         return process
+
+    def paused(self, path, *words, ranks=0, pause=PAUSE, until=None):
+        """A run that waits before its gate, after `pause` questions or as many more as it takes until `until` is true of its
+        output."""
+        process, gate = self.launch(path, *words, ranks=ranks, pause=pause), Gate(path.parent)
+        gate.wait(process)
+        while until is not None and not (path.exists() and until(path)):
+            gate.let_through()
+            gate.wait(process)
+        return process, gate
 
     def run_case(self, path, *words, ranks=0):
         return execute(path.parent, command("run", "case.toml", *words, ranks=ranks))
@@ -149,29 +190,27 @@ class RestartTest(SystemTest):
         self.assertRegex(last, r"^stopped early \(.*\), state saved: the same command goes on from there$", name)
         return last
 
-    def stop(self, path, number=signal.SIGUSR1, ranks=1, words=(), until=None):
-        """Stopped by a signal soon after it began, or when `until` is true of its output; its last line."""
-        process = self.launch(path, *words, ranks=ranks)
-        wait_for_update(path, process)
-        if until is None:
-            time.sleep(0.2)
-        while until is not None and not until(path):
-            self.assertIsNone(process.poll(), "it has ended before it could be stopped")
-            time.sleep(0.02)
+    def stop(self, path, number=signal.SIGUSR1, ranks=1, words=(), pause=PAUSE, until=None):
+        """Stopped by a signal after so many questions, or when `until` is true of its output; its last line."""
+        process, _ = self.paused(path, *words, ranks=ranks, pause=pause, until=until)
         process.send_signal(number)
         return self.assert_stopped(ended(process), path.parent.name)
 
-    def stop_by_file(self, path, ranks=1):
-        process = self.launch(path, ranks=ranks)
-        wait_for_update(path, process)
+    def stop_by_file(self, path, ranks=1, pause=PAUSE):
+        process, gate = self.paused(path, ranks=ranks, pause=pause)
         stop = path.with_name("case.h5.stop")
         stop.touch()
+        gate.open()
         last = self.assert_stopped(ended(process), path.parent.name)
         self.assertFalse(stop.exists())
         return last
 
-    def stop_by_time(self, path, ranks=1, limit="00:00:01.3"):
-        process = self.launch(path, "--max-walltime", limit, ranks=ranks)
+    def stop_by_time(self, path, ranks=1, pause=PAUSE, limit=10):
+        """The limit is over while it waits, and far when it begins."""
+        begin = time.monotonic()
+        process, gate = self.paused(path, "--max-walltime", str(limit), ranks=ranks, pause=pause)
+        time.sleep(max(0, begin + limit - time.monotonic()))
+        gate.open()
         return self.assert_stopped(ended(process), path.parent.name)
 
     def assert_same_numbers(self, path, reference, name=""):

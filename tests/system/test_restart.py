@@ -5,10 +5,10 @@ import signal
 import h5py
 
 from harness import changed, command, execute, main, read_group, side_by_side
-from restart_harness import (BOTH, FLOW, QUICK, SGD, STOPPED, RestartTest, checkpoints, differing, ended, numbers_in,
-                             wait_for, wait_for_update)
+from restart_harness import (BOTH, FEW, FLOW, PAUSE, QUICK, SGD, STOPPED, RestartTest, checkpoints, differing, ended,
+                             numbers_in, wait_for)
 
-EULER = changed(FLOW, {"population.samples": 2**14, "population.resample": 3, "flow.method": "euler",
+EULER = changed(FLOW, {"population.resample": 3, "flow.method": "euler",
                        "flow.step": 0.05})
 
 OVERLAPS = changed(SGD, {"sgd.save_weights": False, "sgd.learning_rate": 5e-4,
@@ -37,7 +37,8 @@ class Stops(RestartTest):
         base, how, before, after = self.CASES[name]
         whole, parts = self.place(f"{name} whole", base), self.place(f"{name} parts", base)
         self.finish(whole)
-        last = getattr(self, how)(parts, ranks=before)
+        pause = FEW if "sgd" in base else PAUSE
+        last = getattr(self, how)(parts, ranks=before, pause=pause)
         number, saved = max(checkpoints(parts).items())
         group = "flow_state" if "flow" in base else "sgd_state"
         state = read_group(saved, group)
@@ -66,12 +67,10 @@ class Stops(RestartTest):
 
     def test_twice(self):
         """During the flow, then during SGD, then to the end; the last by a limit that is far."""
-        base = changed(BOTH, {"sgd.batch": 400})
-        whole, parts = self.place("whole", base), self.place("parts", base)
+        whole, parts = self.place("whole", BOTH), self.place("parts", BOTH)
         self.finish(whole)
-        self.stop(parts, ranks=2)
-        process = self.launch(parts, ranks=1)
-        wait_for(lambda: parts.with_name("case.weights-0.h5").exists(), process)
+        self.stop(parts, ranks=2, pause=FEW)
+        process, _ = self.paused(parts, ranks=1, pause=3, until=lambda path: path.with_name("case.weights-0.h5").exists())
         process.send_signal(signal.SIGTERM)
         ended(process)  # mpiexec itself obeys SIGTERM, so its code says nothing
         self.finish(parts, "--max-walltime", "24:00:00", ranks=3)
@@ -84,16 +83,16 @@ class Stops(RestartTest):
         """SIGUSR2; the file it leaves is one to go on from."""
         whole, path = self.place("whole", SGD), self.place("parts", SGD)
         self.finish(whole)
-        process = self.launch(path, ranks=2)
+        process, gate = self.paused(path, ranks=2, pause=4)
         saved = path.with_name("case.checkpoint-1.h5")
-        wait_for_update(path, process)
         process.send_signal(signal.SIGUSR2)
         wait_for(saved.exists, process)
-        self.assertIsNone(process.poll())
+        gate.wait(process)
+        gate.open()
         shutil.copy(saved, path.with_name("copy"))
         self.assertEqual(ended(process).code, 0)
         self.assert_same_numbers(path, whole)
-        self.assertEqual(sorted(checkpoints(path)), [1, 2])
+        self.assertGreaterEqual(max(checkpoints(path)), 2)  # each rank may hear the signal at a question of its own
         self.finish(path, "--restart", "copy")
         self.assert_same_numbers(path, whole)
 
@@ -247,7 +246,7 @@ class Choices(RestartTest):
 
         for key, text in zip(cases, side_by_side(check, cases)):
             with self.subTest(key):
-                self.assertRegex(text, rf"case\.checkpoint-1\.h5:\n(.*\n)*  {key}: .* -> ")
+                self.assertRegex(text, rf"case\.checkpoint-1\.h5: (.*; )?{key}: .* -> .*\n\Z")
 
     def test_allowed_changes(self):
         for changes in {"output.every": 1.0}, {"output.checkpoint_every": 5.0, "output.checkpoints_kept": 5}, \

@@ -2,7 +2,6 @@
 import re
 import signal
 import subprocess
-import time
 from pathlib import Path
 
 import h5py
@@ -15,12 +14,18 @@ from restart_harness import STOPPED, RestartTest, end, ended, wait_for
 
 FLOWS = changed(SMALL, {"sweep.attention.heads": [1, 2, 3], "sweep.repeats": 2, "flow.outputs": 4,
                         "sweep.attention.activation": ["softmax", "bayes-softmax"]})
-# A second of members that can be hit in between.
-LONG = changed(SMALL, {"population.samples": 2**16, "flow.end_time": 20.0, "sweep.repeats": 12})
+# Members that can be hit in between: every question saves.
+LONG = changed(SMALL, {"population.samples": 2**12, "flow.end_time": 20.0, "sweep.repeats": 12})
+SAVING = {"output.every": 0.0, "output.checkpoint_every": 0.0}
 EVERYTHING = changed(SMALL, {"flow.outputs": 2, "sgd.dimension": 60, "sgd.batch": 5, "sgd.learning_rate": 0.1,
                              "sgd.outputs": 3,
                              "train.starts": 2, "bayes.standard_error": 0.1, "maps.sequences": 2, "prune": {},
                              "population.test_samples": 1024, "sweep.model.signal": [[1.0, 2.0], [3.0, 4.0]]})
+
+
+def members_saved(path):
+    """How many."""
+    return (read_group(path, "sweep")["done"] == 1).sum()
 
 
 def results(path):
@@ -90,11 +95,8 @@ class Sweep(RestartTest):
         self.finish(whole, ranks=2)
         for name, number in ("stopped", signal.SIGUSR1), ("killed", signal.SIGKILL):
             with self.subTest(name):
-                path = self.place(name, LONG, {"output.every": 0.0, "output.checkpoint_every": 0.05})
-                process = self.launch(path, ranks=2)
-                deadline = time.monotonic() + 30
-                while not path.with_name("case.checkpoint-2.h5").exists() and time.monotonic() < deadline:
-                    time.sleep(5e-3)
+                path = self.place(name, LONG, SAVING)
+                process, _ = self.paused(path, ranks=2, pause=7, until=lambda path: members_saved(path) > 2)
                 if number == signal.SIGKILL:
                     end(process)
                 else:
@@ -176,9 +178,8 @@ class Sweep(RestartTest):
     def test_parts_after_an_interrupted_one(self):
         whole = self.place("whole", LONG)
         self.finish(whole, ranks=2)
-        path = self.place("stopped", LONG, {"output.every": 0.0})
-        process = self.launch(path, "--part", "1/2", ranks=2)
-        wait_for(path.exists, process)
+        path = self.place("stopped", LONG, SAVING)
+        process, _ = self.paused(path, "--part", "1/2", ranks=2, pause=7, until=lambda path: members_saved(path) > 0)
         process.send_signal(signal.SIGUSR1)
         self.assert_stopped(ended(process), "part")
         self.finish(path, "--part", "2/2", ranks=2)

@@ -6,9 +6,8 @@ from harness import changed, main, read_group
 from restart_harness import RestartTest, checkpoints, ended
 from test_trained import FLOW, FULL, groups_of
 
-# Two seconds of many starts, each of some hundredths: a stop falls between two.
-LONG = changed(FULL, {"train.starts": 120, "population.samples": 2**14, "population.test_samples": 2**14,
-                      "train.gradient_tolerance": 1e-8, "output.every": 0})
+# Many starts: a stop falls between two.
+LONG = changed(FULL, {"train.starts": 40, "train.gradient_tolerance": 1e-8, "output.every": 0})
 LATE = changed(LONG, FLOW)
 
 
@@ -17,22 +16,27 @@ def some_start_has_ended(path):
     return groups_of(path).get("train", {}).get("loss", np.empty(0)).size > 0
 
 
+def the_heads_are_saved(path):
+    saved = max(checkpoints(path).items(), default=(0, path))[1]
+    return groups_of(saved).get("train", {}).get("loss", np.empty(0)).size > 0
+
+
 class Stops(RestartTest):
     def check(self, base, before, after):
         whole, parts = self.place(f"whole{before}", base), self.place(f"parts{before}", base)
         self.finish(whole)
-        self.assertIn("signal", self.stop(parts, ranks=before, until=some_start_has_ended))
+        self.assertIn("signal", self.stop(parts, ranks=before, pause=20, until=some_start_has_ended))
         begun = groups_of(parts)
         self.assertNotIn("bayes", begun)
         done = begun["train"]["loss"].size
-        self.assertTrue(0 < done < 120, done)
+        self.assertTrue(0 < done < 40, done)
         self.assert_stopped(ended(self.launch(parts, "--max-walltime", "0.001", ranks=1)), "no time")
         self.assertIn(read_group(parts, "train")["loss"].size, (done, done + 1), "what was saved is still there")
         number, saved = max(checkpoints(parts).items())
         text = self.finish(parts, ranks=after)
         self.assertIn(f"going on from {saved.name} ({number})", text)
         self.assert_same_numbers(parts, whole)
-        self.assertEqual(read_group(parts, "train")["loss"].size, 120)
+        self.assertEqual(read_group(parts, "train")["loss"].size, 40)
 
     def test_between_starts(self):
         self.check(LONG, 1, 3)
@@ -58,12 +62,13 @@ class Stops(RestartTest):
 
     def test_during_the_bayes_risk(self):
         """What came before it is in the checkpoint: the flow and the searches are not repeated."""
-        base = changed(FULL, FLOW | {"bayes.standard_error": 1e-12, "bayes.samples": 2**23, "train.from": "flow"})
+        base = changed(FULL, FLOW | {"bayes.standard_error": 1e-12, "bayes.samples": 2**18, "train.from": "flow",
+                                    "output.checkpoint_every": 0.0})
         whole, parts = self.place("whole", base), self.place("parts", base)
         self.finish(whole)
-        self.stop(parts, ranks=2)  # flow and search are done in 0.1 s
+        self.stop(parts, ranks=2, pause=1, until=the_heads_are_saved)
         self.assertNotIn("bayes", groups_of(parts))
-        saved = checkpoints(parts)[1]
+        saved = max(checkpoints(parts).items())[1]
         self.assertEqual(read_group(saved, "train")["loss"].size, 1)
         for state in "flow_state", "train_state":
             self.assertTrue(read_group(saved, state), state)

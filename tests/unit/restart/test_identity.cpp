@@ -24,12 +24,11 @@ TEST(Identity, aChangeIsToldByItsKey) {
   const std::string later =
       "[flow]\nend_time = 2.0\nstep = 0.1\n[output]\nevery = 6.0\n[sgd]\nengine = \"direct\"\n";
   EXPECT_EQ(between(before, later, Change::allowed), "");
-  EXPECT_EQ(between(before, later, Change::irrelevant), "  flow.end_time: 1.0 -> 2.0\n");
+  EXPECT_EQ(between(before, later, Change::irrelevant), "flow.end_time: 1.0 -> 2.0");
   const std::string other = "[flow]\nend_time = 1.0\n[sgd]\nengine = \"overlaps\"\nseed = 2\n";
   EXPECT_EQ(between(before, other, Change::allowed),
-            "  flow.step: 0.1 -> (not given)\n"
-            "  sgd.engine: \"direct\" -> \"overlaps\" (set it)\n"
-            "  sgd.seed: (not given) -> 2\n");
+            "flow.step: 0.1 -> (not given); sgd.engine: \"direct\" -> \"overlaps\" (set it); "
+            "sgd.seed: (not given) -> 2");
 }
 
 /// A value with " = ", a bracket or a line's end in it is one value.
