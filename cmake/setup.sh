@@ -13,7 +13,7 @@ Where there is no apt (a cluster), checks the loaded software and says what to l
   --with-benchmarks  also PyTorch, which the benchmarks compare with
   --with-tests       also what tests use: Slurm for the job scripts, groff and Tcl for what is installed, chattr, pip,
                      Jupyter's kernel and client for the notebooks
-  --developer        also clang-format, clang-tidy and shellcheck
+  --developer        also what cmake/lint.sh uses: Clang, clang-format, clang-tidy, shellcheck, flake8
   -h, --help         this text
 
 Exit code: 0 ready, 2 something is missing or the call is wrong.
@@ -46,8 +46,8 @@ while (($#)); do
       modules+=(nbclient ipykernel)
       ;;
     --developer)
-      packages+=(clang-format clang-tidy shellcheck)
-      extra_programs+=(clang-format clang-tidy shellcheck)
+      packages+=(clang clang-format clang-tidy shellcheck flake8)
+      extra_programs+=(clang++ clang-format clang-tidy shellcheck flake8)
       ;;
     -h | --help) usage && exit 0 ;;
     *) echo "setup: unknown option '$1'" >&2 && usage >&2 && exit 2 ;;

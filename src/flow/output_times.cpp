@@ -25,9 +25,9 @@ void OutputTimes::declare_keys(KeyVisitor& visitor, const char* help) {
 
 std::vector<double> OutputTimes::until(const char* key, double end) const {
   const auto count = static_cast<int>(outputs);
-  const auto found = times                        ? *times
-                     : spacing == Spacing::linear ? linear_times(end, count)
-                                                  : logarithmic_times(end, count);
+  auto found = times                        ? *times
+               : spacing == Spacing::linear ? linear_times(end, count)
+                                            : logarithmic_times(end, count);
   if (found.empty()) throw InputError(fmt::format("{} must not be empty", key));
   require_times(key, found, end);
   return found;

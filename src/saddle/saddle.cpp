@@ -152,8 +152,8 @@ std::vector<GrowthMode> modes_of(const SymmetricHessian& mean,
 
 }  // namespace
 
-Saddle find_saddle(PopulationLoss& loss, const UnspecializedManifold& manifold, Parameters from,
-                   Control& control) {
+Saddle find_saddle(PopulationLoss& loss, const UnspecializedManifold& manifold,
+                   const Parameters& from, Control& control) {
   const int H = manifold.model().shape.heads, F = manifold.model().shape.features;
   const Activation& activation = manifold.model().activation;
   const TrainedParts trained = manifold.model().trained();

@@ -1,12 +1,14 @@
 #include "sections/saddle_columns.hpp"
 
+#include <utility>
+
 namespace headflow {
 namespace {
 
 /// Values over growth modes, by what one of them has.
 std::function<Values(const SaddleResult&)> over_modes(
     std::vector<GrowthMode> Saddle::*modes, std::function<Values(const GrowthMode&)> one) {
-  return [modes, one](const SaddleResult& result) {
+  return [modes, one = std::move(one)](const SaddleResult& result) {
     Values all;
     for (const GrowthMode& mode : result.saddle.*modes) append(all, one(mode));
     return all;
@@ -45,7 +47,7 @@ void add_modes(std::vector<Column<SaddleResult>>& columns, const std::string& na
 /// Values over plateaus, one after the other, by what one of them has.
 std::function<Values(const Plateaus&)> over_plateaus(
     std::function<Values(const PlateauAnalysis&)> one) {
-  return [one](const Plateaus& plateaus) {
+  return [one = std::move(one)](const Plateaus& plateaus) {
     Values all;
     for (const PlateauAnalysis& plateau : plateaus) append(all, one(plateau));
     return all;
@@ -55,7 +57,7 @@ std::function<Values(const Plateaus&)> over_plateaus(
 /// The same over the eigenvectors of each.
 std::function<Values(const Plateaus&)> over_eigenvectors(
     std::function<Values(const Parameters&)> one) {
-  return over_plateaus([one](const PlateauAnalysis& plateau) {
+  return over_plateaus([one = std::move(one)](const PlateauAnalysis& plateau) {
     Values all;
     for (const Parameters& vector : plateau.eigenvectors) append(all, one(vector));
     return all;
@@ -65,7 +67,7 @@ std::function<Values(const Plateaus&)> over_eigenvectors(
 /// The same over their products of pattern and direction.
 std::function<Values(const Plateaus&)> over_products(
     std::function<Values(const PatternTimesDirection&)> one) {
-  return over_plateaus([one](const PlateauAnalysis& plateau) {
+  return over_plateaus([one = std::move(one)](const PlateauAnalysis& plateau) {
     Values all;
     for (const PatternTimesDirection& mode : plateau.modes) append(all, one(mode));
     return all;

@@ -179,7 +179,7 @@ float TokenKernel::add_gradient(const Matrix& g, double per_unit, float* sums) {
 
 double TokenKernel::units_for(std::int64_t count) {
   // count * 2^10 * per_unit < 2^63
-  const int bits = std::bit_width(static_cast<std::uint64_t>(count));
+  const int bits = static_cast<int>(std::bit_width(static_cast<std::uint64_t>(count)));
   return std::ldexp(1.0, std::min(40, 62 - 10 - bits));
 }
 

@@ -35,8 +35,8 @@ struct Saddle {
 /// place, as for softmax-1 with a mean signal, it is the point that the method has reached.
 /// Standard errors are from the replicates, each at its own saddle to first order. Collective;
 /// an Interrupt of `control` comes out.
-Saddle find_saddle(PopulationLoss& loss, const UnspecializedManifold& manifold, Parameters from,
-                   Control& control = Control::none());
+Saddle find_saddle(PopulationLoss& loss, const UnspecializedManifold& manifold,
+                   const Parameters& from, Control& control = Control::none());
 
 /// The Hessian at any point, in what is trained (n numbers, packed).
 struct LocalSpectrum {

@@ -118,7 +118,8 @@ def write_mp4(path: str, frames: Iterator[Image.Image]) -> None:
                          "a .gif does not")
     first = next(frames)
     words = ["ffmpeg", "-loglevel", "error", "-y", "-f", "rawvideo", "-pix_fmt", "rgb24",
-             "-s", "{}x{}".format(*first.size), "-r", str(PER_SECOND), "-i", "-", "-an", "-c:v", "libx264", "-preset", "veryfast", "-pix_fmt", "yuv420p",
+             "-s", "{}x{}".format(*first.size), "-r", str(PER_SECOND), "-i", "-", "-an", "-c:v", "libx264", "-preset",
+             "veryfast", "-pix_fmt", "yuv420p",
              "-movflags", "+faststart", "-f", "mp4", path]
     with subprocess.Popen(words, stdin=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         try:
