@@ -29,7 +29,7 @@ import h5py
 import numpy as np
 
 from inputs import HUGE, TEXTS, Values, key_table, random_of, small_input
-from harness import PLOT, PROGRAM, TOP, Raw, changed, environment, toml_text
+from harness import PROGRAM, TOP, changed, environment, toml_text
 
 MANY = Path(os.environ.get("HEADFLOW_MANY", "build/release/tests/fuzz/many_commands")).absolute()
 CORPUS = Path(__file__).resolve().parent / "corpus"
@@ -107,7 +107,8 @@ def faults_in(answer, words, before, after):
     failures = [line for line in lines if not line.startswith("headflow: warning: ")] if answer.errors else []
     if answer.code in (FINISHED, STOPPED) and failures:
         found.append(f"success, but it says {failures[0]!r}")
-    if answer.code not in (FINISHED, STOPPED) and (len(failures) != 1 or not failures[0].startswith("headflow: error: ")):
+    if answer.code not in (FINISHED, STOPPED) and (len(failures) != 1
+                                                   or not failures[0].startswith("headflow: error: ")):
         found.append(f"not one line of message: {failures}")
     if any(len(line) > 2000 for line in lines):
         found.append(f"a message of {max(map(len, lines))} characters")
@@ -171,20 +172,24 @@ class Inputs(Kind):
                 name = randomness.choice(list(sections))
                 sections[name].pop(randomness.choice(list(sections[name]) or [""]), None)
             elif how == 2:
-                sections.setdefault(key.section, {})[randomness.choice(("", "x", "a.b", key.name + "s"))] = values.hostile()
+                sections.setdefault(key.section, {})[randomness.choice(("", "x", "a.b",
+                                                                        key.name + "s"))] = values.hostile()
             elif how == 3:
                 sections[randomness.choice(("", "x", "Model", "sweep", "a.b"))] = {"x": values.hostile()}
             else:
                 sections.setdefault(key.section, {})[key.name] = values.any(key)
         text = self.text(sections)
         if randomness.random() < 0.05:
-            text += randomness.choice(("\n[model]\ntokens = 3\n", "\nmodel.tokens = 3\n", "\n[[flow]]\n", "\n\"\"\"\n", "\n[",
-                                       "\n" + "#" * 100_000 + "\n", "\n\0\n", "\r\n", "\r", "\n[a" + ".a" * 300 + "]\n"))
+            text += randomness.choice(("\n[model]\ntokens = 3\n", "\nmodel.tokens = 3\n", "\n[[flow]]\n", "\n\"\"\"\n",
+                                       "\n[",
+                                       "\n" + "#" * 100_000 + "\n", "\n\0\n", "\r\n", "\r",
+                                       "\n[a" + ".a" * 300 + "]\n"))
         return text.encode(errors="surrogateescape")
 
     @staticmethod
     def text(sections):
-        quoted = {name if re.fullmatch(r"\w+", name, re.ASCII) else f'"{name}"': keys for name, keys in sections.items()}
+        quoted = {name if re.fullmatch(r"\w+", name, re.ASCII) else f'"{name}"': keys
+                  for name, keys in sections.items()}
         return toml_text({section: {key if re.fullmatch(r"[\w]+", key, re.ASCII) else f'"{key}"': value
                                     for key, value in keys.items()} if isinstance(keys, dict) else {}
                           for section, keys in quoted.items()})
@@ -199,7 +204,8 @@ class Inputs(Kind):
             elif how == 1:
                 del text[place:place + randomness.choice((1, 1, 4, 50))]
             elif how == 2:
-                text[place:place] = randomness.choice((b"=", b"[", b"]", b"\"", b"'", b"\n", b".", b",", b"-", b"\\", b"{", b"1e9",
+                text[place:place] = randomness.choice((b"=", b"[", b"]", b"\"", b"'", b"\n", b".", b",", b"-", b"\\",
+                                                       b"{", b"1e9",
                                                        b"\xff", b"\xc3", *(value.encode() for value in HUGE)))
             else:
                 piece = text[place:place + randomness.choice((5, 50))]
@@ -210,12 +216,18 @@ class Inputs(Kind):
 
 class Commands(Kind):
     """Words of the command line, known and unknown, in any order."""
-    WORDS = ("run", "check", "info", "merge", "documentation", "--help", "-h", "--version", "--force", "-f", "--set", "--output",
-             "--restart", "--max-walltime", "--part", "--members", "auto", "none", "1/2", "2/1", "0/1", "1/0", "1/x", "-1/2",
-             "99999999999999999999/3", "1e3", "0:00:01", "00:61", "nan", "inf", "-5", "case.toml", "case.h5", "none.toml", "none.h5",
-             "flow.end_time=1", "flow.end_time", "=", "flow.=1", ".=1", "flow.end_time=", "a=b=c", "flow.end_time=\"", "--", "-",
-             "-flow_ts_rk_type", "3bs", "-flow_", "-flow_ts_adapt_type", "-train_tao_type", "-saddle_ts_type", "bncg", "-x", "--forc",
-             "man", "bash-completion", "--flow_ts_type", "-flow_ts_max_steps", "-3", "-flow_ts_view", "-sgd_x", "--set=", "--output=",
+    WORDS = ("run", "check", "info", "merge", "documentation", "--help", "-h", "--version", "--force", "-f", "--set",
+             "--output",
+             "--restart", "--max-walltime", "--part", "--members", "auto", "none", "1/2", "2/1", "0/1", "1/0", "1/x",
+             "-1/2",
+             "99999999999999999999/3", "1e3", "0:00:01", "00:61", "nan", "inf", "-5", "case.toml", "case.h5",
+             "none.toml", "none.h5",
+             "flow.end_time=1", "flow.end_time", "=", "flow.=1", ".=1", "flow.end_time=", "a=b=c", "flow.end_time=\"",
+             "--", "-",
+             "-flow_ts_rk_type", "3bs", "-flow_", "-flow_ts_adapt_type", "-train_tao_type", "-saddle_ts_type", "bncg",
+             "-x", "--forc",
+             "man", "bash-completion", "--flow_ts_type", "-flow_ts_max_steps", "-3", "-flow_ts_view", "-sgd_x",
+             "--set=", "--output=",
              "--set=flow.end_time=2", "case.checkpoint-1.h5", "/", ".", "..", "case.toml.stop", "@case.toml", "%config")
 
     def prepare(self):
@@ -253,11 +265,13 @@ def changed_hdf5(randomness, path):
         elif how == 3:
             attributes = randomness.choice([file, file[name]]).attrs
             if len(attributes):
-                attributes[randomness.choice(list(attributes))] = randomness.choice((1, 1.5, "x", [1, 2], b"\xff", "", 2**62))
+                attributes[randomness.choice(list(attributes))] = randomness.choice((1, 1.5, "x", [1, 2], b"\xff", "",
+                                                                                     2**62))
         else:
             shape = file[name].shape if isinstance(file[name], h5py.Dataset) else ()
             del file[name]
-            other = {4: "text", 5: np.zeros(shape or (1,), "f4"), 6: np.zeros(tuple(n + 1 for n in shape)), 7: np.full(shape, np.nan),
+            other = {4: "text", 5: np.zeros(shape or (1,), "f4"), 6: np.zeros(tuple(n + 1 for n in shape)),
+                     7: np.full(shape, np.nan),
                      8: np.zeros(3, [("a", "f8"), ("b", "S3")]), 9: ["a", "b\0c"]}
             if randomness.random() < 0.1:
                 file.create_dataset(name, (2**40, 3), "f8", chunks=(1024, 3))
@@ -323,7 +337,8 @@ class Files(Kind):
         elif how == 3:
             del data[randomness.randrange(len(data)):]
         elif how == 4:
-            data = bytearray(randomness.choice((b"", b"\x89HDF\r\n\x1a\n", b"\x00" * 5000, b"CDF\x01", b"text\n", bytes(data) * 2)))
+            data = bytearray(randomness.choice((b"", b"\x89HDF\r\n\x1a\n", b"\x00" * 5000, b"CDF\x01", b"text\n",
+                                                bytes(data) * 2)))
         elif how == 5:
             with h5py.File(path, "w") as file:
                 file["data"] = np.arange(5.0)
@@ -342,8 +357,10 @@ class Files(Kind):
 
 class Names(Kind):
     """Names of inputs, outputs and starts: odd characters, lengths, folders, links, pipes, what is not there."""
-    PIECES = ("a", ".", "..", "/", " ", "\t", "\n", "\\", "\"", "'", "#", "$HOME", "*", "?", "\u20ac", "\u202e", "\udcff", "~", ":", "%n",
-              "x" * 100, "x" * 255, "folder", "link", "loop", "pipe", "file", ".h5", ".toml", ".part", ".stop", ".lock", ".checkpoint-1.h5",
+    PIECES = ("a", ".", "..", "/", " ", "\t", "\n", "\\", "\"", "'", "#", "$HOME", "*", "?", "\u20ac", "\u202e",
+              "\udcff", "~", ":", "%n",
+              "x" * 100, "x" * 255, "folder", "link", "loop", "pipe", "file", ".h5", ".toml", ".part", ".stop", ".lock",
+              ".checkpoint-1.h5",
               "-", "=", "dangling", "readonly")
 
     def prepare(self):
@@ -371,11 +388,13 @@ class Names(Kind):
             yield ["run", "case.toml", "--output", name]
             yield ["run", "case.toml", "--output", name]
         elif how == 1:
-            (folder / "case.toml").write_text(toml_text(changed(self.sections, {"output.file": name})), errors="surrogateescape")
+            (folder / "case.toml").write_text(toml_text(changed(self.sections, {"output.file": name})),
+                                              errors="surrogateescape")
             yield ["check", "case.toml"]
             yield ["run", "case.toml"]
         elif how == 2:
-            (folder / "case.toml").write_text(toml_text(changed(self.sections, {"start": {"file": name}})), errors="surrogateescape")
+            (folder / "case.toml").write_text(toml_text(changed(self.sections, {"start": {"file": name}})),
+                                              errors="surrogateescape")
             yield ["check", "case.toml"]
         elif how == 3 and not name.startswith("pipe"):
             yield [randomness.choice(("run", "check", "info")), name]
@@ -423,7 +442,8 @@ class Fuzzer:
         path.unlink()
         if again.code != FINISHED:
             return [f"what check prints is refused: {again.errors}"]
-        first, second = (re.split(r"^# (?!warning)", text, flags=re.M)[0].split("# warning")[0] for text in (output, again.output))
+        first, second = (re.split(r"^# (?!warning)", text, flags=re.M)[0].split("# warning")[0]
+                         for text in (output, again.output))
         return [] if first == second else [f"what check prints reads back as another input:\n{first}\n{second}"]
 
     def replay(self):
@@ -446,7 +466,8 @@ class Fuzzer:
         shutil.rmtree(folder, ignore_errors=True)
 
     def table(self):
-        lines = ["| kind | tried | finished | bad input | numerical | file | stopped | faults |", "|---|---|---|---|---|---|---|---|"]
+        lines = ["| kind | tried | finished | bad input | numerical | file | stopped | faults |",
+                 "|---|---|---|---|---|---|---|---|"]
         for name, codes in self.codes.items():
             counts = [codes[code] for code in (FINISHED, BAD_INPUT, NUMERICAL, FILE_FAILURE, STOPPED)]
             faults = sum(1 for kind, _ in self.found if kind == name)

@@ -122,7 +122,8 @@ class Values:
         for key in self.random.sample(keys, self.random.choice((1, 1, 2, 3))):
             values = [self.any(key) for _ in range(self.random.choice((0, 1, 2, 3)))]
             if self.random.random() < 0.2:
-                values = {"from": self.hostile(2), "to": self.hostile(2), self.random.choice(("step", "count", "factor")):
+                values = {"from": self.hostile(2), "to": self.hostile(2),
+                          self.random.choice(("step", "count", "factor")):
                           self.hostile(2)}
             section[key.path] = values
         for name in "repeats", "ranks_per_member", "repeat":

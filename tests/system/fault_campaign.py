@@ -29,7 +29,8 @@ INPUTS = {
     "euler": changed(FLOW, OFTEN | {"population.samples": 2**14, "population.resample": 3, "flow.method": "euler",
                                     "flow.step": 0.05}),
     "sgd": changed(SGD, OFTEN | {"sgd.dimension": 2000, "sgd.batch": 300}),
-    "both": changed(BOTH, OFTEN | {"flow.end_time": 20.0, "sgd.dimension": 2000, "sgd.batch": 200, "sgd.end_time": 2.0}),
+    "both": changed(BOTH, OFTEN | {"flow.end_time": 20.0, "sgd.dimension": 2000, "sgd.batch": 200,
+                                   "sgd.end_time": 2.0}),
 }
 KINDS = "kill -9 of all ranks", "kill -9 of one rank", "SIGTERM to mpiexec", "SIGUSR1 to mpiexec", "wall limit"
 FAULTS_PER_RUN = 6  # after which a run is left to finish

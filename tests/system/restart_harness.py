@@ -67,8 +67,8 @@ def checkpoints(path):
 
 
 def launch(folder, *words, ranks=1, pause=0):
-    """mpiexec with headflow in a session of its own, whose traces stay in the folder. With `pause` it waits after so many
-    questions whether to stop, and again after as many more: see Gate."""
+    """mpiexec with headflow in a session of its own, whose traces stay in the folder. With `pause` it waits after so
+    many questions whether to stop, and again after as many more: see Gate."""
     env = environment(TMPDIR=str(folder), OMPI_MCA_btl_vader_backing_directory=str(folder))
     if pause:
         Gate(folder).close()
@@ -89,8 +89,8 @@ def ended(process, timeout=HANGS):
 
 
 class Gate:
-    """Before which a run in that folder waits (src/restart/watch.hpp): what it is then hit by finds it in the same place,
-    however fast it is. A signal, too, lets it go on."""
+    """Before which a run in that folder waits (src/restart/watch.hpp): what it is then hit by finds it in the same
+    place, however fast it is. A signal, too, lets it go on."""
     def __init__(self, folder):
         self.path = folder / "gate"
         self.paused = folder / "gate.paused"
@@ -155,8 +155,8 @@ class RestartTest(SystemTest):
         return process
 
     def paused(self, path, *words, ranks=0, pause=PAUSE, until=None):
-        """A run that waits before its gate, after `pause` questions or as many more as it takes until `until` is true of its
-        output."""
+        """A run that waits before its gate, after `pause` questions or as many more as it takes until `until` is true
+        of its output."""
         process, gate = self.launch(path, *words, ranks=ranks, pause=pause), Gate(path.parent)
         gate.wait(process)
         while until is not None and not (path.exists() and until(path)):

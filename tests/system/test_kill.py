@@ -76,7 +76,8 @@ class Kill(SystemTest):
         return flow
 
     def test_kill(self):
-        """Soon after the start, some time after the second update, and in the middle of an update, until one was hit."""
+        """Soon after the start, some time after the second update, and in the middle of an update, until one was
+        hit."""
         self.write_input(name="long", base=LONG)
         path, part = self.folder / "long.h5", self.folder / "long.h5.part"
         randomness = random.Random(20260303)

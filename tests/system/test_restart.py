@@ -70,7 +70,8 @@ class Stops(RestartTest):
         whole, parts = self.place("whole", BOTH), self.place("parts", BOTH)
         self.finish(whole)
         self.stop(parts, ranks=2, pause=FEW)
-        process, _ = self.paused(parts, ranks=1, pause=3, until=lambda path: path.with_name("case.weights-0.h5").exists())
+        process, _ = self.paused(parts, ranks=1, pause=3,
+                                 until=lambda path: path.with_name("case.weights-0.h5").exists())
         process.send_signal(signal.SIGTERM)
         ended(process)  # mpiexec itself obeys SIGTERM, so its code says nothing
         self.finish(parts, "--max-walltime", "24:00:00", ranks=3)
