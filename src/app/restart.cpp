@@ -101,6 +101,8 @@ std::map<std::string, std::string> run_provenance(const Communicator& comm, cons
   texts["restarted_from"] = job.input.start().restarted_from;
   texts["runs"] = from ? from->file->text("provenance/runs") + "\n" : "";
   texts["runs"] += fmt::format("{} {} {} ranks", texts["run_id"], texts["started"], comm.size());
+  if (const auto warnings = job.input.warnings(); !warnings.empty())
+    texts["warnings"] = fmt::format("{}", fmt::join(warnings, "\n"));
   texts.insert(identity.texts.begin(), identity.texts.end());
   return texts;
 }

@@ -6,7 +6,6 @@
 #include <cmath>
 
 #include "core/progress.hpp"
-#include "core/report.hpp"
 #include "core/stopwatch.hpp"
 #include "headflow/core/error.hpp"
 #include "sections/cost.hpp"
@@ -163,6 +162,12 @@ void FlowSection::run(Run& run) {
       run, from);
   const bool went_on = from.empty() || result_->time > from.number("t");
   if (run.talks() && went_on) print(last, known, watch.seconds());
+  if (went_on && result_->rises.count > 0)
+    run.warn(fmt::format(
+        "the loss has risen in a step or between outputs {:g} times, by at most {:.2g}, which it "
+        "cannot do along the flow: use a smaller flow.tolerance, or a smaller flow.step of a "
+        "method that is not adaptive",
+        result_->rises.count, result_->rises.largest));
   if (result_->end == FlowEnd::requested) throw Interrupt{};
 }
 
@@ -171,12 +176,6 @@ void FlowSection::print(const FlowRecord& last, const Stages& stages, double sec
   fmt::print("flow: t = {:g} ({}), {} steps, {} rejected, {} right-hand sides, {:.4g} s\n",
              result_->time, ends[static_cast<int>(result_->end)], result_->steps,
              result_->rejected_steps, result_->right_hand_sides, seconds);
-  if (result_->rises.count > 0)
-    warn(fmt::format(
-        "the loss has risen in a step or between outputs {:g} times, by at "
-        "most {:.2g}, which it cannot do along the flow: use a smaller flow.tolerance, or a "
-        "smaller flow.step of a method that is not adaptive",
-        result_->rises.count, result_->rises.largest));
   if (last.parameters.K.size() == 0) return;  // nothing was recorded since the restart
   fmt::print("loss {}, gradient norm {:.3g}\n",
              with_error(last.loss.mean.loss, last.loss.loss_stderr, "{:.6f}"),

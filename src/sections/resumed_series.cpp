@@ -4,7 +4,6 @@
 
 #include <algorithm>
 
-#include "core/report.hpp"
 #include "headflow/core/error.hpp"
 
 namespace headflow {
@@ -22,9 +21,9 @@ void resume_series(Run& run, DataGroup& group, const std::vector<double>& output
   const auto missing = std::count_if(output_times.begin(), output_times.end(), [&](double t) {
     return t <= reached && !std::binary_search(known.begin(), known.end(), t);
   });
-  if (missing > 0 && run.talks())
-    warn(fmt::format("{} output times of [{}] up to t = {:g} are past and left out", missing,
-                     group.name, reached));
+  if (missing > 0)
+    run.warn(fmt::format("{} output times of [{}] up to t = {:g} are past and left out", missing,
+                         group.name, reached));
   run.host().write();
 }
 

@@ -3,6 +3,7 @@
 #include <span>
 #include <utility>
 
+#include "core/report.hpp"
 #include "sections/population_section.hpp"
 
 namespace headflow {
@@ -66,6 +67,13 @@ void Run::save(DataGroup state) {
   const std::string name = state.name;
   states_[name] = std::move(state);
   answer();
+}
+
+void Run::warn(const std::string& text) {
+  if (!comm_.root()) return;
+  std::string& all = content_.provenance["warnings"];
+  all += (all.empty() ? "" : "\n") + text;
+  if (talks()) headflow::warn(text);
 }
 
 void Run::forget(const std::string& section) { states_.erase(state_name(section)); }

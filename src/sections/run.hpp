@@ -77,6 +77,8 @@ class Run : public Control {
   DataGroup& group(const std::string& name) { return at(content_.groups, name, "no group"); }
   const DataFile& content() const { return content_; }
   RunHost& host() { return host_; }
+  /// Tells the user, on stderr and in the file's provenance. What rank 0 has to say counts.
+  void warn(const std::string& text);
   /// Whether this rank prints.
   bool talks() const { return host_.talks() && comm_.root(); }
 

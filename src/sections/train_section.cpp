@@ -5,7 +5,6 @@
 #include <algorithm>
 
 #include "core/progress.hpp"
-#include "core/report.hpp"
 #include "headflow/core/error.hpp"
 #include "sections/cost.hpp"
 #include "sections/flow_section.hpp"
@@ -131,7 +130,8 @@ void TrainSection::run(Run& run) {
   group_ = &run.add_group(name());
   while (result_.size() < first_.size()) search(run, fresh);
   fill_group(run);
-  if (run.talks()) print(run.section<PopulationSection>().test_sampling);
+  if (run.talks()) print();
+  warn_of_few(run, run.section<PopulationSection>().test_sampling);
 }
 
 /// What a checkpoint has: the finished searches, and the log of the one that it was in; nothing of
@@ -214,7 +214,7 @@ void TrainSection::fill_group(Run& run) {
   run.host().updated();
 }
 
-void TrainSection::print(const Sampling& fresh_samples) const {
+void TrainSection::print() const {
   const auto& [minimum, fresh, choice] = result_[best()];
   fmt::print(
       "trained: loss {} on fresh samples, {:.6g} on its own, gradient norm {:.2g}, {} evaluations",
@@ -226,14 +226,16 @@ void TrainSection::print(const Sampling& fresh_samples) const {
   if (missed > 0)
     fmt::print("; {} ended above the gradient tolerance {:g}", missed, options_.gradient_tolerance);
   fmt::print("\n");
+}
+
+void TrainSection::warn_of_few(Run& run, const Sampling& fresh_samples) const {
   constexpr double few = 100;
-  const double count = choice.share * static_cast<double>(fresh_samples.samples);
+  const double count = result_[best()].choice.share * static_cast<double>(fresh_samples.samples);
   if (count < few)
-    warn(
-        fmt::format("the trained loss comes from about {:.2g} of {} fresh samples; it and "
-                    "its error may be far too small, as rarer errors were not seen (more "
-                    "population.test_samples see more)",
-                    count, fresh_samples.samples));
+    run.warn(fmt::format(
+        "the trained loss comes from about {:.2g} of {} fresh samples; it and its error may be far "
+        "too small, as rarer errors were not seen (more population.test_samples see more)",
+        count, fresh_samples.samples));
 }
 
 std::vector<Parameters> heads_of(const Run& run) {

@@ -54,7 +54,9 @@ class TrainSection : public Section {
   void resume_searches(Run& run, PopulationLoss& fresh);
   void search(Run& run, PopulationLoss& fresh);
   void fill_group(Run& run);
-  void print(const Sampling& fresh_samples) const;
+  void print() const;
+  /// Of a loss that few samples make up.
+  void warn_of_few(Run& run, const Sampling& fresh_samples) const;
 
   MinimiseOptions options_;
   TrainFrom from_ = TrainFrom::search;

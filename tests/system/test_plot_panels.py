@@ -182,7 +182,7 @@ class Panels(SystemTest):
 
     def test_data(self):
         """A path, a result, or several of them that were opened together."""
-        for data in ("run.h5", Path("run.h5"), headflow.open("run.h5")):
+        for data in ("run.h5", self.shared / "run.h5", headflow.open("run.h5")):
             self.assertEqual(len(headflow.plot.loss(data, plt.figure().add_subplot())), 12)
         joined = headflow.open(plot_artists.SPLITS)
         self.assertEqual(len(headflow.plot.spread(joined, plt.figure().add_subplot())), 6)

@@ -7,14 +7,15 @@
 
 Panels of a run: loss, m, plane, space, r, b, cosine, gradient, hierarchy, growth, angle, and variable for any other. Of
 many runs: specialization, spread. Of sweeps and trained heads: trained, prune, maps, cosine_map, heads_map,
-stage_rates, stage_times. `figure` makes a whole picture and `save` writes it. All but `figure` take the settings of
+stage_rates, stage_times. `figure` makes a whole picture and `save` writes it; `report` writes
+a page, `animate` a film. All but `figure` take the settings of
 matplotlib as they are; `with headflow.plot.style():` gives those of headflow-plot.
 """
 import importlib
 
 _PANELS = ("loss", "m", "plane", "space", "r", "b", "cosine", "gradient", "variable", "hierarchy", "growth", "angle",
            "specialization", "spread", "trained", "prune", "maps", "cosine_map", "heads_map", "stage_rates",
-           "stage_times", "figure", "save")
+           "stage_times", "figure", "save", "report", "animate")
 _HOME = dict.fromkeys(_PANELS, "panels") | {"style": "figures", "STYLE": "look"}
 __all__ = list(_HOME)  # noqa: PLE0604
 

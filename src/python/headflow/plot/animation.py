@@ -117,9 +117,9 @@ def write_mp4(path: str, frames: Iterator[Image.Image]) -> None:
         raise ValueError("an .mp4 needs the program ffmpeg, which is not in PATH (Debian: apt-get install ffmpeg); "
                          "a .gif does not")
     first = next(frames)
-    words = ["ffmpeg", "-loglevel", "error", "-y", "-f", "rawvideo", "-pix_fmt", "rgb24",
-             "-s", "{}x{}".format(*first.size), "-r", str(PER_SECOND), "-i", "-", "-an", "-c:v", "libx264", "-preset",
-             "veryfast", "-pix_fmt", "yuv420p",
+    size = "{}x{}".format(*first.size)
+    words = ["ffmpeg", "-loglevel", "error", "-y", "-f", "rawvideo", "-pix_fmt", "rgb24", "-s", size,
+             "-r", str(PER_SECOND), "-i", "-", "-an", "-c:v", "libx264", "-preset", "veryfast", "-pix_fmt", "yuv420p",
              "-movflags", "+faststart", "-f", "mp4", path]
     with subprocess.Popen(words, stdin=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         try:

@@ -17,7 +17,7 @@ from headflow.files import Data
 from headflow.plot.figures import PICTURES, SWEEPS, draw, read_files, style
 from headflow.plot.series import PANELS
 
-SUFFIXES = (".png", ".pdf", ".svg")
+SUFFIXES = (".png", ".pdf", ".svg", ".html")
 FILMS = (".gif", ".mp4")
 FOLLOW = 0.3  # seconds between two looks at the files
 
@@ -28,8 +28,8 @@ def argument_parser() -> argparse.ArgumentParser:
                                                  "files.")
     add = parser.add_argument
     add("files", nargs="+", type=Path, metavar="FILE.h5")
-    add("-o", "--output", type=Path, metavar="PICTURE", help=".png, .pdf or .svg (default: X.png for "
-        "the first file X.h5, FILE.h5.png for another name)")
+    add("-o", "--output", type=Path, metavar="PICTURE", help=".png, .pdf, .svg, or .html for a report with all panels "
+        "(default: X.png for the first file X.h5, FILE.h5.png for another name)")
     add("--panels", type=lambda text: text.split(","), default=[], metavar="NAME,...",
         help=f"overview or some of {', '.join(PANELS)}, or any variable of flow and sgd over time (default: overview; "
         f"for several files plane, or m where a file has one feature); of many files together {' or '.join(PICTURES)}; "
@@ -120,17 +120,29 @@ def plot(options: argparse.Namespace) -> None:
         if options.animate:
             film(options)
             return
+        if options.output.suffix.lower() == ".html":
+            report(options)
+            return
         figure = Figure()
         draw(figure, options.files, options.panels, options.features, options.by, options.log_time, options.title)
         write_picture(figure, options.output, options.dpi)
 
 
+def report(options: argparse.Namespace) -> None:
+    from headflow.plot import panels
+    if len(options.files) > 1:
+        raise ValueError(f"{options.output}: a report is of one file, found {len(options.files)}")
+    if options.features:
+        read_files(options.files, options.panels, options.features)
+    panels.report(options.files[0], options.output, options.panels, features=options.features, by=options.by,
+                  log_time=options.log_time, title=options.title)
+
+
 def film(options: argparse.Namespace) -> None:
-    from headflow.plot.animation import animate
+    from headflow.plot import panels
     [run] = read_files(options.files, [], options.features)
-    places = tuple(f - 1 for f in options.features) or (0, 1, 2)[:3 if options.panels == ["space"] else 2]
-    with replaced(options.output) as part:
-        animate(run, str(part), options.output.suffix.lower(), places, options.log_time, options.frames)
+    features = options.features or ((1, 2, 3) if options.panels == ["space"] else (1, 2))
+    panels.animate(run.data, options.output, features=features, log_time=options.log_time, frames=options.frames)
 
 
 def follow(options: argparse.Namespace) -> None:

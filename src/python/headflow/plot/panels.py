@@ -58,7 +58,8 @@ def _many(data: Any) -> list[Any]:
     """One result or several, also those that were opened together."""
     if isinstance(data, (str, PathLike)) or not isinstance(data, (list, tuple)):
         data = [data]
-    return [part for one in data for part in getattr(one, "parts", [one])]
+    # A path has parts, too, but those are its folders.
+    return [part for one in data for part in ([one] if isinstance(one, PathLike) else getattr(one, "parts", [one]))]
 
 
 def _one(data: Any) -> Any:
@@ -349,6 +350,30 @@ def figure(data: Data | Sequence[Data], panels: Sequence[str] = (), *, features:
         draw(made, _many(data), [panels] if isinstance(panels, str) else list(panels), tuple(features), tuple(by),
              log_time, title)
     return made
+
+
+def report(data: Data, path: str | PathLike, panels: Sequence[str] = (), *, features: Sequence[int] = (),
+           by: Sequence[str] = (), log_time: bool = False, title: str | None = None) -> None:
+    """Write a page about one file: pictures, tables, and the heads under a slider over time. See `figure`."""
+    from headflow.plot.command import replaced
+    from headflow.plot.pages import page
+    with _style():
+        text = page(_one(data), list(panels), tuple(features), tuple(by), log_time, title)
+    with replaced(Path(path)) as part:
+        part.write_text(text, encoding="utf-8")
+
+
+def animate(data: Data, path: str | PathLike, *, features: Sequence[int] = (1, 2), log_time: bool = False,
+            frames: int = 200) -> None:
+    """Write a film, .gif or .mp4, of the heads in the plane or space of two or three features, counted from 1."""
+    from headflow.plot.animation import WRITERS
+    from headflow.plot.animation import animate as write
+    from headflow.plot.command import replaced
+    path, run = Path(path), series_of(_one(data))
+    if path.suffix.lower() not in WRITERS:
+        raise ValueError(f"{path}: unknown picture suffix '{path.suffix}', known are {', '.join(WRITERS)}")
+    with _style(), replaced(path) as part:
+        write(run, str(part), path.suffix.lower(), tuple(f - 1 for f in features), log_time, frames)
 
 
 def save(made: Figure, path: str | PathLike, dpi: int = 150) -> None:

@@ -1,0 +1,171 @@
+"""headflow-plot -o report.html: one page that needs nothing besides itself, with what the file has."""
+import contextlib
+import json
+import re
+import shutil
+import warnings
+from html.parser import HTMLParser
+
+import h5py
+import numpy as np
+
+import plot_artists
+from harness import BAD_INPUT, PLOT, SystemTest, execute, main
+from python_harness import headflow, quiet_run
+from headflow.files import series_of
+from headflow.plot.moving import attention
+from headflow.plot.pages import number
+
+VOID = {"meta", "link", "input", "br"}
+
+
+class Reader(HTMLParser):
+    """Ids, names of elements, and whether all of them are closed in their order."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.ids, self.names, self.stack, self.faults, self.words = [], [], [], [], []
+        self.feed(text)
+        self.faults += self.stack
+
+    def handle_starttag(self, tag, attrs):
+        attributes = dict(attrs)
+        self.names.append((tag, attributes))
+        self.ids += [attributes["id"]] if "id" in attributes else []
+        if tag not in VOID:
+            self.stack.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        self.handle_starttag(tag, attrs)
+        self.handle_endtag(tag) if tag not in VOID else None
+
+    def handle_endtag(self, tag):
+        if not self.stack or self.stack.pop() != tag:
+            self.faults.append(tag)
+
+    def handle_data(self, data):
+        self.words.append(data)
+
+
+class Pages(SystemTest):
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.enterClassContext(contextlib.chdir(cls.shared))
+        cls.enterClassContext(warnings.catch_warnings())
+        warnings.simplefilter("ignore")
+        plot_artists.write_files(cls.shared)
+
+    def page(self, source, **options):
+        headflow.plot.report(source, self.folder / "page.html", **options)
+        return (self.folder / "page.html").read_text(encoding="utf-8")
+
+    def test_pages(self):
+        """Of every kind of file: well formed, self-contained, with a text for every picture."""
+        for name in "run", "single", "plateaus", "trained0", "heads", "pairs":
+            with self.subTest(name):
+                text = self.page(f"{name}.h5")
+                page = Reader(text)
+                self.assertEqual(page.faults, [])
+                self.assertEqual(len(page.ids), len(set(page.ids)))
+                self.assertEqual(re.findall(r"https?:|@import|src=", text), [])
+                for tag, attributes in page.names:
+                    if tag == "svg":
+                        self.assertTrue(attributes["aria-label"])
+                        self.assertEqual(attributes["role"], "img")
+                for reference in re.findall(r'(?:url\(#|href="#)([^)"]+)', text):
+                    self.assertIn(reference, page.ids)
+                self.assertIn("lang", dict(page.names)["html"])
+                self.assertEqual([tag for tag, _ in page.names].count("h1"), 1)
+                sliders = [attributes for tag, attributes in page.names if tag == "input"]
+                self.assertEqual(len(sliders), name in ("run", "plateaus"))
+
+    def test_what_it_tells(self):
+        path = self.folder / "odd.h5"
+        shutil.copy("run.h5", path)
+        with h5py.File(path, "r+") as file:
+            file["provenance/warnings"] = "samples <few> & \"so on\""
+            file["provenance/stopped"] = "2026"
+            file["provenance/command_line"] = "headflow run </pre><script>alert(1)</script>"
+        text = self.page(path)
+        words = "".join(Reader(text).words)
+        for told in ('samples <few> & "so on"', "the run was stopped: 2026", 'prior = "canonical-spikes"', "feature 3",
+                     "</pre><script>", "heads align at t, flow", "split at t (SGD)"):
+            self.assertIn(told, words)
+        self.assertNotIn("<script>alert", text)
+        run = series_of(path)
+        splits = run.series[1].of_features("split_time")[:, 0]
+        self.assertIn(number(splits.mean(), splits.std(ddof=1) / np.sqrt(2)), words)
+        missing = self.folder / "missing.h5"
+        shutil.copy("heads.h5", missing)
+        with h5py.File(missing, "r+") as file:
+            file["sweep/done"][0, 0, 0] = -1
+        self.assertIn("1 of 24 members", "".join(Reader(self.page(missing)).words))
+
+    def test_frames(self):
+        """The slider's data are those of the file."""
+        frames = json.loads(re.search(r'id="frames">(.*?)</script>', self.page("run.h5"))[1])
+        flow = series_of("run.h5").series[0]
+        self.assertEqual(frames["time"], [f"{t:.4g}" for t in flow.time])
+        places = np.array(frames["places"]["flow"])
+        m = flow.m[..., :2] * [1, -1]
+        for axis in 0, 1:  # one line between numbers and places
+            slope = np.polyfit(m[..., axis].ravel(), places[..., axis].ravel(), 1)[0]
+            self.assertGreater(slope, 0)
+            self.assertLess(np.abs(np.diff(places[..., axis] - slope * m[..., axis], axis=0)).max(), 0.05)
+
+    def test_attention(self):
+        """As theory.md has it, section 2."""
+        run = series_of("run.h5")
+        m, b, v = np.array([[[1.0, 0.5, 0], [0.2, -1, 0], [0, 0, 2]]]), np.array([[0.1, -0.3, 0.5]]), np.array([1.2])
+        theta = [np.array([1.0, 2.0, 0.5])]
+        for kind in "softmax", "softmax-1", "bayes-softmax":
+            run.config["attention"]["activation"] = kind
+            chi = np.zeros((3, 4))
+            chi[:, 0] = m[0] @ theta[0]
+            e = np.exp(chi + (0 if kind == "softmax" else b[0][:, None]))
+            sums = e.sum(axis=1, keepdims=True)
+            sigma = {"softmax": e / sums, "softmax-1": 1.2 * e / (1 + sums), "bayes-softmax": 3 * e / e.sum()}[kind]
+            np.testing.assert_allclose(attention(run, m, b, v, theta)[0, :, 0], sigma[:, 0])
+        self.assertTrue(np.isfinite(attention(run, 1e5 * m, b, v, theta)).all())
+        run.config["attention"]["activation"] = "another"
+        self.assertIsNone(attention(run, m, b, v, theta))
+
+    def test_numbers(self):
+        for value, error, shown in ((1.23456, 0.0123, "1.235 ± 0.012"), (151.19, np.nan, "151.19"), (np.nan, 1, "–"),
+                                    (12345.678, 30.0, "12346 ± 30"), (1e-12, 1e-13, "1e-12 ± 1e-13"),
+                                    (2.0, 0.0, "2 ± 0")):
+            self.assertEqual(number(value, error), shown)
+
+    def test_warnings_of_the_program(self):
+        """Stay in the file."""
+        case = {"model": {"tokens": 3, "prior": "flipping-spike", "signal": [2.0, 2.0]}, "attention": {"heads": 2},
+                "start": {"noise": 0.1}, "population": {"samples": 64}, "flow": {"end_time": 60.0, "method": "euler",
+                                                                                "step": 6.0, "outputs": 3}}
+        with warnings.catch_warnings(record=True) as told:
+            warnings.simplefilter("always")
+            result = quiet_run(case, self.folder / "warned.h5")
+        kept = result.provenance["warnings"].split("\n")
+        self.assertEqual(kept, [str(one.message) for one in told])
+        self.assertIn("too few to stand for the population", kept[0])
+        self.assertIn(kept[0], "".join(Reader(self.page(result)).words))
+
+    def test_command(self):
+        options = ["--panels", "loss,plane", "--title", "A <b>"]
+        done = execute(self.shared, [PLOT, "run.h5", "-o", self.folder / "r.html", *options])
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
+        text = (self.folder / "r.html").read_text()
+        self.assertEqual(text.count("<figure"), 2)
+        self.assertIn("<title>A &lt;b&gt;</title>", text)
+        for words, message in ((["run.h5", "two.h5", "-o", "r.html"], "one file, found 2"),
+                               (["run.h5", "--panels", "lss", "-o", "r.html"], "did you mean 'loss'"),
+                               (["single.h5", "--panels", "plane", "-o", "r.html"], "F = 1"),
+                               (["none.h5", "-o", "r.html"], "none.h5")):
+            done = execute(self.shared, [PLOT, *words])
+            self.assertEqual((done.returncode, done.stderr.count("\n")), (BAD_INPUT, 1), done.stderr)
+            self.assertIn(message, done.stderr)
+        self.assertFalse((self.shared / "r.html").exists())
+
+
+if __name__ == "__main__":
+    main()
