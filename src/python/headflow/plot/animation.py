@@ -104,7 +104,7 @@ def write_gif(path: str, frames: Iterator[Image.Image]) -> None:
     changes = whole[:1]
     for before, now in zip(whole, whole[1:]):
         same = np.asarray(before) == np.asarray(now)
-        change = Image.fromarray(np.where(same, COLOURS, np.asarray(now)).astype(np.uint8), "P")
+        change = Image.fromarray(np.where(same, COLOURS, np.asarray(now)).astype(np.uint8))
         change.putpalette(palette.getpalette())
         changes.append(change)
     changes[0].save(path, "gif", save_all=True, append_images=changes[1:], duration=1000 // PER_SECOND, loop=0,

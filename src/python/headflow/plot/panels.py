@@ -47,7 +47,8 @@ def _named(ax: Axes, legend: bool) -> None:
     handles, names = ax.get_legend_handles_labels()
     keys = dict(zip(names, handles))
     if own is not None:
-        lines = getattr(own, "legend_handles", None) or own.legendHandles
+        # As matplotlib 3.7 and later, or 3.6, names them.
+        lines = own.legend_handles if hasattr(own, "legend_handles") else own.legendHandles
         keys |= dict(zip([text.get_text() for text in own.get_texts()], lines))
         own.remove()
     if legend and keys:
