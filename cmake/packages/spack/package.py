@@ -31,6 +31,8 @@ class Headflow(CMakePackage):
     depends_on("py-h5py", type=("build", "run"))
     depends_on("py-matplotlib", type=("build", "run"))
     depends_on("py-pillow", type=("build", "run"))
+    depends_on("py-xarray", type="run")
+    depends_on("py-tqdm", type="run")
 
     generator("ninja")
 
