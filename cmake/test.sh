@@ -15,4 +15,5 @@ source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
 bash cmake/setup.sh --with-tests
 build release
-ctest --test-dir "$build_dir" --no-tests=error -LE "$skip" --output-on-failure --parallel "$(nproc)"
+# Tests mostly wait for programs to start, for locks, for Slurm.
+ctest --test-dir "$build_dir" --no-tests=error -LE "$skip" --output-on-failure --parallel "$((2 * $(nproc)))"

@@ -41,7 +41,7 @@ def cluster(command, *words, **options):
     return execute(TOP, ["bash", script, command, CLUSTER, *words], env=environment(), **options)
 
 
-def as_user(*words, folder=HOME, host="login", user="physicist", timeout=60):
+def as_user(*words, folder=HOME, host="login", user="physicist", timeout=600):
     """The standard output of a command that a user gives on a host of the cluster."""
     done = cluster("on", host, "-u", user, "-d", folder, *words, timeout=timeout)
     if done.returncode != 0:
@@ -88,7 +88,7 @@ class SlurmTest(SystemTest):
         self.addCleanup(cluster, "on", "login", "scancel", job)  # of a test that fails
         return job
 
-    def wait(self, job, expected="COMPLETED 0", seconds=300):
+    def wait(self, job, expected="COMPLETED 0", seconds=1200):
         """[(restarts, {node, ..})] of the job, or of each task if it is an array, once it has ended as expected."""
         done = cluster("wait", job, seconds, timeout=seconds + 60)
         ends = [line.split() for line in done.stdout.splitlines()]
@@ -106,7 +106,7 @@ class SlurmTest(SystemTest):
         path = self.folder / name
         return path.read_text() if path.exists() else ""
 
-    def until(self, true, what, seconds=300):
+    def until(self, true, what, seconds=1200):
         """Waits for something that must come; the limit is for what hangs."""
         end = time.monotonic() + seconds
         while not true():
