@@ -180,16 +180,16 @@ class Inputs(Kind):
                 sections.setdefault(key.section, {})[key.name] = values.any(key)
         text = self.text(sections)
         if randomness.random() < 0.05:
-            text += randomness.choice(("\n[model]\ntokens = 3\n", "\nmodel.tokens = 3\n", "\n[[flow]]\n", "\n\"\"\"\n",
-                                       "\n[",
+            text += randomness.choice(("\n[model]\ntokens = 3\n", "\nmodel.tokens = 3\n", "\n[[flow]]\n",
+                                       "\n\"\"\"\n", "\n[",
                                        "\n" + "#" * 100_000 + "\n", "\n\0\n", "\r\n", "\r",
                                        "\n[a" + ".a" * 300 + "]\n"))
         return text.encode(errors="surrogateescape")
 
     @staticmethod
     def text(sections):
-        quoted = {name if re.fullmatch(r"\w+", name, re.ASCII) else f'"{name}"': keys
-                  for name, keys in sections.items()}
+        quoted = {name if re.fullmatch(r"\w+", name, re.ASCII) else f'"{name}"': keys for name,
+                  keys in sections.items()}
         return toml_text({section: {key if re.fullmatch(r"[\w]+", key, re.ASCII) else f'"{key}"': value
                                     for key, value in keys.items()} if isinstance(keys, dict) else {}
                           for section, keys in quoted.items()})
@@ -359,8 +359,8 @@ class Names(Kind):
     """Names of inputs, outputs and starts: odd characters, lengths, folders, links, pipes, what is not there."""
     PIECES = ("a", ".", "..", "/", " ", "\t", "\n", "\\", "\"", "'", "#", "$HOME", "*", "?", "\u20ac", "\u202e",
               "\udcff", "~", ":", "%n",
-              "x" * 100, "x" * 255, "folder", "link", "loop", "pipe", "file", ".h5", ".toml", ".part", ".stop", ".lock",
-              ".checkpoint-1.h5",
+              "x" * 100, "x" * 255, "folder", "link", "loop", "pipe", "file", ".h5", ".toml", ".part", ".stop",
+              ".lock", ".checkpoint-1.h5",
               "-", "=", "dangling", "readonly")
 
     def prepare(self):
@@ -466,8 +466,8 @@ class Fuzzer:
         shutil.rmtree(folder, ignore_errors=True)
 
     def table(self):
-        lines = ["| kind | tried | finished | bad input | numerical | file | stopped | faults |",
-                 "|---|---|---|---|---|---|---|---|"]
+        head = "kind | tried | finished | bad input | numerical | file | stopped | faults".split(" | ")
+        lines = [f"| {' | '.join(head)} |", "|---" * len(head) + "|"]
         for name, codes in self.codes.items():
             counts = [codes[code] for code in (FINISHED, BAD_INPUT, NUMERICAL, FILE_FAILURE, STOPPED)]
             faults = sum(1 for kind, _ in self.found if kind == name)

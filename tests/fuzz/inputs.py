@@ -122,8 +122,8 @@ class Values:
         for key in self.random.sample(keys, self.random.choice((1, 1, 2, 3))):
             values = [self.any(key) for _ in range(self.random.choice((0, 1, 2, 3)))]
             if self.random.random() < 0.2:
-                values = {"from": self.hostile(2), "to": self.hostile(2),
-                          self.random.choice(("step", "count", "factor")):
+                values = {"from": self.hostile(2), "to": self.hostile(2), self.random.choice(("step", "count",
+                                                                                              "factor")):
                           self.hostile(2)}
             section[key.path] = values
         for name in "repeats", "ranks_per_member", "repeat":
@@ -180,14 +180,14 @@ def small_input(randomness, sections=("flow", "sgd", "train", "bayes", "maps")):
     """{section: keys} of an input that is valid and runs in a moment; some of `sections`, at least one."""
     heads, features = randomness.choice((1, 2, 2, 3, 4)), randomness.choice((1, 2, 2, 3))
     activation = randomness.choice(("softmax", "softmax-1", "bayes-softmax"))
-    replicates = randomness.choice((1, 2, 4))
+    asked = [name for name in sections if randomness.random() < 0.4] or [randomness.choice(sections[:2])]
+    replicates = randomness.choice((2, 4) if "bayes" in asked else (1, 2, 4))
     sampling = randomness.choice(("sobol", "monte-carlo"))
     samples = replicates * (2 ** randomness.randrange(3, 7) if sampling == "sobol" else randomness.randrange(5, 70))
     found = {"model": small_model(randomness, features), "attention": {"heads": heads, "activation": activation},
              "start": small_start(randomness, heads, features),
              "population": {"samples": samples, "replicates": replicates, "sampling": sampling,
                             "seed": randomness.randrange(50), "precision": randomness.choice(("double", "single"))}}
-    asked = [name for name in sections if randomness.random() < 0.4] or [randomness.choice(sections[:2])]
     if "flow" in asked:
         method = randomness.choice(("5dp", "5dp", "3bs", "euler", "4"))
         found["flow"] = {"end_time": round(randomness.uniform(0.3, 2), 2), "outputs": randomness.randrange(1, 6),

@@ -155,7 +155,7 @@ class RestartTest(SystemTest):
         return process
 
     def paused(self, path, *words, ranks=0, pause=PAUSE, until=None):
-        """A run that waits before its gate, after `pause` questions or as many more as it takes until `until` is true
+        """A run that waits before its gate, after `pause` questions, or as many more as it takes until `until` is true
         of its output."""
         process, gate = self.launch(path, *words, ranks=ranks, pause=pause), Gate(path.parent)
         gate.wait(process)

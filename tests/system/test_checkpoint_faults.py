@@ -84,8 +84,8 @@ class Damage(RestartTest):
             damaged = bytearray(data)
             damaged[place] ^= 1 << randomness.randrange(8)
             (folder / "case.h5").write_bytes(damaged)
-            for words in ("info", "case.h5"), ("merge", "all.h5", "case.h5"), ("check", "next.toml"), \
-                    ("run", "next.toml"):
+            for words in ("info", "case.h5"), ("merge", "all.h5", "case.h5"), ("check", "next.toml"), ("run",
+                                                                                                       "next.toml"):
                 with self.subTest(place=place, words=words):
                     done = execute(folder, command(*words))
                     self.assertEqual(done.returncode, 2, done.stderr)

@@ -31,14 +31,14 @@ def messages(errors):
 class Program(SystemTest):
     """A program that fails in a given place (one_rank_failure.cpp)."""
 
-    def fail(self, case):
+    def run_failing(self, case):
         place, error, rank = case
         folder = self.folder / f"{place}-{error}-{rank}"
         folder.mkdir()
         return case, execute(folder, [*mpiexec("-n", "3"), FAILING, place, error, rank], timeout=SOON)
 
     def check(self, cases):
-        for (place, error, rank), done in side_by_side(self.fail, cases):
+        for (place, error, rank), done in side_by_side(self.run_failing, cases):
             with self.subTest(place, error=error, rank=rank):
                 self.assertEqual(done.returncode, CODES[error], done.stderr)
                 where = "" if rank == ALL or place == "root" else f" on rank {rank}"
@@ -61,14 +61,14 @@ class Program(SystemTest):
 
     def test_different_messages(self):
         """Rank 0's, and the first that differs."""
-        _, done = self.fail(("plain", "own", ALL))
+        _, done = self.run_failing(("plain", "own", ALL))
         self.assertEqual(done.returncode, BAD_INPUT)
         self.assertEqual(sorted(messages(done.stderr)),
                          ["headflow: error on rank 1: trouble number 1", "headflow: error: trouble number 0"])
 
     def test_slab(self):
         """One rank cannot write its part of an array while the others write theirs."""
-        for _, done in side_by_side(self.fail, [("slab", "file", rank) for rank in (0, 1)]):
+        for _, done in side_by_side(self.run_failing, [("slab", "file", rank) for rank in (0, 1)]):
             self.assertEqual(done.returncode, FILE_FAILURE, done.stderr)
             self.assertIn("cannot write slab.h5.part", done.stderr)
 
