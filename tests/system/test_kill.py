@@ -76,12 +76,7 @@ class Kill(SystemTest):
         return flow
 
     def test_kill(self):
-<<<<<<< HEAD
-        """Soon after the start, some time after the second update, and in the middle of an update, until one was
-        hit."""
-=======
         """Soon after the start, some time after the second update, and in the middle of an update until one is hit."""
->>>>>>> 2624e27 (Properties of every input, on inputs made at random; a tester's word that shadowed unittest's)
         self.write_input(name="long", base=LONG)
         path, part = self.folder / "long.h5", self.folder / "long.h5.part"
         randomness = random.Random(20260303)
