@@ -11,7 +11,7 @@ from harness import TOP
 TUTORIAL = TOP / "input/tutorial"
 
 
-def executed(name, folder, timeout=900):
+def executed(name, folder, timeout=3000):
     """The notebook of that name, executed in a folder; its outputs without bars of progress and times."""
     notebook = nbformat.read(TUTORIAL / name, as_version=4)
     client = nbclient.NotebookClient(notebook, timeout=timeout, kernel_name="python3",

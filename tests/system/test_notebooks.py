@@ -2,6 +2,7 @@
 import os
 import re
 import sys
+import unittest
 
 import nbformat
 
@@ -14,6 +15,9 @@ except ImportError as error:
     print(f"SKIPPED: {error} (Debian: apt-get install python3-nbclient python3-ipykernel)")
     sys.exit(77)
 
+LONG = "--long" in sys.argv
+if LONG:
+    sys.argv.remove("--long")
 NUMBER = re.compile(r"-?\d+\.\d+(?:e[+-]?\d+)?")
 
 
@@ -42,8 +46,15 @@ class Notebooks(SystemTest):
                 self.assertEqual(texts(before), texts(now))
         self.assertGreater(sum("image/png" in kind for cell in shipped.cells for kind in kinds(cell)), 0)
 
+    @unittest.skipIf(LONG, "is quick")
     def test_first_steps(self):
         self.check("first-steps.ipynb")
+
+    @unittest.skipUnless(LONG, "builds headflow: --long")
+    def test_own_model(self):
+        os.environ["HEADFLOW_SOURCES"] = str(notebooks.TOP)
+        os.environ.setdefault("HEADFLOW_OWN", str(self.folder / "own"))  # which may be there, built, from before
+        self.check("own-model.ipynb")
 
 
 if __name__ == "__main__":

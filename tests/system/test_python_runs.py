@@ -5,6 +5,7 @@ import os
 import pydoc
 import signal
 import subprocess
+import tempfile
 import threading
 import time
 import tomllib
@@ -180,6 +181,22 @@ class Inputs(SystemTest):
             self.assertLessEqual(set(keys), set(dir(case[section])))
         self.assertIn("t at which the flow ends", pydoc.render_doc(case.flow))
         self.assertIn("scrambled Sobol", type(case.population).sampling.__doc__)
+
+    def test_another_program(self):
+        """Its own table counts."""
+        with tempfile.TemporaryDirectory() as folder:
+            other = Path(folder, "other")
+            table = '[{"section": "new", "key": "", "help": "", "words": [], "decides": true}, ' \
+                    '{"section": "new", "key": "one", "help": "the help", "words": ["a", "b"], "decides": true}]'
+            other.write_text(f"#!/bin/sh\necho '{table}'\n")
+            other.chmod(0o755)
+            headflow.Input().flow
+            with unittest.mock.patch.dict(os.environ, HEADFLOW=str(other)):
+                case = headflow.Input(new={"one": "a"})
+                self.assertEqual(type(case.new).one.__doc__, "the help")
+                self.assertEqual(case._ipython_key_completions_(), ["new", "sweep"])
+                with self.assertRaisesRegex(headflow.InputError, "unknown section 'flow'"):
+                    headflow.Input(flow={})
 
     def test_setting(self):
         case = headflow.Input(SMALL, flow={"end_time": 3})

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from headflow.errors import InputError
-from headflow.program import KnownKey, table
+from headflow.program import KnownKey, program, table
 
 SWEEP = {"repeats": "each member so many times, with other seeds", "zip": "lists of keys that vary together",
          "ranks_per_member": "ranks that work on one member"}
@@ -139,7 +139,7 @@ def _property(name: str, key: KnownKey) -> property:
 
 
 @functools.cache
-def _section_class(name: str) -> type[Section]:
+def _section_class(name: str, of_program: str) -> type[Section]:
     known = table().get(name)
     keys = {key: own.help for key, own in known.keys.items()} if known else SWEEP
     text = "\n".join([f"[{name}]  {known.help if known else 'values of keys, to compute all of them'}", "",
@@ -177,14 +177,14 @@ class Input(MutableMapping):
     def __getitem__(self, name: str) -> Section:
         if name not in self._sections:
             require_known(name, "")
-            self._sections[name] = _section_class(name)({})
+            self._sections[name] = _section_class(name, program())({})
         return self._sections[name]
 
     def __setitem__(self, name: str, keys: Mapping[str, Any]) -> None:
         require_known(name, "")
         if not isinstance(keys, Mapping):
             raise InputError(f"[{name}] is a section with keys, {{key: value}}; found {keys!r}")
-        self._sections[name] = _section_class(name)(keys)
+        self._sections[name] = _section_class(name, program())(keys)
 
     def __delitem__(self, name: str) -> None:
         del self._sections[name]
