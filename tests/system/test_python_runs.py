@@ -40,7 +40,7 @@ class Runs(SystemTest):
         self.assertNotEqual(quiet_run(SMALL, restart="none").provenance["run_id"], first.provenance["run_id"])
         (self.folder / "mine.toml").write_text(toml_text(SMALL))
         self.assertRegex(quiet_run("mine.toml").path.name, r"\Amine-[0-9a-f]{16}\.h5\Z")
-        self.assertEqual(quiet_run(Path("mine.toml"), "out.h5", ranks=2).provenance["ranks"], "2")
+        self.assertEqual(quiet_run(Path("mine.toml"), "out.h5", 2).provenance["ranks"], "2")
 
     def test_numbers_are_those_of_the_program(self):
         (self.folder / "case.toml").write_text(toml_text(SMALL))

@@ -154,8 +154,8 @@ def launch_words(launcher: str | Sequence[str] | None, ranks: int) -> list[str]:
     return [*words, "-n", str(ranks)] if words else []
 
 
-def run(input: Source, output: str | PathLike | None = None, *, ranks: int = 1,
-        launcher: str | Sequence[str] | None = None, restart: str | PathLike = "auto", progress: bool = True,
+def run(input: Source, output: str | PathLike | None = None, ranks: int = 1,
+        launcher: str | Sequence[str] | None = None, restart: str | PathLike = "auto", *, progress: bool = True,
         options: Sequence[str] = ()) -> Result:
     """Run an input once, and find its finished file again.
 
