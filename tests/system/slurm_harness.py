@@ -65,8 +65,8 @@ def install():
     shutil.copytree(TOP / "jobs", JOBS)
     shutil.copytree(TOP / "input", INSTALLED / "input", ignore=shutil.ignore_patterns("*.png"))
     shutil.copy(PROGRAM, build)
-    for file in PLOT, *PLOT.parent.glob("headflow_*.py"):
-        shutil.copy(file, build)
+    shutil.copy(PLOT, build)
+    shutil.copytree(PLOT.with_name("python"), build / "python")
     subprocess.run(["chmod", "-R", "a+rX,go-w", INSTALLED], check=True)
 
 

@@ -257,4 +257,4 @@ class Slurm(SlurmTest):
 
 
 if __name__ == "__main__":
-    run_tests(1500)
+    run_tests(3400)
