@@ -85,8 +85,9 @@ class Films(SystemTest):
         (self.folder / "old.gif").write_bytes(b"an older film")
         nowhere = environment(PATH=str(self.folder))
         (self.folder / "python3").symlink_to("/usr/bin/python3")
-        for words, message, env in ((["single.h5", "--animate", "x.gif"], "2 features, of which the file has 1", None),
-                                    (["two.h5", "--animate", "x.gif", "--panels", "space"], "3 features", None),
+        for words, message, env in ((["single.h5", "--animate", "x.gif"], "choose 2 different ones from 1 to 1", None),
+                                    (["two.h5", "--animate", "x.gif", "--panels", "space"], "3 different ones", None),
+                                    (["run.h5", "--animate", "x.gif", "-o", "y.gif"], "leave out --output y.gif", None),
                                     (["run.h5", "--animate", "x.avi"], "known are .gif, .mp4", None),
                                     (["run.h5", "two.h5", "--animate", "x.gif"], "takes one file", None),
                                     (["run.h5", "--animate", "x.gif", "--panels", "loss"], "plane or space", None),

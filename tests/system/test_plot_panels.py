@@ -179,6 +179,28 @@ class Panels(SystemTest):
                              (lambda: plot.loss("none.h5"), "none.h5: No such file")):
             with self.assertRaisesRegex((ValueError, headflow.FileError), words):
                 wrong()
+        for wrong in None, 3, run.flow:
+            with self.assertRaisesRegex(TypeError, f"found {type(wrong).__name__}"):
+                plot.loss(wrong)
+
+    def test_features_that_are_none(self):
+        """They count from 1, are as many as the panel shows, and differ."""
+        plot, splits = headflow.plot, plot_artists.SPLITS
+        for feature in 0, -1, 9, 1.5, "1":
+            for panel, files in ((plot.m, "run.h5"), (plot.spread, splits), (plot.specialization, splits)):
+                with self.subTest(panel.__name__, feature=feature):
+                    with self.assertRaisesRegex(ValueError, "choose one from 1"):
+                        panel(files, feature=feature)
+        for features in (1,), (1, 1), (0, 1), (1, 9):
+            for panel, files in ((plot.plane, ["run.h5"]), (plot.heads_map, ["heads.h5"]),
+                                 (plot.animate, ["run.h5", "x.gif"])):
+                with self.subTest(panel.__name__, features=features):
+                    with self.assertRaisesRegex(ValueError, "2 different"):
+                        panel(*files, features=features)
+        for frames in 0, 1, 5001:
+            with self.assertRaisesRegex(ValueError, "2 to 5000"):
+                plot.animate("run.h5", "x.gif", frames=frames)
+        self.assertEqual(plt.get_fignums(), [])
 
     def test_data(self):
         """A path, a result, or several of them that were opened together."""

@@ -1,5 +1,7 @@
 """Results of the Python package: every group of every kind of file as an xarray Dataset."""
+import copy
 import os
+import pickle
 import shutil
 
 import h5py
@@ -119,6 +121,35 @@ class Results(SystemTest):
         self.assertEqual(line.flow.loss.sizes["run"], 2)
         self.assertEqual(line.flow.attention_heads.values.tolist(), [1, 2])
         np.testing.assert_array_equal(line.flow.loss.isel(run=1), headflow.open(paths[2, 6]).flow.loss)
+
+    def test_files_with_other_variables(self):
+        """NaN where a file has no such variable, whichever comes first."""
+        flow, both = self.shared / "flow.h5", self.shared / "sgd.h5"
+        for paths in (flow, both), (both, flow):
+            joined, own = headflow.open(paths), headflow.open(both)
+            place = paths.index(both)
+            for name in "steps", "loss", "m":
+                np.testing.assert_array_equal(joined.sgd[name].isel(run=place).dropna("time", how="all"), own.sgd[name])
+                self.assertTrue(np.isnan(joined.sgd[name].isel(run=1 - place)).all())
+            self.assertEqual(set(joined.flow.data_vars), set(headflow.open(flow).flow.data_vars))
+
+    def test_copies(self):
+        """Of a result and its datasets, in this process and in others."""
+        result = headflow.open(self.shared / "flow.h5")
+        loss = headflow.open(self.shared / "flow.h5").flow.loss
+        for twin in copy.deepcopy(result), pickle.loads(pickle.dumps(result)):
+            np.testing.assert_array_equal(twin.flow.loss, loss)
+        for twin in result.flow.copy(deep=True), pickle.loads(pickle.dumps(result.flow)):
+            np.testing.assert_array_equal(twin.loss, loss)
+
+    def test_closed(self):
+        result = headflow.open(self.shared / "flow.h5")
+        flow = result.flow
+        result.close()
+        result.close()
+        for use in (lambda: flow.loss.values, lambda: headflow.plot.loss(result), lambda: headflow.plot.figure(result)):
+            with self.assertRaisesRegex(headflow.FileError, "flow.h5: is closed"):
+                use()
 
     def test_wrong_files(self):
         text, cut, newer, folder = (self.folder / name for name in ("text.h5", "cut.h5", "newer.h5", "folder.h5"))

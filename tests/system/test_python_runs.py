@@ -14,6 +14,7 @@ import warnings
 from pathlib import Path
 
 import numpy as np
+import xarray as xr
 
 from harness import SMALL, SystemTest, changed, command, environment, execute, main, toml_text
 from python_harness import SGD, headflow, quiet_run
@@ -60,6 +61,11 @@ class Runs(SystemTest):
             "found 3": 3,
             "[model] is a section": {"model": 3},
             "found <object": changed(SMALL, {"flow": {"end_time": object()}}),
+            "found b'softmax'": changed(SMALL, {"attention": {"activation": b"softmax"}}),
+            "found {2.0}": changed(SMALL, {"model": {"signal": {2.0}}}),
+            "is a text; found 7": SMALL | {7: {}},
+            "is a text; found 8": changed(SMALL, {"flow": {8: 1}}),
+            "is a text; found 9": changed(SMALL, {"flow": {"end_time": {9: 1}}}),
         }
         for message, case in cases.items():
             for door in headflow.check, quiet_run:
@@ -68,8 +74,15 @@ class Runs(SystemTest):
                 self.assertIn(message, str(caught.exception))
                 self.assertNotIn("\n", str(caught.exception))
                 self.assertIsInstance(caught.exception, ValueError)
-        with self.assertRaisesRegex(headflow.InputError, "ranks = 0"):
-            quiet_run(SMALL, ranks=0)
+        for ranks in 0, -1, 1.5, "2", None:
+            for door in quiet_run, headflow.submit:
+                with self.assertRaisesRegex(headflow.InputError, f"ranks = {ranks!r}: a whole number"):
+                    door(SMALL, ranks=ranks)
+        with self.assertRaisesRegex(headflow.InputError, "launcher = 'mpirun \"': No closing quotation"):
+            quiet_run(SMALL, launcher='mpirun "')
+        for values in 3, "softmax", np.array(2), None:
+            with self.assertRaisesRegex(headflow.InputError, "sweep over attention.heads: a list of values or a range"):
+                headflow.sweep(SMALL, {"attention.heads": values})
         with self.assertRaisesRegex(headflow.LaunchError, "no-such-launcher"):
             quiet_run(SMALL, launcher="no-such-launcher")
         self.assertEqual(os.listdir(self.folder), [])
@@ -223,11 +236,12 @@ class Inputs(SystemTest):
         from headflow.inputs import toml_value
         for value in (1, -2.5e-300, 1e16, True, "a \"b\" \\ \n ü \x7f \x00", [1, [2.0]], {"from": 1, "to b": 2},
                       float("inf"),
-                      np.float32(0.5), np.arange(3), (1, 2), np.bool_(False), Path("x/y")):
+                      np.float32(0.5), np.arange(3), np.array(2), (1, 2), np.bool_(False), Path("x/y")):
             text = tomllib.loads(f"x = {toml_value(value)}")["x"]
             plain = value.tolist() if isinstance(value, (np.ndarray, np.generic)) else value
             plain = str(plain) if isinstance(plain, Path) else list(plain) if isinstance(plain, tuple) else plain
             self.assertEqual(text, plain)
+        self.assertEqual(toml_value(xr.DataArray(0.5)), "0.5")
 
 
 class Jobs(SystemTest):

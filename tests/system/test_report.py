@@ -157,6 +157,12 @@ class Pages(SystemTest):
         text = (self.folder / "r.html").read_text()
         self.assertEqual(text.count("<figure"), 2)
         self.assertIn("<title>A &lt;b&gt;</title>", text)
+        for title in "{body}", "{x} {0} %s":
+            self.assertIn(f"<title>{title}</title>", self.page("run.h5", panels=["loss"], title=title))
+        before = (self.shared / "run.h5").read_bytes()
+        with self.assertRaisesRegex(ValueError, "a report is .html"):
+            headflow.plot.report("run.h5", "run.h5")
+        self.assertEqual((self.shared / "run.h5").read_bytes(), before)
         for words, message in ((["run.h5", "two.h5", "-o", "r.html"], "one file, found 2"),
                                (["run.h5", "--panels", "lss", "-o", "r.html"], "did you mean 'loss'"),
                                (["single.h5", "--panels", "plane", "-o", "r.html"], "F = 1"),

@@ -3,6 +3,7 @@ import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import product
+from os import PathLike
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -57,12 +58,29 @@ class Data:
             path.open("rb").close()
             if not h5py.is_hdf5(path):
                 raise ValueError("not an HDF5 file")
-            self.file = opened(path)
+            self._file = opened(path)
             self.attributes = {name: text_of(value) for name, value in self.file.attrs.items()}
             if int(self.attributes.get("format_version", 0)) > FORMAT_VERSION:
                 raise ValueError(f"has the format {self.attributes['format_version']}, which needs "
                                  f"{self.attributes.get('readable_by')}; this headflow reads formats up to "
                                  f"{FORMAT_VERSION}")
+
+    @property
+    def file(self) -> h5py.File:
+        if not self._file:
+            raise FileError(f"{self.path}: is closed")
+        return self._file
+
+    def close(self) -> None:
+        self._file.close()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """In another process the file is opened there."""
+        return Data, (self.path,)
+
+    def __deepcopy__(self, _: Any) -> "Data":
+        """Nothing in it changes."""
+        return self
 
     def groups(self) -> list[str]:
         """Those with numbers in them."""
@@ -278,6 +296,8 @@ def describe(config: dict[str, Any], *keys: str) -> str:
 def data_of(source: Any) -> Data:
     """Of a path, of what headflow.open returns, or the data themselves."""
     data = getattr(source, "data", source)
+    if not isinstance(data, (Data, str, PathLike)):
+        raise TypeError(f"a picture is of a file, or of what headflow.open returns; found {type(data).__name__}")
     return data if isinstance(data, Data) else Data(Path(data))
 
 

@@ -5,7 +5,7 @@ import json
 import os
 import re
 import tomllib
-from collections.abc import Iterable, Iterator, Mapping, MutableMapping
+from collections.abc import Iterable, Iterator, Mapping, MutableMapping, Set
 from pathlib import Path
 from typing import Any
 
@@ -30,15 +30,22 @@ def toml_value(value: Any) -> str:
         return json.dumps(os.fspath(value), ensure_ascii=False).replace("\x7f", "\\u007f")
     if isinstance(value, Mapping):
         return f"{{ {', '.join(f'{toml_key(key)} = {toml_value(item)}' for key, item in value.items())} }}"
-    if isinstance(value, np.ndarray):
-        return toml_value(value.tolist())
-    if isinstance(value, Iterable):
+    if hasattr(value, "__array__"):  # of numpy, or what can be one
+        return toml_value(np.asarray(value).tolist())
+    if isinstance(value, Iterable) and not isinstance(value, (bytes, bytearray, Set)):
         return f"[{', '.join(map(toml_value, value))}]"
     raise InputError(f"a value of an input is a number, a text, true or false, or a list of them; found {value!r}")
 
 
+def text_name(name: Any) -> str:
+    """A section or key. Throws InputError for what is no text."""
+    if not isinstance(name, str):
+        raise InputError(f"a name of a section or key is a text; found {name!r}")
+    return name
+
+
 def toml_key(key: str) -> str:
-    return key if re.fullmatch(r"[A-Za-z0-9_-]+", key) else json.dumps(key, ensure_ascii=False)
+    return key if re.fullmatch(r"[A-Za-z0-9_-]+", text_name(key)) else json.dumps(key, ensure_ascii=False)
 
 
 def toml_text(sections: Mapping[str, Mapping[str, Any]]) -> str:
@@ -63,7 +70,7 @@ def unknown(kind: str, name: str, known: Iterable[str]) -> InputError:
 
 def require_known(section: str, key: str, value: Any = None) -> None:
     """Throws InputError for a section or key that the program does not have, or a word that the key cannot be."""
-    sections = table()
+    sections, section, key = table(), text_name(section), text_name(key)
     if section == "sweep":
         name, _, inner = key.partition("[")[0].partition(".")
         if not key or key in SWEEP:

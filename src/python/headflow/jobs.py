@@ -12,7 +12,7 @@ from headflow.errors import LaunchError, NumericalError
 from headflow.inputs import is_text, read, toml_text, Input
 from headflow.program import job_script, program
 from headflow.result import Result
-from headflow.runs import Source, check, identity
+from headflow.runs import Source, check, identity, whole
 
 
 def _ask(*words: str, **variables: str) -> str:
@@ -105,7 +105,7 @@ def submit(input: Source, output: str | PathLike | None = None, *, ranks: int = 
     slurm, options : list of str
         Words for sbatch, such as ["--partition=long"]; further words for headflow run.
     """
-    report = check(input, output)
+    ranks, report = whole(ranks), check(input, output)
     by_name = isinstance(input, (str, PathLike)) and not is_text(input)
     stem = Path(input).stem if by_name else "headflow"
     path = Path(f"{stem}-{identity(report.input, [str(word) for word in options])}.h5" if output is None else output)

@@ -181,7 +181,7 @@ class Result(Mapping):
 
     def close(self) -> None:
         """Give the file back; numbers that were not read by then are lost."""
-        self.data.file.close()
+        self.data.close()
 
     def __enter__(self) -> "Result":
         return self
@@ -232,6 +232,8 @@ class Joined(Result):
     def _joined(self, group: str) -> xr.Dataset:
         # .load: concatenated numbers are read in any case, and may come from more files than can be open.
         parts = [part[group] if group in part else xr.Dataset() for part in self.parts]
+        every = dict.fromkeys(name for part in parts for name in part.data_vars)
+        parts = [part.assign({name: np.nan for name in every if name not in part}) for part in parts]
         values = {axis_name(key): [_hashable(value) for value in own] for key, own in self._keys.items()}
         values = {f"{name}_of_run" if any(name in part.variables for part in parts) else name: own
                   for name, own in values.items()}

@@ -3,6 +3,7 @@ import contextlib
 import hashlib
 import itertools
 import json
+import operator
 import os
 import re
 import shlex
@@ -138,17 +139,28 @@ def _same(path: Path, wanted: str) -> bool:
     """Whether a finished file is of that input."""
     try:
         data = Data(path)
-        with contextlib.closing(data.file):
+        with contextlib.closing(data):
             return "finished" in data.provenance() and identity(data.toml("provenance/input")) == wanted
     except (Error, OSError):
         return False
+
+
+def whole(ranks: Any) -> int:
+    """A number of ranks. Throws InputError for what is none."""
+    with contextlib.suppress(TypeError):
+        if (number := operator.index(ranks)) >= 1:
+            return number
+    raise InputError(f"ranks = {ranks!r}: a whole number is needed, one or more")
 
 
 def launch_words(launcher: str | Sequence[str] | None, ranks: int) -> list[str]:
     """What starts so many ranks: mpirun, or none for one rank; "{ranks}" in words of one's own becomes their number."""
     if launcher is None:
         return [] if ranks == 1 else ["mpirun", "-n", str(ranks)]
-    words = shlex.split(launcher) if isinstance(launcher, str) else list(launcher)
+    try:
+        words = shlex.split(launcher) if isinstance(launcher, str) else list(launcher)
+    except ValueError as error:
+        raise InputError(f"launcher = {launcher!r}: {error}") from None
     if any("{ranks}" in word for word in words):
         return [word.replace("{ranks}", str(ranks)) for word in words]
     return [*words, "-n", str(ranks)] if words else []
@@ -200,8 +212,7 @@ def run(input: Source, output: str | PathLike | None = None, ranks: int = 1,
     ...                        "attention": {"heads": 2}}, ranks=2)
     >>> result.flow.loss_stderr.max().item()
     """
-    if ranks < 1:
-        raise InputError(f"ranks = {ranks}: one or more are needed")
+    ranks = whole(ranks)
     restart, options = os.fspath(restart), [str(word) for word in options]
     with as_file(input) as case:
         report = _check(case, output)
@@ -303,7 +314,7 @@ class Bar:
             self.looked = time.monotonic()
             with contextlib.suppress(Error, OSError, KeyError):
                 data = Data(self.path)
-                with contextlib.closing(data.file):
+                with contextlib.closing(data):
                     if "sweep/done" in data:
                         done = data.file["sweep/done"][()]
                         self.show((done != 0).mean(), f"{(done != 0).sum()} of {done.size} members")
@@ -322,6 +333,16 @@ class Bar:
     def __exit__(self, *_: object) -> None:
         if self.bar is not None:
             self.bar.close()
+
+
+def _values(key: str, values: Any) -> dict[str, Any] | list[Any]:
+    """Of one axis of a sweep."""
+    if isinstance(values, Mapping):
+        return dict(values)
+    with contextlib.suppress(TypeError):
+        if not isinstance(values, (str, bytes)):
+            return list(values)
+    raise InputError(f"sweep over {key}: a list of values or a range is needed; found {values!r}")
 
 
 def sweep(input: Source, axes: Mapping[str, Any], output: str | PathLike | None = None, *, repeats: int = 1,
@@ -346,7 +367,7 @@ def sweep(input: Source, axes: Mapping[str, Any], output: str | PathLike | None 
     >>> heads.flow.loss.mean("start_seed")
     """
     case = Input(read(input))
-    case["sweep"] = {key: dict(values) if isinstance(values, Mapping) else list(values) for key, values in axes.items()}
+    case["sweep"] = {key: _values(key, values) for key, values in axes.items()}
     if repeats != 1:
         case["sweep"]["repeats"] = repeats
     if zip:

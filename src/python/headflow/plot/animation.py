@@ -138,9 +138,6 @@ WRITERS = {".gif": write_gif, ".mp4": write_mp4}
 def animate(run: Run, path: str, suffix: str, features: tuple[int, ...] = (0, 1), log_time: bool = False,
             count: int = 200) -> None:
     """Write the film of one run to `path`, as a file with that suffix."""
-    if len(features) > run.features:
-        raise ValueError(f"{run.data.path}: --animate shows the heads over {len(features)} features, of which the file "
-                         f"has {run.features}")
     if run.series[0].time.size < 2 or log_time and not (run.series[0].time > 0).any():
         raise ValueError(f"{run.data.path}: --animate needs two outputs or more")
     WRITERS[suffix](path, Scene(run, features, log_time).frames(count))

@@ -98,6 +98,8 @@ def check_options(options: argparse.Namespace) -> None:
     """Those that can be judged without the files; the picture's name if it has none."""
     if folders := [str(path) for path in options.files if path.is_dir()]:
         raise ValueError(f"{folders[0]}: is a directory")
+    if options.animate and options.output:
+        raise ValueError(f"--animate {options.animate} names what is written: leave out --output {options.output}")
     output = options.output = options.animate or options.output or picture_of(options.files[0])
     known = FILMS if options.animate else SUFFIXES
     if output.suffix.lower() not in known:
@@ -105,8 +107,6 @@ def check_options(options: argparse.Namespace) -> None:
     moving = options.panels in ([], ["plane"], ["space"])
     if options.animate and (len(options.files) > 1 or options.follow or not moving):
         raise ValueError("--animate takes one file, and --panels plane or space")
-    if not 2 <= options.frames <= 5000:
-        raise ValueError(f"--frames {options.frames}: allowed are 2 to 5000")
     if output.resolve() in [path.resolve() for path in options.files]:
         raise ValueError(f"{output}: the picture would overwrite its input")
     if not 10 <= options.dpi <= 1200:
@@ -163,7 +163,7 @@ def follow(options: argparse.Namespace) -> None:
 def state_of(path: Path) -> str:
     """What the file says of its run."""
     data = Data(path)
-    with contextlib.closing(data.file):
+    with contextlib.closing(data):
         provenance = data.provenance()
     return next((word for word in ("finished", "stopped") if word in provenance), "running")
 

@@ -3,7 +3,6 @@ import contextlib
 import html
 import io
 import re
-import textwrap
 from collections.abc import Iterator
 from typing import Any
 
@@ -21,6 +20,13 @@ NAMES = {"loss": "Loss", "m": "Overlaps of heads and features", "plane": "Heads 
          "angle": "Growth rate against the angle of patterns", "trained": "Loss of trained heads", "prune": "Pruning",
          "maps": "Attention maps", "cosine-map": "Similarity of heads over two swept keys",
          "heads-map": "Heads over two swept keys", "stages": "Growth and splits, predicted and observed"}
+PAGE = """\
+<!DOCTYPE html>
+<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{title}</title><link rel="icon" href="data:,"><style>{style}</style></head><body><main>
+{body}
+</main></body></html>
+"""
 STYLE = """
 :root { color-scheme: light; }
 body { font: 1rem/1.5 system-ui, sans-serif; color: #1a1a1a; background: #fff; margin: 0 auto; padding: 1rem;
@@ -242,10 +248,4 @@ def page(source: Any, panels: list[str] = (), features: tuple[int, ...] = (), by
         f'<h2>Input</h2><pre tabindex="0">{text(provenance.get("input", ""))}</pre>',
         '<h2>Provenance</h2><div class="scroll"><table class="whole"><caption>What made the file</caption>'
         f"<tbody>{rows}</tbody></table></div>"]
-    return textwrap.dedent(f"""\
-        <!DOCTYPE html>
-        <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
-        <title>{text(title)}</title><link rel="icon" href="data:,"><style>{{style}}</style></head><body><main>
-        {{body}}
-        </main></body></html>
-        """).format(style=STYLE, body="\n".join(filter(None, parts)))
+    return PAGE.format(title=text(title), style=STYLE, body="\n".join(filter(None, parts)))

@@ -70,20 +70,30 @@ def _one(data: Any) -> Any:
     return files[0]
 
 
+def _places(of: Run | Results, features: Sequence[int], count: int) -> tuple[int, ...]:
+    """Features from 1 as places from 0. Throws ValueError unless they are so many different ones of the file."""
+    if len(features) != count or len(set(features)) < count or not set(features) <= set(range(1, of.features + 1)):
+        ones = f"{count} different ones" if count > 1 else "one"
+        raise ValueError(f"{of.data.path}: features {', '.join(map(str, features))}: choose {ones} from 1 to "
+                         f"{of.features}")
+    return tuple(int(f) - 1 for f in features)
+
+
+def _place(of: Sequence[Run | Results], feature: int | None) -> int | None:
+    """Of one feature of all of them."""
+    return None if feature is None else [_places(one, (feature,), 1) for one in of][0][0]
+
+
 def _run_panel(name: str, data: Data, ax: Axes | None, features: Sequence[int], log_time: bool,
                legend: bool) -> list[Artist]:
     run: Run = series_of(_one(data))
-    if not all(1 <= f <= run.features for f in features):
-        raise ValueError(f"features {', '.join(map(str, features))}: choose from 1 to {run.features}, of "
-                         f"{run.data.path}")
+    places = _places(run, features, {"m": 1, "plane": 2, "space": 3}.get(name, 0))
     drawable = [one for one, need in PANELS.items() if run.heads >= need.heads and run.features >= need.features
                 and any(need.variable in series for series in run.series)]
     panel = panel_of(run, name, drawable)
     ax = _axes(ax, **({"projection": "3d"} if len(features) == 3 else {}))
     draw_panel = panel.draw or partial(draw_time, panel=panel)
-    artists = _added(ax, lambda: draw_panel(ax, run, features=tuple(f - 1 for f in features),
-                                            colours=colours_of(run.heads),
-                                            log_time=log_time))
+    artists = _added(ax, lambda: draw_panel(ax, run, features=places, colours=colours_of(run.heads), log_time=log_time))
     _named(ax, legend)
     return artists
 
@@ -173,16 +183,18 @@ def specialization(data: Sequence[Data], ax: Axes | None = None, *, feature: int
                    legend: bool = True) -> list[Artist]:
     """Time at which heads split along a feature (the last, if not told) against the dimension D: medians of many
     runs."""
-    ax, runs = _axes(ax), [series_of(one) for one in _many(data)]
-    artists = _added(ax, lambda: draw_split_times(ax, runs, None if feature is None else feature - 1))
+    runs = [series_of(one) for one in _many(data)]
+    place, ax = _place(runs, feature), _axes(ax)
+    artists = _added(ax, lambda: draw_split_times(ax, runs, place))
     _named(ax, legend)
     return artists
 
 
 def spread(data: Sequence[Data], ax: Axes | None = None, *, feature: int = 1, legend: bool = True) -> list[Artist]:
     """Standard deviation of m over replicas of SGD against time: a line for each run."""
-    ax, runs = _axes(ax), [series_of(one) for one in _many(data)]
-    artists = _added(ax, lambda: draw_deviations(ax, runs, feature - 1))
+    runs = [series_of(one) for one in _many(data)]
+    place, ax = _place(runs, feature), _axes(ax)
+    artists = _added(ax, lambda: draw_deviations(ax, runs, place))
     _named(ax, legend)
     return artists
 
@@ -197,7 +209,7 @@ def trained(data: Data, ax: Axes | None = None, *, by: str | None = None, legend
     by : str, optional
         The swept key on the axis, "section.key"; the first with numbers, if not told.
     """
-    ax, results = _axes(ax), _sweep(data, "trained")
+    results, ax = _sweep(data, "trained"), _axes(ax)
     keys = {}
     artists = _added(ax, lambda: keys.update(draw_losses(ax, results, activation_colours([results]), (by,)
                                                          if by else ())))
@@ -225,7 +237,7 @@ def maps(data: Data, ax: Axes | None = None, *, sequence: int = 1, below: Axes |
     below : Axes, optional
         Where to draw the mean over heads; without, a strip below `ax`.
     """
-    ax, results = _axes(ax), results_of(_one(data))
+    results, ax = results_of(_one(data)), _axes(ax)
     sigma, mean, _, relevant = (results.get(f"maps/{name}", "sequence", *own)[0] for name, *own in MAPS)
     if not 1 <= sequence <= len(sigma):
         raise ValueError(f"sequence {sequence}: choose from 1 to {len(sigma)}, of {results.data.path}")
@@ -249,9 +261,8 @@ def _where(found: list[tuple[dict[str, str], Any]], where: dict[str, Any]) -> An
     raise ValueError(f"where = {where} leaves {len(left)} maps of {len(found)}; there are {keys}")
 
 
-def _map(data: Data, by: tuple[str, str] | None, where: dict[str, Any], picture: str,
+def _map(results: Results, by: tuple[str, str] | None, where: dict[str, Any], picture: str,
          *variable: str) -> tuple[Grid, Any]:
-    results = _sweep(data, picture)
     maps_found = maps_of([results], picture, by or (), *variable)
     names = [names for _, names in results.others(maps_found[0][1].used)]
     return _where(list(zip(names, [(grid, values) for _, grid, values in maps_found])), where)
@@ -272,7 +283,8 @@ def cosine_map(data: Data, ax: Axes | None = None, *, by: tuple[str, str] | None
     list of Artist
         With the mesh first, for a colour bar.
     """
-    ax, (grid, values) = _axes(ax), _map(data, by, where, "cosine-map", "cosine", "head", "head_b")
+    grid, values = _map(_sweep(data, "cosine-map"), by, where, "cosine-map", "cosine", "head", "head_b")
+    ax = _axes(ax)
     return _added(ax, lambda: draw_similarity(ax, grid, values[..., 0, 1]))
 
 
@@ -280,8 +292,10 @@ def heads_map(data: Data, ax: Axes | None = None, *, features: tuple[int, int] =
               by: tuple[str, str] | None = None,
               **where: Any) -> list[Artist]:
     """The heads in the plane of two features, in small axes over the plane of two swept keys. See `cosine_map`."""
-    grid, values = _map(data, by, where, "heads-map", "m", "head", "feature")
-    ax, shown = _axes(ax), [f - 1 for f in features]
+    results = _sweep(data, "heads-map")
+    shown = _places(results, features, 2)
+    grid, values = _map(results, by, where, "heads-map", "m", "head", "feature")
+    ax = _axes(ax)
     columns, rows = cells_of(grid)
     limits = common_limits(values[..., shown].reshape(-1, 2))
 
@@ -303,18 +317,20 @@ def heads_map(data: Data, ax: Axes | None = None, *, features: tuple[int, int] =
 def stage_rates(data: Sequence[Data], ax: Axes | None = None, *, feature: int | None = None,
                 legend: bool = True) -> list[Artist]:
     """Growth rates of the heads' differences, predicted and seen: of sweeps over start.dimension."""
-    ax, cases = _axes(ax), list(cases_of([results_of(one) for one in _many(data)]))
-    artists = _added(ax, lambda: draw_rates(ax, cases, None if feature is None else feature - 1))
+    cases = list(cases_of([results_of(one) for one in _many(data)]))
+    place, ax = _place([case.results for case in cases], feature), _axes(ax)
+    artists = _added(ax, lambda: draw_rates(ax, cases, place))
     _named(ax, legend)
     return artists
 
 
 def stage_times(data: Sequence[Data], ax: Axes | None = None, *, feature: int | None = None) -> list[Artist]:
     """Time of the first split against D, predicted (lines) and seen (dots): of sweeps over start.dimension."""
-    ax, cases = _axes(ax), list(cases_of([results_of(one) for one in _many(data)]))
+    cases = list(cases_of([results_of(one) for one in _many(data)]))
     if len(priors := {case.prior for case in cases}) > 1:
         raise ValueError(f"the files have {len(priors)} priors, {', '.join(sorted(priors))}: one panel shows one")
-    return _added(ax, lambda: draw_times(ax, cases, None if feature is None else feature - 1))
+    place, ax = _place([case.results for case in cases], feature), _axes(ax)
+    return _added(ax, lambda: draw_times(ax, cases, place))
 
 
 def _sweep(data: Data, picture: str) -> Results:
@@ -358,6 +374,8 @@ def report(data: Data, path: str | PathLike, panels: Sequence[str] = (), *, feat
     """Write a page about one file: pictures, tables, and the heads under a slider over time. See `figure`."""
     from headflow.plot.command import replaced
     from headflow.plot.pages import page
+    if Path(path).suffix.lower() != ".html":
+        raise ValueError(f"{path}: unknown suffix '{Path(path).suffix}', a report is .html")
     with _style():
         text = page(_one(data), list(panels), tuple(features), tuple(by), log_time, title)
     with replaced(Path(path)) as part:
@@ -373,8 +391,11 @@ def animate(data: Data, path: str | PathLike, *, features: Sequence[int] = (1, 2
     path, run = Path(path), series_of(_one(data))
     if path.suffix.lower() not in WRITERS:
         raise ValueError(f"{path}: unknown picture suffix '{path.suffix}', known are {', '.join(WRITERS)}")
+    if not 2 <= frames <= 5000:
+        raise ValueError(f"frames = {frames}: allowed are 2 to 5000")
+    places = _places(run, features, 3 if len(features) == 3 else 2)
     with _style(), replaced(path) as part:
-        write(run, str(part), path.suffix.lower(), tuple(f - 1 for f in features), log_time, frames)
+        write(run, str(part), path.suffix.lower(), places, log_time, frames)
 
 
 def save(made: Figure, path: str | PathLike, dpi: int = 150) -> None:
