@@ -1,5 +1,6 @@
 """The Python package as it is imported, installed by pip and found in a build folder."""
 import ast
+import os
 import shutil
 import stat
 import sys
@@ -45,6 +46,23 @@ class Package(SystemTest):
         text = ("import headflow; "
                 f"print(headflow.run({SMALL!r}, {str(self.folder / 'x.h5')!r}, progress=False).flow.time.size)")
         self.assertEqual(self.python(text, PYTHONPATH=str(PACKAGE), HOME=str(home), XDG_CACHE_HOME="/nowhere"), "9\n")
+
+    def test_a_folder_that_cannot_be_written(self):
+        """A finished file is found there; a new one is refused with the program's words."""
+        folder = self.folder / "results"
+        folder.mkdir()
+        text = (f"import headflow, os; os.chdir({str(folder)!r}); "
+                f"result = headflow.run({SMALL!r}, progress=False); print(result.provenance['run_id'])")
+        variables = environment(PYTHONPATH=str(PACKAGE), PYTHONWARNINGS="ignore")
+        first = execute(self.folder, [sys.executable, "-c", text], env=variables).stdout
+        folder.chmod(stat.S_IRUSR | stat.S_IXUSR)
+        self.addCleanup(folder.chmod, stat.S_IRWXU)
+        # Root may write where others may not, unless it gives up this power.
+        bound = ["setpriv", "--bounding-set=-dac_override"] if os.geteuid() == 0 else []
+        for words, expected in ((text, (0, first)), (text.replace("'seed': 3", "'seed': 4"), (1, ""))):
+            done = execute(self.folder, [*bound, sys.executable, "-c", words], env=variables)
+            self.assertEqual((done.returncode, done.stdout), expected, done.stderr)
+        self.assertRegex(done.stderr, r"InputError: output headflow-\w{16}\.h5: the folder \. is not writable\n\Z")
 
     def test_pip(self):
         """Offline, from sources that cannot be written, into a virtual environment that has the modules of the

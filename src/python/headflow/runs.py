@@ -215,7 +215,8 @@ def run(input: Source, output: str | PathLike | None = None, ranks: int = 1,
     ranks = whole(ranks)
     restart, options = os.fspath(restart), [str(word) for word in options]
     with as_file(input) as case:
-        report = _check(case, output)
+        # Its folder need not be writable to find a file there; of one that must be, the run tells.
+        report = _check(case, Path(tempfile.gettempdir(), "headflow.h5"))
         name = identity(report.input, options)
         path = Path(f"{case.stem}-{name}.h5" if output is None else output)
         own = restart == "auto" and not options and not os.environ.get("PETSC_OPTIONS")

@@ -1,7 +1,7 @@
 """Pictures: every panel of headflow-plot as a function of data and Axes, which returns the artists that it has added.
 
     import matplotlib.pyplot as plt
-    fig, (left, right) = plt.subplots(1, 2)
+    fig, (left, right) = plt.subplots(1, 2, layout="constrained")   # legends stand outside the axes
     headflow.plot.loss(result, left)
     headflow.plot.plane(result, right)
 
