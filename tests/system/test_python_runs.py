@@ -1,7 +1,9 @@
 """Runs from Python: computed once, errors as exceptions, Ctrl-C, inputs that complete themselves, jobs."""
 import contextlib
+import copy
 import io
 import os
+import pickle
 import pydoc
 import signal
 import subprocess
@@ -230,6 +232,24 @@ class Inputs(SystemTest):
                 wrong()
         with self.assertRaises(KeyError):
             case.flow["method"]
+
+    def test_looking(self):
+        """Adds no section, which would be computed; to assign one does."""
+        case = headflow.Input(SMALL)
+        before = str(case)
+        for name in case._ipython_key_completions_():
+            self.assertIn(name, repr(getattr(case, name)))
+            self.assertEqual(case[name], getattr(case, name))
+        self.assertEqual((str(case), len(case), "saddle" in case, case.to_dict()), (before, len(SMALL), False, SMALL))
+        self.assertEqual(headflow.check(case).input, headflow.check(SMALL).input)
+        sgd = case.sgd
+        sgd.batch, case.saddle = 3, {}
+        self.assertEqual({*case} - {*SMALL}, {"sgd", "saddle"})
+        del case["sgd"], case["saddle"]
+        self.assertEqual(str(case), before)
+        for twin in copy.copy(case), copy.deepcopy(case), pickle.loads(pickle.dumps(case)):
+            twin.flow.end_time = 9
+            self.assertEqual((str(case), twin.to_dict()), (before, changed(SMALL, {"flow.end_time": 9})))
 
     def test_values(self):
         """As the program reads them back."""

@@ -158,6 +158,8 @@ def _section_class(name: str, of_program: str) -> type[Section]:
 class Input(MutableMapping):
     """An input of the program, whose sections and keys are completed by Tab and checked when they are set.
 
+    A section is part of the input once it is assigned, be it empty, or one of its keys is: to look at it adds nothing.
+
     Parameters
     ----------
     source : dict, path or str, optional
@@ -175,6 +177,7 @@ class Input(MutableMapping):
 
     def __init__(self, source: Any = None, **sections: Mapping[str, Any]) -> None:
         object.__setattr__(self, "_sections", {})
+        object.__setattr__(self, "_given", set())  # as others were but looked at
         for found in (read(source) if source is not None else {}, sections):
             if not isinstance(found, Mapping):
                 raise InputError(f"an input is {{section: {{key: value}}}}, a TOML file or its text; found {found!r}")
@@ -192,18 +195,23 @@ class Input(MutableMapping):
         if not isinstance(keys, Mapping):
             raise InputError(f"[{name}] is a section with keys, {{key: value}}; found {keys!r}")
         self._sections[name] = _section_class(name, program())(keys)
+        self._given.add(name)
 
     def __delitem__(self, name: str) -> None:
         del self._sections[name]
+        self._given.discard(name)
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._sections)
+        return iter([name for name, keys in self._sections.items() if keys or name in self._given])
 
     def __len__(self) -> int:
-        return len(self._sections)
+        return len(list(iter(self)))
 
     def __contains__(self, name: object) -> bool:
-        return name in self._sections
+        return name in list(iter(self))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Input, (self.to_dict(),)
 
     def __getattr__(self, name: str) -> Section:
         if name.startswith("_"):
@@ -224,10 +232,10 @@ class Input(MutableMapping):
 
     def to_dict(self) -> dict[str, dict[str, Any]]:
         """{section: {key: value}} of what is set."""
-        return {name: dict(keys) for name, keys in self._sections.items()}
+        return {name: dict(keys) for name, keys in self.items()}
 
     def __str__(self) -> str:
-        return toml_text(self._sections)
+        return toml_text(self)
 
     __repr__ = __str__
 
