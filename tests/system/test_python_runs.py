@@ -44,6 +44,8 @@ class Runs(SystemTest):
         (self.folder / "mine.toml").write_text(toml_text(SMALL))
         self.assertRegex(quiet_run("mine.toml").path.name, r"\Amine-[0-9a-f]{16}\.h5\Z")
         self.assertEqual(quiet_run(Path("mine.toml"), "out.h5", 2).provenance["ranks"], "2")
+        words = "-flow_ts_rk_type 3bs"
+        self.assertEqual(quiet_run(SMALL, options=words).path, quiet_run(SMALL, options=words.split()).path)
 
     def test_numbers_are_those_of_the_program(self):
         (self.folder / "case.toml").write_text(toml_text(SMALL))
@@ -80,8 +82,9 @@ class Runs(SystemTest):
             for door in quiet_run, headflow.submit:
                 with self.assertRaisesRegex(headflow.InputError, f"ranks = {ranks!r}: a whole number"):
                     door(SMALL, ranks=ranks)
-        with self.assertRaisesRegex(headflow.InputError, "launcher = 'mpirun \"': No closing quotation"):
-            quiet_run(SMALL, launcher='mpirun "')
+        for name in "launcher", "options":
+            with self.assertRaisesRegex(headflow.InputError, f"{name} = \"'\": No closing quotation"):
+                quiet_run(SMALL, **{name: "'"})
         for values in 3, "softmax", np.array(2), None:
             with self.assertRaisesRegex(headflow.InputError, "sweep over attention.heads: a list of values or a range"):
                 headflow.sweep(SMALL, {"attention.heads": values})

@@ -12,7 +12,7 @@ from headflow.errors import LaunchError, NumericalError
 from headflow.inputs import is_text, read, toml_text, Input
 from headflow.program import job_script, program
 from headflow.result import Result
-from headflow.runs import Source, check, identity, whole
+from headflow.runs import Source, check, identity, whole, word_list
 
 
 def _ask(*words: str, **variables: str) -> str:
@@ -87,7 +87,7 @@ class Job(NamedTuple):
 
 
 def submit(input: Source, output: str | PathLike | None = None, *, ranks: int = 8, time: str | None = None,
-           script: str = "run.sh", slurm: Sequence[str] = (), options: Sequence[str] = ()) -> Job:
+           script: str = "run.sh", slurm: str | Sequence[str] = (), options: str | Sequence[str] = ()) -> Job:
     """Put a run into the queue of Slurm, where it goes on over as many jobs as it takes.
 
     Parameters
@@ -102,20 +102,21 @@ def submit(input: Source, output: str | PathLike | None = None, *, ranks: int = 
         Limit of one job, "04:00:00".
     script : str
         Of the folder jobs: "run.sh" starts with mpirun, "srun.sh" with srun.
-    slurm, options : list of str
+    slurm, options : list of str, or str
         Words for sbatch, such as ["--partition=long"]; further words for headflow run.
     """
-    ranks, report = whole(ranks), check(input, output)
+    ranks, slurm, options = whole(ranks), word_list("slurm", slurm), word_list("options", options)
+    report = check(input, output)
     by_name = isinstance(input, (str, PathLike)) and not is_text(input)
     stem = Path(input).stem if by_name else "headflow"
-    path = Path(f"{stem}-{identity(report.input, [str(word) for word in options])}.h5" if output is None else output)
+    path = Path(f"{stem}-{identity(report.input, options)}.h5" if output is None else output)
     text = Path(input).read_text(encoding="utf-8") if by_name else \
         input if isinstance(input, str) else toml_text(Input(read(input)))
     file = path.with_name(f"{path.name.removesuffix('.h5')}.toml")
     if not (by_name and file.resolve() == Path(input).resolve()):
         file.write_text(text, encoding="utf-8")
     words = ["sbatch", "--parsable", f"--ntasks={ranks}", *([f"--time={time}"] if time else []), *slurm,
-             job_script(script), str(file), "--output", str(path), *map(str, options)]
+             job_script(script), str(file), "--output", str(path), *options]
     number = re.match(r"\d+", _ask(*words, HEADFLOW=program()))
     if not number:
         raise LaunchError("sbatch gave no number of a job")

@@ -153,14 +153,19 @@ def whole(ranks: Any) -> int:
     raise InputError(f"ranks = {ranks!r}: a whole number is needed, one or more")
 
 
+def word_list(name: str, words: str | Sequence[Any]) -> list[str]:
+    """Words of a command line, a text as a shell splits it. Throws InputError for an open quotation."""
+    try:
+        return shlex.split(words) if isinstance(words, str) else [str(word) for word in words]
+    except ValueError as error:
+        raise InputError(f"{name} = {words!r}: {error}") from None
+
+
 def launch_words(launcher: str | Sequence[str] | None, ranks: int) -> list[str]:
     """What starts so many ranks: mpirun, or none for one rank; "{ranks}" in words of one's own becomes their number."""
     if launcher is None:
         return [] if ranks == 1 else ["mpirun", "-n", str(ranks)]
-    try:
-        words = shlex.split(launcher) if isinstance(launcher, str) else list(launcher)
-    except ValueError as error:
-        raise InputError(f"launcher = {launcher!r}: {error}") from None
+    words = word_list("launcher", launcher)
     if any("{ranks}" in word for word in words):
         return [word.replace("{ranks}", str(ranks)) for word in words]
     return [*words, "-n", str(ranks)] if words else []
@@ -168,7 +173,7 @@ def launch_words(launcher: str | Sequence[str] | None, ranks: int) -> list[str]:
 
 def run(input: Source, output: str | PathLike | None = None, ranks: int = 1,
         launcher: str | Sequence[str] | None = None, restart: str | PathLike = "auto", *, progress: bool = True,
-        options: Sequence[str] = ()) -> Result:
+        options: str | Sequence[str] = ()) -> Result:
     """Run an input once, and find its finished file again.
 
     Parameters
@@ -187,7 +192,7 @@ def run(input: Source, output: str | PathLike | None = None, ranks: int = 1,
         the file. Or a checkpoint's path.
     progress : bool
         Whether to show a bar (where tqdm is installed).
-    options : list of str
+    options : list of str, or str
         Further words of the command line, such as ["-flow_ts_rk_type", "3bs"] or ["--max-walltime", "01:00:00"].
 
     Returns
@@ -213,7 +218,7 @@ def run(input: Source, output: str | PathLike | None = None, ranks: int = 1,
     >>> result.flow.loss_stderr.max().item()
     """
     ranks = whole(ranks)
-    restart, options = os.fspath(restart), [str(word) for word in options]
+    restart, options = os.fspath(restart), word_list("options", options)
     with as_file(input) as case:
         # Its folder need not be writable to find a file there; of one that must be, the run tells.
         report = _check(case, Path(tempfile.gettempdir(), "headflow.h5"))
