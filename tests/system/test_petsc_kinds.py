@@ -87,7 +87,7 @@ class Calls(SystemTest):
             if re.search(r"^#include <petsc(?!sys\.h|version\.h)", file.read_text(), re.MULTILINE) or \
                     file.name == "petsc.cpp":
                 with self.subTest(str(file.relative_to(TOP))):
-                    done = execute(unit["directory"], [*words, *strict, file], timeout=200)
+                    done = execute(unit["directory"], [*words, *strict, file])
                     self.assertEqual(done.returncode, 0, done.stderr)
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image
 
 import plot_artists
-from harness import BAD_INPUT, PLOT, SystemTest, command, environment, execute, main
+from harness import BAD_INPUT, HANGS, PLOT, SystemTest, command, environment, execute, main
 from python_harness import headflow  # noqa: F401
 from headflow.files import series_of
 from headflow.plot.animation import Scene
@@ -119,13 +119,13 @@ class Films(SystemTest):
                 first = (self.folder / "run.png").stat().st_ino
                 if ends == "Ctrl-C":
                     process.send_signal(signal.SIGINT)
-                    self.assertEqual(process.communicate(timeout=60), ("", ""))
+                    self.assertEqual(process.communicate(timeout=HANGS), ("", ""))
                 else:
                     shutil.copy(self.shared / "run.h5", "next")
                     with h5py.File("next", "r+") as file:
                         file["provenance/finished"] = "2026-01-01T00:00:00Z"
                     os.replace("next", "run.h5")
-                    self.assertEqual(process.communicate(timeout=60), ("run.png: finished\n", ""))
+                    self.assertEqual(process.communicate(timeout=HANGS), ("run.png: finished\n", ""))
                     self.assertNotEqual((self.folder / "run.png").stat().st_ino, first)
                 self.assertEqual(process.returncode, 0)
 

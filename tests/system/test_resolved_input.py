@@ -1,5 +1,5 @@
 """What `check` prints, and files keep, is the same input again: whatever stands in names of files."""
-from harness import SMALL, PLOT, Raw, SystemTest, changed, execute, main
+from harness import HANGS, SMALL, PLOT, Raw, SystemTest, changed, execute, main
 
 BASE = changed(SMALL, {"population.samples": 64, "population.replicates": 2, "flow.end_time": 0.5, "flow.outputs": 2})
 NAMES = ('say "a".h5', "back\\nslash.h5", "line\nend\ttab.h5", "caf\u00e9 \u20ac.h5", "quote' # = [x].h5")
@@ -29,7 +29,7 @@ class ResolvedInput(SystemTest):
                 self.assertIn("finished already", self.succeed("run", "resolved.toml"))
                 if name not in NAMES[:3]:  # matplotlib starts slowly
                     continue
-                plotted = execute(self.folder, [PLOT, name, "-o", "plot.png"], timeout=120)
+                plotted = execute(self.folder, [PLOT, name, "-o", "plot.png"], timeout=HANGS)
                 self.assertEqual((plotted.returncode, plotted.stderr), (0, ""))
 
     def test_parts_of_a_sweep(self):

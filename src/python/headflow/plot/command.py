@@ -153,9 +153,10 @@ def follow(options: argparse.Namespace) -> None:
         now = [(stat.st_ino, stat.st_mtime_ns) for stat in stats if stat]
         if len(now) == len(stats) and now != seen:
             seen = now
+            states = [state_of(path) for path in options.files]  # before, so that the last picture is of the end
             plot(options)
-            print(f"{options.output}: {', '.join(state_of(path) for path in options.files)}", flush=True)
-            if all(state_of(path) != "running" for path in options.files):
+            print(f"{options.output}: {', '.join(states)}", flush=True)
+            if "running" not in states:
                 return
         time.sleep(FOLLOW)
 
