@@ -22,6 +22,9 @@ using namespace std::chrono_literals;
 
 /// How far apart in time the ranks may find an error that all of them find.
 constexpr auto patience = 3s;
+/// What a launcher needs to hand a message on: that of Open MPI 5 loses what is on its way when a
+/// rank aborts.
+constexpr auto forwarding = 1s;
 
 struct Failure {
   ExitCode code;
@@ -73,6 +76,7 @@ int end_all(const Communicator& world, const Failure& failure) {
   const std::string where = fmt::format(" on rank {}", world.rank());
   if (!all_arrive(world)) {
     print(failure, where);
+    std::this_thread::sleep_for(forwarding);
     MpiSession::abort(static_cast<int>(failure.code));
   }
   if (world.root()) print(failure, "");
@@ -80,7 +84,7 @@ int end_all(const Communicator& world, const Failure& failure) {
   if (world.min(differs ? world.rank() : world.size()) == world.rank()) print(failure, where);
   const int code = world.broadcast(static_cast<int>(failure.code));
   if (code != static_cast<int>(ExitCode::file_failure)) return code;
-  if (!world.root()) std::this_thread::sleep_for(patience);  // rank 0 ends all of them
+  std::this_thread::sleep_for(world.root() ? forwarding : patience);  // rank 0 ends all of them
   MpiSession::abort(code);
 }
 

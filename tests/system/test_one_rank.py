@@ -144,6 +144,8 @@ class Headflow(RestartTest):
         rank = ["-n", "1", "--wdir"]
         program = [PROGRAM, "run", "case.toml"]
         done = self.run_soon([*mpiexec(), *rank, path.parent, *program, ":", *rank, elsewhere, *program], path.parent)
+        if done.returncode < 0:  # a signal has ended mpiexec itself: that of Open MPI 5.0.7, at once
+            self.skipTest(f"NOT TESTED: mpiexec cannot start two programs, signal {-done.returncode}")
         if done.returncode != 0:
             self.assert_failed(done, BAD_INPUT, "cannot open case.checkpoint-1.h5: no such file")
 
