@@ -16,7 +16,7 @@ from restart_harness import (FLOW, QUICK, SGD, STOPPED, RestartTest, differing, 
 WEIGHTS = changed(SGD, {"sgd.dimension": 60, "sgd.batch": 5, "sgd.learning_rate": 0.04, "sgd.end_time": 4.0})
 SWEEP = changed(SMALL, {"sweep.repeats": 4})
 STOP_AT_ONCE = "--max-walltime", "0.001"
-ENDLESS = changed(FLOW, {"flow.end_time": 1e6, "flow.outputs": 1})
+ENDLESS = changed(FLOW, {"flow.end_time": 1e9, "flow.outputs": 1})
 
 
 class FilesTest(RestartTest):

@@ -11,7 +11,7 @@ from restart_harness import (FLOW, QUICK, STOPPED, RestartTest, checkpoints, end
                              wait_for_update)
 from test_kill import descendants
 
-ENDLESS = changed(FLOW, {"flow.end_time": 1e6, "flow.outputs": 10**6, "output.every": 0.0})
+ENDLESS = changed(FLOW, {"flow.end_time": 1e8, "flow.outputs": 10**6, "output.every": 0.0})
 SOON = "--max-walltime", "0.001"
 JOBS = Path(__file__).resolve().parents[2] / "jobs"
 
@@ -66,7 +66,7 @@ class Signals(RestartTest):
         for rank, members in (1, 2), (0, 2), (0, 1):
             with self.subTest(rank=rank, members=members):
                 path = self.place(f"case{rank}{members}", changed(ENDLESS, {"sweep": {
-                    "flow.end_time": [1e6, 2e6][:members], "ranks_per_member": 1}}))
+                    "flow.end_time": [1e8, 2e8][:members], "ranks_per_member": 1}}))
                 process = self.launch(path, ranks=2)
                 wait_for(path.with_name("case.h5.lock").exists, process)
                 self.signal_rank(process, rank)
