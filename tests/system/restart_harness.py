@@ -91,9 +91,9 @@ def ended(process, timeout=HANGS):
 class Gate:
     """Before which a run in that folder waits (src/restart/watch.hpp): what it is then hit by finds it in the same
     place, however fast it is. A signal, too, lets it go on."""
-    def __init__(self, folder):
-        self.path = folder / "gate"
-        self.paused = folder / "gate.paused"
+    def __init__(self, folder, name="gate"):
+        self.path = folder / name
+        self.paused = folder / f"{name}.paused"
 
     def close(self):
         self.path.touch()

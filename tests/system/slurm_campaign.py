@@ -11,8 +11,10 @@ from restart_harness import differing, numbers_in
 from slurm_harness import CASE, SAVING_AT_TERM, SlurmTest, as_user, run_tests
 
 SCRIPTS = SAVING_AT_TERM
-STATES = {"small": changed(CASE, {"sgd.end_time": 25.0}),
-          "200 MB": changed(CASE, {"sgd.dimension": 1_000_000, "sgd.batch": 1, "sgd.replicas": 6,
+OFTEN = changed(CASE, {"output.every": 0.1})  # is written
+# Long enough to be hit while it computes, at any step.
+STATES = {"small": changed(OFTEN, {"sgd.dimension": 2000, "sgd.learning_rate": 0.0025, "sgd.end_time": 25.0}),
+          "200 MB": changed(OFTEN, {"sgd.dimension": 1_000_000, "sgd.batch": 1, "sgd.replicas": 6,
                                    "sgd.learning_rate": 1e-6, "sgd.end_time": 2e-5, "sgd.outputs": 20})}
 # The partition of the run, whether it is preempted there or cancelled, and whether Slurm starts it again by itself.
 STOPS = {"scancel": ("batch", False, False), "preempted": ("batch", True, True), "grace": ("grace", True, True),
@@ -40,7 +42,7 @@ class Campaign(SlurmTest):
         ranks = 2 * nodes if state == "small" else nodes  # vectors of 8 MB are added over ranks in each step
         options = [f"--partition={partition}", f"--nodes={nodes}", "--time=60"]
         job = self.submit(script, "case.toml", options=options, ranks=ranks)
-        self.until_sgd(times=3)
+        self.until(lambda: self.has_sgd(times=3), "SGD")
         where = ",".join(self.nodes(job))
         if preempted:
             urgent = as_user("sbatch", "--parsable", "--partition=urgent", f"--nodelist={where}", "--exclusive",

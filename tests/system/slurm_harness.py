@@ -15,6 +15,7 @@ from pathlib import Path
 import h5py
 
 from harness import PLOT, PROGRAM, SMALL, SystemTest, changed, environment, execute, toml_text
+from restart_harness import PAUSE, Gate
 
 TOP = Path(__file__).resolve().parents[2]
 SKIPPED = 77  # ctest's word for it
@@ -29,11 +30,17 @@ OPEN_MPI_5 = "Open MPI) 5" in subprocess.run(["mpirun", "--version"], capture_ou
 SAVING_AT_TERM = ("srun.sh",) if OPEN_MPI_5 else ("run.sh", "srun.sh")
 APART = "n4"  # a node for jobs that nothing may happen to; all others run on n1, n2, n3
 
-# Some seconds of SGD after a short flow.
-CASE = changed(SMALL, {"sgd.engine": "direct", "sgd.dimension": 2000, "sgd.batch": 16, "sgd.learning_rate": 0.0025,
-                       "sgd.end_time": 30.0, "sgd.outputs": 60, "output.every": 0.1, "output.checkpoint_every": 600.0})
+# SGD after a short flow: a run of 69 questions whether to stop, 4 of them in the flow.
+CASE = changed(SMALL, {"sgd.engine": "direct", "sgd.dimension": 200, "sgd.batch": 16, "sgd.learning_rate": 0.025,
+                       "sgd.end_time": 30.0, "sgd.outputs": 60, "output.checkpoint_every": 600.0})
 # Without end.
-ENDLESS = changed(CASE, {"sgd.dimension": 200, "sgd.end_time": None, "sgd.steps": 10**12})
+ENDLESS = changed(CASE, {"sgd.end_time": None, "sgd.steps": 10**12})
+# The program that users find: it waits before the gate in its folder; a task of an array, before the gate of that task.
+WAITING = f"""#!/bin/sh
+gate=$PWD/gate$SLURM_ARRAY_TASK_ID
+[ ! -e "$gate" ] || export HEADFLOW_PAUSE="{PAUSE}:$gate"
+exec "${{0%/*}}/program/headflow" "$@"
+"""
 
 
 def cluster(command, *words, **options):
@@ -64,7 +71,10 @@ def install():
     build.mkdir(parents=True)
     shutil.copytree(TOP / "jobs", JOBS)
     shutil.copytree(TOP / "input", INSTALLED / "input", ignore=shutil.ignore_patterns("*.png"))
-    shutil.copy(PROGRAM, build)
+    (build / "program").mkdir()
+    shutil.copy(PROGRAM, build / "program")
+    (build / PROGRAM.name).write_text(WAITING)
+    (build / PROGRAM.name).chmod(0o755)
     shutil.copy(PLOT, build)
     shutil.copytree(PLOT.with_name("python"), build / "python")
     subprocess.run(["chmod", "-R", "a+rX,go-w", INSTALLED], check=True)
@@ -113,16 +123,24 @@ class SlurmTest(SystemTest):
             self.assertLess(time.monotonic(), end, f"{what} does not happen\n{self.logs()}")
             time.sleep(0.05)
 
-    def until_sgd(self, name="case.h5", times=1, seconds=900):
-        """Until so many outputs of SGD are in the file."""
-        def begun():
-            try:
-                with h5py.File(self.folder / name, "r") as file:
-                    return len(file["sgd/time"]) >= times
-            except (OSError, KeyError):
-                return False
+    def gate(self, name="gate"):
+        """A closed gate for the next run in the folder."""
+        gate = Gate(self.folder, name)
+        gate.close()
+        os.chown(gate.path, HOME.stat().st_uid, HOME.stat().st_gid)
+        return gate
 
-        self.until(begun, f"{name} with SGD", seconds)
+    def until_waiting(self, gate):
+        """Until the run waits at the gate, in the middle of SGD."""
+        self.until(gate.paused.exists, "the gate")
+
+    def has_sgd(self, name="case.h5", times=1):
+        """Whether so many outputs of SGD are in the file."""
+        try:
+            with h5py.File(self.folder / name, "r") as file:
+                return len(file["sgd/time"]) >= times
+        except (OSError, KeyError):
+            return False
 
     def state(self, job):
         return re.search(r" JobState=(\w+)", as_user("scontrol", "-o", "show", "job", job)).group(1)

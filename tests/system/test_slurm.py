@@ -5,7 +5,7 @@ cluster (it needs root, namespaces and Slurm) this says so and ends with exit co
 import signal
 import subprocess
 
-from harness import PROGRAM, SMALL, changed, environment, execute
+from harness import SMALL, changed, environment, execute
 from restart_harness import numbers_in
 from slurm_harness import (APART, CASE, ENDLESS, HOME, INSTALLED, JOBS, SAVING_AT_TERM, SlurmTest, as_root, as_user,
                            cluster, run_tests)
@@ -22,28 +22,15 @@ int fsync(int file) {
 """
 
 
-class Slurm(SlurmTest):
+class WithUninterrupted(SlurmTest):
+    """Tests of runs that are stopped and go on."""
     @classmethod
     def setUpClass(cls):
-        """The uninterrupted run, and two jobs over their time limit of a minute, for the last test: ended by Slurm's
-        signal, and by themselves."""
         super().setUpClass()
-        gentle = HOME / "gentle"
-        gentle.write_text(f'#!/bin/sh\nexec nice -n 5 "{INSTALLED}/build/release/headflow" "$@"\n')
-        gentle.chmod(0o755)
-        cls.over_limit = {}
-        for name, notice in (("signal", 50), ("wall time", 1)):
-            test = cls()
-            test.setUp()
-            cls.addClassCleanup(test.doCleanups)
-            test.write_case(base=ENDLESS)
-            cls.over_limit[name] = test.submit("run.sh", "case.toml", ranks=1, options=[
-                f"--nodelist={APART}", "--time=1", f"--signal=B:USR1@{notice}",
-                f"--export=ALL,HEADFLOW={gentle}"]), test
         whole = cls()
         whole.folder = cls.shared
         whole.write_case()
-        done = whole.headflow("run", "case.toml", timeout=600)
+        done = whole.headflow("run", "case.toml")
         whole.assertEqual(done.returncode, 0, done.stderr)
         cls.uninterrupted = numbers_in(cls.shared / "case.h5")
 
@@ -54,12 +41,22 @@ class Slurm(SlurmTest):
         """What Slurm does shortly before the time limit."""
         as_user("scancel", "--batch", "--signal=USR1", job)
 
+    def until_stopped(self, gate, log="log"):
+        """Until the run that waits at the gate has heard that it is to stop."""
+        self.until(lambda: "stopped early (signal)" in self.log(log), "a stop")
+        gate.open()
+
+
+class PutBack(WithUninterrupted):
+    """Stopped ahead of a time limit."""
     def put_back(self, script, *options, folder=None, ranks=4):
         """On two nodes, told to stop as before a time limit: goes back into the queue and finishes."""
         self.write_case()
+        gate = self.gate()
         job = self.submit(script, "case.toml", options=["--nodes=2", *options], ranks=ranks, folder=folder)
-        self.until_sgd()
+        self.until_waiting(gate)
         self.interrupt(job)
+        self.until_stopped(gate)
         (restarts, nodes), = self.wait(job)
         self.assertEqual((restarts, len(nodes)), (1, 2), self.logs())
         self.assert_interrupted_once()
@@ -73,6 +70,51 @@ class Slurm(SlurmTest):
     def test_srun(self):
         self.put_back("srun.sh", "--export=NONE", f"--chdir={self.folder}", folder=HOME)
 
+
+class Cancelled(WithUninterrupted):
+    def test_cancelled_and_submitted_again(self):
+        """What was computed until scancel is saved, though that takes longer than Open MPI's own second."""
+        (HOME / "slow.c").write_text(SLOW_DISK)
+        subprocess.run(["cc", "-shared", "-fPIC", "-o", HOME / "slow.so", HOME / "slow.c"], check=True)
+        for script in SAVING_AT_TERM:
+            with self.subTest(script):
+                self.setUp()
+                self.write_case()
+                gate = self.gate()
+                job = self.submit(script, "case.toml", ranks=4, options=[
+                    "--nodes=2", f"--export=ALL,LD_PRELOAD={HOME}/slow.so"])
+                self.until_waiting(gate)
+                (self.folder / "slow").touch()
+                as_user("scancel", job)
+                self.until_state(job, "CANCELLED")
+                self.until(lambda: not as_user("squeue", "-h", "-j", job).strip(), "the end of its processes")
+                self.assertEqual(self.log().splitlines()[-1].split(": ")[0], script)
+                (self.folder / "slow").unlink()
+                gate.open()
+                self.wait(self.submit(script, "case.toml", options=["--nodes=2"], ranks=4))
+                self.assert_interrupted_once()
+                self.assert_as_uninterrupted()
+
+
+class Preempted(WithUninterrupted):
+    def test_preempted(self):
+        """By a job that takes one of its two nodes: the run goes on, on the other one and a third."""
+        self.write_case()
+        gate = self.gate()
+        job = self.submit(SAVING_AT_TERM[0], "case.toml", options=["--nodes=2"], ranks=4)
+        self.until_waiting(gate)
+        taken = self.nodes(job)[0]
+        urgent = as_user("sbatch", "--parsable", "--partition=urgent", f"--nodelist={taken}", "--nodes=1",
+                         "--ntasks=4", "--output=/dev/null", "--wrap", "until test -e free; do sleep 0.1; done",
+                         folder=self.folder).strip()
+        self.addCleanup(cluster, "on", "login", "scancel", urgent)
+        self.until_stopped(gate)
+        self.assertEqual(self.wait(job), [(1, {"n1", "n2", "n3"} - {taken})])
+        as_user("touch", "free", folder=self.folder)
+        self.wait(urgent)
+        self.assert_interrupted_once()
+        self.assert_as_uninterrupted()
+
     def test_private_files(self):
         """With umask 077 nobody else can read what a run has written. The network is named as common.sh shows."""
         self.write_case(base=SMALL)
@@ -85,52 +127,19 @@ class Slurm(SlurmTest):
             for path in self.folder.glob(f"{script}*"):
                 self.assertEqual(path.stat().st_mode & 0o77, 0, path)
 
-    def test_preempted(self):
-        """By a job that takes one of its two nodes: the run goes on, on the other one and a third."""
-        self.write_case()
-        job = self.submit(SAVING_AT_TERM[0], "case.toml", options=["--nodes=2"], ranks=4)
-        self.until_sgd()
-        taken = self.nodes(job)[0]
-        urgent = as_user("sbatch", "--parsable", "--partition=urgent", f"--nodelist={taken}", "--nodes=1",
-                         "--ntasks=4", "--output=/dev/null", "--wrap", "until test -e free; do sleep 0.1; done",
-                         folder=self.folder).strip()
-        self.addCleanup(cluster, "on", "login", "scancel", urgent)
-        self.assertEqual(self.wait(job), [(1, {"n1", "n2", "n3"} - {taken})])
-        as_user("touch", "free", folder=self.folder)
-        self.wait(urgent)
-        self.assert_interrupted_once()
-        self.assert_as_uninterrupted()
 
-    def test_cancelled_and_submitted_again(self):
-        """What was computed until scancel is saved, though that takes longer than Open MPI's own second."""
-        (HOME / "slow.c").write_text(SLOW_DISK)
-        subprocess.run(["cc", "-shared", "-fPIC", "-o", HOME / "slow.so", HOME / "slow.c"], check=True)
-        for script in SAVING_AT_TERM:
-            with self.subTest(script):
-                self.setUp()
-                self.write_case()
-                job = self.submit(script, "case.toml", ranks=4, options=[
-                    "--nodes=2", f"--export=ALL,LD_PRELOAD={HOME}/slow.so"])
-                self.until_sgd()
-                (self.folder / "slow").touch()
-                as_user("scancel", job)
-                self.until_state(job, "CANCELLED")
-                self.until(lambda: not as_user("squeue", "-h", "-j", job).strip(), "the end of its processes")
-                self.assertEqual(self.log().splitlines()[-1].split(": ")[0], script)
-                (self.folder / "slow").unlink()
-                self.wait(self.submit(script, "case.toml", options=["--nodes=2"], ranks=4))
-                self.assert_interrupted_once()
-                self.assert_as_uninterrupted()
-
+class NodeLost(WithUninterrupted):
     def test_node_lost(self):
         """One of two nodes loses its power: when Slurm has seen that, the run goes on from the newest checkpoint with
         another node."""
-        self.write_case({"output.checkpoint_every": 0.2})
+        self.write_case({"output.checkpoint_every": 1e-3})
+        gate = self.gate()
         job = self.submit("run.sh", "case.toml", options=["--nodes=2"], ranks=4)
-        self.until_sgd()
-        self.until(lambda: list(self.folder.glob("case.checkpoint-*.h5")), "a checkpoint")
+        self.until_waiting(gate)
+        self.assertTrue(list(self.folder.glob("case.checkpoint-*.h5")))
         lost = self.nodes(job)[1]
         cluster("crash", lost)
+        gate.open()
         try:
             self.assertEqual(self.wait(job), [(1, {"n1", "n2", "n3"} - {lost})])
         finally:
@@ -139,12 +148,17 @@ class Slurm(SlurmTest):
         self.assertIn("going on from", self.log())
         self.assert_as_uninterrupted()
 
+
+class Arrays(WithUninterrupted):
+    """Arrays of jobs, and runs that are many."""
     def test_array(self):
         """Three seeds, the second of which is interrupted: it alone goes back into the queue."""
         self.write_case()
+        gate = self.gate(f"gate{SEED}")
         job = self.submit("array.sh", "case.toml", options=[f"--array={SEED - 1}-{SEED + 1}"], ranks=1)
-        self.until_sgd(f"case-seed{SEED}.h5")
+        self.until_waiting(gate)
         self.interrupt(f"{job}_{SEED}")
+        self.until_stopped(gate, f"log-{SEED}")
         self.assertEqual(sorted(restarts for restarts, _ in self.wait(job)), [0, 0, 1])
         self.assert_interrupted_once(f"log-{SEED}")
         self.assert_as_uninterrupted(f"case-seed{SEED}.h5")
@@ -172,20 +186,6 @@ class Slurm(SlurmTest):
         one, two = (numbers_in(self.folder / name)["flow/m"] for name in ("one run.h5", "two.h5"))
         self.assertEqual((one.shape[1], two.shape[1], (one == two).all()), (3, 3, False))
 
-    def test_by_hand(self):
-        """Without Slurm: exit code 75 at a signal, and the same command goes on. Without it srun.sh takes mpirun."""
-        self.write_case()
-        env = environment(HEADFLOW=str(PROGRAM))
-        with open(self.folder / "log", "w") as log:
-            process = subprocess.Popen(["bash", JOBS / "run.sh", "case.toml"], cwd=self.folder, env=env, stdout=log,
-                                       stderr=log, stdin=subprocess.DEVNULL)
-            self.until_sgd()
-            process.send_signal(signal.SIGTERM)
-            self.assertEqual(process.wait(timeout=300), 75, self.logs())
-            log.write(execute(self.folder, ["bash", JOBS / "srun.sh", "case.toml"], env=env, timeout=300).stdout)
-        self.assert_interrupted_once()
-        self.assert_as_uninterrupted()
-
     def test_paper(self):
         """A figure, submitted by a user who cannot write where headflow is: variants that are there are kept, and the
         script's options go to each run."""
@@ -206,6 +206,42 @@ class Slurm(SlurmTest):
         self.interrupt(job)
         self.until(lambda: "going on from" in self.log(), "another start")
         as_user("scancel", job)
+
+
+class Jobs(WithUninterrupted):
+    """All else."""
+    @classmethod
+    def setUpClass(cls):
+        """Two jobs over their time limit of a minute, for the last test: ended by Slurm's signal, and by themselves."""
+        super().setUpClass()
+        gentle = HOME / "gentle"
+        gentle.write_text(f'#!/bin/sh\nexec nice -n 5 "{INSTALLED}/build/release/headflow" "$@"\n')
+        gentle.chmod(0o755)
+        cls.over_limit = {}
+        for name, notice in (("signal", 30), ("wall time", 1)):
+            test = cls()
+            test.setUp()
+            cls.addClassCleanup(test.doCleanups)
+            test.write_case(base=ENDLESS)
+            cls.over_limit[name] = test.submit("run.sh", "case.toml", ranks=1, options=[
+                f"--nodelist={APART}", "--time=1", f"--signal=B:USR1@{notice}",
+                f"--export=ALL,HEADFLOW={gentle}"]), test
+
+    def test_by_hand(self):
+        """Without Slurm: exit code 75 at a signal, and the same command goes on. Without it srun.sh takes mpirun."""
+        self.write_case()
+        gate = self.gate()
+        env = environment(HEADFLOW=str(INSTALLED / "build/release/headflow"))
+        with open(self.folder / "log", "w") as log:
+            process = subprocess.Popen(["bash", JOBS / "run.sh", "case.toml"], cwd=self.folder, env=env, stdout=log,
+                                       stderr=log, stdin=subprocess.DEVNULL)
+            self.until_waiting(gate)
+            process.send_signal(signal.SIGTERM)
+            self.assertEqual(process.wait(timeout=300), 75, self.logs())
+            gate.open()
+            log.write(execute(self.folder, ["bash", JOBS / "srun.sh", "case.toml"], env=env, timeout=300).stdout)
+        self.assert_interrupted_once()
+        self.assert_as_uninterrupted()
 
     def test_scaling(self):
         """A table with a row for each measurement, and a picture; what is measured already is kept."""
@@ -237,6 +273,13 @@ class Slurm(SlurmTest):
                 self.assertIn("headflow: error: Slurm gave the job 2 tasks but MPI sees one", self.log())
                 self.assertFalse((self.folder / "case.h5").exists())
 
+    def test_root(self):
+        """root's jobs, as in a container, need no settings of Open MPI."""
+        self.write_case(base=SMALL)
+        job = as_root("sbatch", "--parsable", "-N2", "-n4", f"--chdir={self.folder}", f"--output={self.folder}/log",
+                      JOBS / "run.sh", "case.toml").strip()
+        self.wait(job)
+
     def test_time_limit(self):
         """A minute's limit: Slurm's signal ahead of it, or else the run's own clock, has the run stop and go on."""
         for reason, (job, test) in self.over_limit.items():
@@ -247,13 +290,6 @@ class Slurm(SlurmTest):
                 text = self.log()
                 self.assertIn(f"stopped early ({reason})", text.partition("going on from")[0])
                 self.assertNotIn("TIME LIMIT", text)
-
-    def test_root(self):
-        """root's jobs, as in a container, need no settings of Open MPI."""
-        self.write_case(base=SMALL)
-        job = as_root("sbatch", "--parsable", "-N2", "-n4", f"--chdir={self.folder}", f"--output={self.folder}/log",
-                      JOBS / "run.sh", "case.toml").strip()
-        self.wait(job)
 
 
 if __name__ == "__main__":
