@@ -14,8 +14,9 @@ refuse() {
 }
 
 # After `sbatch --export=NONE` Slurm would give an empty environment to what is started in the job, also to the daemons of
-# mpirun, and PATH is not part of it.
-export SLURM_EXPORT_ENV=ALL PATH
+# mpirun, and PATH is not part of it. Newer ones leave the job without HOME, too, which Open MPI 5 needs.
+HOME=${HOME:-~}
+export SLURM_EXPORT_ENV=ALL PATH HOME
 
 # Open MPI as root, which is who one is in a container.
 if ((EUID == 0)); then export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1; fi

@@ -72,7 +72,10 @@ mkdir -p /run/munge /run/lock
 mount --bind "$state/munge" /run/munge
 mount --bind "$state/etc" /etc/slurm
 for file in hosts passwd group; do mount --bind "$state/$file" "/etc/$file"; done
-[ ! -d /etc/openmpi ] || mount --bind "$state/openmpi-mca-params.conf" /etc/openmpi/openmpi-mca-params.conf
+for file in openmpi prte; do
+  file=$file-mca-params.conf
+  [ ! -e "/etc/openmpi/$file" ] || mount --bind "$state/$file" "/etc/openmpi/$file"
+done
 ip link set lo up
 trap : TERM
 : >"$state/$host.ready"
@@ -177,6 +180,11 @@ END
     cat /etc/openmpi/openmpi-mca-params.conf 2>/dev/null || true
     printf '\nmpi_yield_when_idle = 1\n' # there may be no end of line before
   } >"$state/openmpi-mca-params.conf"
+  # Open MPI 5 would refuse to bind ranks to processors that a node has in Slurm's eyes only.
+  {
+    cat /etc/openmpi/prte-mca-params.conf 2>/dev/null || true
+    printf '\nhwloc_default_binding_policy = none\n'
+  } >"$state/prte-mca-params.conf"
 }
 
 wait_until_idle() {

@@ -120,6 +120,7 @@ class SlurmTest(SystemTest):
         """Waits for something that must come; the limit is for what hangs."""
         end = time.monotonic() + seconds
         while not true():
+            self.assertNotIn(": ended with ", self.logs())
             self.assertLess(time.monotonic(), end, f"{what} does not happen\n{self.logs()}")
             time.sleep(0.05)
 
