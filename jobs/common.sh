@@ -73,6 +73,7 @@ trap '[[ $told == USR1 ]] || requeue=no; stop' TERM INT HUP
 
 # stop_early WHAT: ends this script, to be run again. Its last words say what happened.
 stop_early() {
+    trap '' USR1 TERM INT HUP # as a job is put back, Slurm sends TERM
     if [[ -z $job || $requeue == no ]]; then
         tell "$1; the same command goes on from there${job:+. Unless squeue still shows job $job, submit it again}"
     elif ((${SLURM_RESTART_COUNT:-0} >= ${HEADFLOW_REQUEUES:-100})); then

@@ -33,7 +33,10 @@ void set_action(void (*handler)(int)) {
 
 }  // namespace
 
-void install_signal_handlers() { set_action(handle); }
+void install_signal_handlers() {
+  set_action(handle);
+  std::signal(SIGXFSZ, SIG_IGN);  // a limit of file sizes is then an error of what writes
+}
 
 void default_signal_actions() {
   set_action(SIG_DFL);

@@ -217,11 +217,12 @@ def artist(one):
     if isinstance(one, Collection):
         segments = getattr(one, "_segments3d", None)
         paths = [path.vertices for path in one.get_paths()] if segments is None else list(map(np.asarray, segments))
-        return [type(one).__name__, colour(one.get_edgecolor()) if len(one.get_edgecolor()) else "",
+        name = type(one).__name__.replace("FillBetween", "")  # a kind of its own since matplotlib 3.10
+        return [name, colour(one.get_edgecolor()) if len(one.get_edgecolor()) else "",
                 numbers(np.concatenate(paths) if paths else [])]
     if isinstance(one, Text):
         return ["text", one.get_text(), number(one.get_fontsize())] if one.get_text() else None
-    if isinstance(one, Patch):
+    if isinstance(one, Patch) and len(one.get_path().vertices):  # an older colour bar's has none
         return [type(one).__name__, colour(one.get_facecolor()), numbers(one.get_path().vertices),
                 numbers(one.get_transform().transform(one.get_path().vertices)
                         - one.axes.transData.transform((0, 0)))[:1] if one.axes else []]
@@ -238,11 +239,11 @@ def picture(figure):
     found = {"size": [number(x) for x in figure.get_size_inches()], "texts": [text.get_text() for text in figure.texts],
              "legends": [legend(one) for one in figure.legends], "axes": []}
     for ax in figure.axes:
-        three = hasattr(ax, "get_zlim")
         skipped = {ax.patch, ax.title, *ax.spines.values()}
         found["axes"].append({
             "labels": [ax.get_title(), ax.get_xlabel(), ax.get_ylabel()], "scales": [ax.get_xscale(), ax.get_yscale()],
-            "limits": [number(x) for x in (*ax.get_xlim(), *ax.get_ylim(), *(ax.get_zlim() if three else ()))],
+            # matplotlib's versions leave different margins in space.
+            "limits": [] if hasattr(ax, "get_zlim") else [number(x) for x in (*ax.get_xlim(), *ax.get_ylim())],
             "legend": legend(ax.get_legend()),
             "artists": [shown for one in ax.get_children() if one not in skipped and (shown := artist(one))]})
     return found

@@ -66,10 +66,10 @@ def checkpoints(path):
     return found
 
 
-def launch(folder, *words, ranks=1, pause=0):
+def launch(folder, *words, ranks=1, pause=0, **variables):
     """mpiexec with headflow in a session of its own, whose traces stay in the folder. With `pause` it waits after so
-    many questions whether to stop, and again after as many more: see Gate."""
-    env = environment(TMPDIR=str(folder), OMPI_MCA_btl_vader_backing_directory=str(folder))
+    many questions whether to stop, and again after as many more: see Gate. `variables` are for its environment."""
+    env = environment(TMPDIR=str(folder), OMPI_MCA_btl_vader_backing_directory=str(folder), **variables)
     if pause:
         Gate(folder).close()
         env["HEADFLOW_PAUSE"] = f"{pause}:{Gate(folder).path}"
