@@ -17,7 +17,9 @@ cmake --build /tmp/headflow-build
 apt-get install -y --no-install-recommends /tmp/headflow-build/headflow_*.deb
 mkdir -p /opt/headflow && cp /tmp/headflow-build/headflow_*.deb /opt/headflow
 rm -rf /tmp/headflow-build
+# What is left of them, others need: Debian's matplotlib that of Boost.
 # shellcheck disable=SC2086
-apt-get purge -y --auto-remove $build
+apt-mark auto $build
+apt-get autoremove -y --purge -o APT::AutoRemove::SuggestsImportant=false
 rm -rf /var/lib/apt/lists/*
 headflow --version
