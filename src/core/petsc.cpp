@@ -28,14 +28,17 @@ PetscSession::PetscSession(const std::vector<std::string>& options) {
   // Errors come back as codes and become exceptions; PETSc's own traceback would only bury the
   // message.
   petsc_check(PetscPushErrorHandler(PetscReturnErrorHandler, nullptr), "PetscPushErrorHandler");
-  if (PetscInitialize(&argc, &arguments, nullptr, nullptr) != 0)
+  if (PetscInitialize(&argc, &arguments, nullptr, nullptr) != 0) {
+    static_cast<void>(PetscPopErrorHandler());
     throw InputError(
         "PETSc cannot read its options, of the command line, PETSC_OPTIONS or a file that "
         "-options_file names there");
+  }
 }
 
 PetscSession::~PetscSession() {
   if (!unwinding_.now()) static_cast<void>(PetscFinalize());
+  static_cast<void>(PetscPopErrorHandler());
 }
 
 void petsc_check(PetscErrorCode code, const char* call) {
