@@ -32,6 +32,9 @@ source "$(dirname "$(readlink -f "$script")")/common.sh"
 file=$1
 shift
 name=$(basename "$file" .toml)
+for word; do
+    [[ $file != *.toml || $word != --output* ]] || refuse "it names the outputs of $file itself: leave $word out"
+done
 read -ra tasks <<<"${SLURM_ARRAY_TASK_ID:-${HEADFLOW_TASKS:-1 2 3 4}}"
 for task in "${tasks[@]}"; do
     [[ $task =~ ^(0|[1-9][0-9]*)$ ]] || refuse "a task must be a whole number, found '$task'"

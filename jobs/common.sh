@@ -35,7 +35,6 @@ fi
 export OMPI_MCA_orte_top_session_dir=${TMPDIR:-/tmp}/headflow-$UID-${job:-$$}
 # Slurm's TERM comes to mpirun and its daemons, too. They then give their ranks 1 s to save the state. Slurm itself waits
 # KillWait seconds for all, and mpirun may spend this time twice. (Open MPI 5 has no such setting.)
-# After any exit code but 0 it waits as long, so not more than 12 s.
 kill_wait=$([[ -n $job ]] && scontrol show config 2>/dev/null | sed -n 's/^KillWait *= *\([0-9]*\) .*/\1/p') || true
 kill_wait=${kill_wait:-30}
 export OMPI_MCA_odls_base_sigkill_timeout=$((kill_wait < 30 ? kill_wait * 2 / 5 : 12))
@@ -57,25 +56,30 @@ headflow=$(command -v "${HEADFLOW:-$top/build/release/headflow}" || command -v "
     refuse "no program ${HEADFLOW:-headflow}: build it, or name it in \$HEADFLOW"
 
 # USR1, from Slurm ahead of the time limit: save, stop, and have the job put back into the queue. TERM, from scancel or
-# a preemption, Ctrl-C and the end of the terminal (but under nohup): save and stop. mpirun passes only USR1 on to the
-# ranks without killing them.
+# a preemption, Ctrl-C and the end of the terminal (but under nohup): save and stop, for good unless Slurm itself puts the
+# job back. At the time limit TERM comes, too. mpirun passes only USR1 on to the ranks without killing them.
+launched=
 child=
 signalled=
 told=
 requeue=yes
 stop() {
     signalled=yes
-    [[ -n $child ]] || stop_early "told to stop before anything ran"
-    kill -USR1 "$child" 2>/dev/null || true
+    [[ -n $launched ]] || stop_early "told to stop before anything ran"
+    [[ -z $child ]] || kill -USR1 "$child" 2>/dev/null || true
 }
-trap 'told=USR1; stop' USR1
-trap '[[ $told == USR1 ]] || requeue=no; stop' TERM INT HUP
+time_is_up() { [[ -n ${SLURM_JOB_END_TIME:-} ]] && ((EPOCHSECONDS + $1 >= SLURM_JOB_END_TIME)); }
+at_once= # USR1 came as the job began, because its whole time is not longer than the lead of that signal
+trap '((SECONDS > 35)) || ! time_is_up 200 || at_once=yes; told=USR1; stop' USR1
+trap '[[ $told == USR1 ]] && time_is_up 5 || requeue=no; stop' TERM INT HUP
 
 # stop_early WHAT: ends this script, to be run again. Its last words say what happened.
 stop_early() {
     trap '' USR1 TERM INT HUP # as a job is put back, Slurm sends TERM
     if [[ -z $job || $requeue == no ]]; then
         tell "$1; the same command goes on from there${job:+. Unless squeue still shows job $job, submit it again}"
+    elif [[ -n $at_once ]] && ((${SLURM_RESTART_COUNT:-0} >= 3)); then
+        tell "$1; once more Slurm's signal came as the job began: its time limit is too short. Submit it again with a longer one, or with a later signal (--signal=B:USR1@30)"
     elif ((${SLURM_RESTART_COUNT:-0} >= ${HEADFLOW_REQUEUES:-100})); then
         tell "$1; put back into the queue $SLURM_RESTART_COUNT times already (HEADFLOW_REQUEUES): no more. Submit it again to go on"
     elif scontrol requeue "$job"; then
@@ -86,20 +90,18 @@ stop_early() {
     exit 75
 }
 
-# run_in_job PROGRAM [WORD ...]: run it, with the signals passed on. Returns its exit code, but for 75, stopped early
-# with the state saved: then the job is put back into the queue and this script ends. It will go on from there, as
-# `headflow run` always does. By hand, give the same command again.
-run_in_job() {
-    local code
-    if [[ -n $job && $1 == mpirun && -z ${launcher_known:-} ]]; then
-        launcher_known=yes
-        if [[ $(mpirun --version 2>/dev/null) =~ 'Open MPI) '([0-9]+) ]] && ((BASH_REMATCH[1] >= 5)); then
-            tell "mpirun of Open MPI ${BASH_REMATCH[1]} ends its ranks 0.5 s after scancel or a preemption, too soon to save their state; srun.sh has no such limit"
-        fi
-    fi
+# launch PROGRAM [WORD ...]: sets `code`, its exit code, and `word`: what headflow's rank 0 says in the file HEADFLOW_EXIT.
+# It says its exit code there, and gives 0 to the launcher, which would complain of any other, wait, and perhaps crash
+# when it is told to stop meanwhile.
+launch() {
+    HEADFLOW_EXIT=$(mktemp)
+    export HEADFLOW_EXIT
     set -m # a process group of its own: Ctrl-C comes to this script only
+    launched=yes
+    signalled=
     "$@" </dev/null &
     child=$!
+    [[ -z $signalled ]] || stop # it was not known yet whom to tell
     set +m
     while :; do
         signalled=
@@ -108,14 +110,43 @@ run_in_job() {
         [[ -n $signalled ]] || break # else the signal may have ended `wait`, but not the program
         told=${told:-yes}
     done
+    launched=
     child=
+    word=$(<"$HEADFLOW_EXIT") || word=
+    rm -f "$HEADFLOW_EXIT"
+    case $word in
+        '') if ((code == 0)); then code=1; fi ;; # srun may give 0 for what it could not start
+        started) ;;
+        *) code=$word ;;
+    esac
+}
+
+# run_in_job PROGRAM [WORD ...]: run it, with the signals passed on. Returns its exit code, but for 75, stopped early
+# with the state saved: then the job is put back into the queue and this script ends. It will go on from there, as
+# `headflow run` always does. By hand, give the same command again.
+run_in_job() {
+    local code word
+    if [[ -n $job && $1 == mpirun && -z ${launcher_known:-} ]]; then
+        launcher_known=yes
+        if [[ $(mpirun --version 2>/dev/null) =~ 'Open MPI) '([0-9]+) ]] && ((BASH_REMATCH[1] >= 5)); then
+            tell "mpirun of Open MPI ${BASH_REMATCH[1]} ends its ranks 0.5 s after scancel or a preemption, too soon to save their state; srun.sh has no such limit"
+        fi
+    fi
+    launch "$@"
     case $code in
         0) ;;
-        75) stop_early "stopped early, as said above (exit code 75, of which the launcher may complain, too)" ;;
+        75) stop_early "stopped early, as said above (exit code 75)" ;;
         2 | 3 | 4) tell "ended with exit code $code, for the reason given above" ;; # headflow's own
         *)
-            [[ -z $told ]] || stop_early "told to stop, and ended with code $code: the launcher may have lost the run's last words"
-            tell "ended with code $code: killed, or not started, see above. What it has saved, the same command goes on from"
+            if [[ -n $told && -z $word ]]; then
+                stop_early "told to stop before anything ran"
+            elif [[ -n $told ]]; then
+                stop_early "told to stop, and ended with code $code without having said that it saved: there may be but an older checkpoint"
+            elif [[ -z $word ]]; then
+                tell "ended with code $code: the program was not started, see above$([[ $1 != srun ]] || echo ". Choose another HEADFLOW_MPI (this was ${HEADFLOW_MPI:-pmix}), or run.sh")"
+            else
+                tell "ended with code $code: killed, see above. What it has saved, the same command goes on from"
+            fi
             ;;
     esac
     return "$code"

@@ -65,7 +65,7 @@ std::string notes() {
 }
 
 std::string footer() {
-  return notes() + "\nKeys of the input file (TOML):\n\n" + describe_keys(Sections().views());
+  return notes() + "\nKeys of the input file (TOML):\n\n" + describe_keys(input_help());
 }
 
 /// The commands, and where CLI11 leaves what is not at once part of a Command.

@@ -7,9 +7,9 @@
 #include <vector>
 
 #include "git_revision.hpp"
-#include "input/printer.hpp"
 #include "input/toml_text.hpp"
 #include "sections/configuration.hpp"
+#include "sweep/sweep.hpp"
 
 namespace headflow {
 namespace {
@@ -59,7 +59,7 @@ std::string synopsis(const CLI::App& command) {
 
 std::string list_of_keys() {
   std::string text;
-  for (const auto& [section, name, help, words, decides] : key_help(Sections().views()))
+  for (const auto& [section, name, help, words, decides] : input_help())
     text += name.empty() ? fmt::format(".SS [{}]\n{}\n", section, roff(help))
                          : fmt::format(".TP\n.B {}\n{}\n", name, roff(help));
   return text;
@@ -74,6 +74,13 @@ std::string option_words(const CLI::App& command) {
 }
 
 }  // namespace
+
+std::vector<KeyHelp> input_help() {
+  std::vector<KeyHelp> rows = key_help(Sections().views());
+  const std::vector<KeyHelp> of_sweep = sweep_help();
+  rows.insert(rows.end(), of_sweep.begin(), of_sweep.end());
+  return rows;
+}
 
 std::string manual_page(const CLI::App& app, const std::string& notes) {
   std::string text = fmt::format(

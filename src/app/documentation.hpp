@@ -1,11 +1,17 @@
 #pragma once
 #include <string>
+#include <vector>
+
+#include "input/printer.hpp"
 
 namespace CLI {
 class App;
 }
 
 namespace headflow {
+
+/// All sections and keys of an input, [sweep] included.
+std::vector<KeyHelp> input_help();
 
 /// The manual page headflow.1 (man, groff): commands and options from `app`, keys of the input from
 /// their declarations, the `notes` as paragraphs.

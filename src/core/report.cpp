@@ -5,9 +5,13 @@
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
 #include <iterator>
 #include <string>
 #include <string_view>
+#include <system_error>
 #include <thread>
 #include <vector>
 
@@ -72,10 +76,28 @@ bool is_control(std::string_view character) {
           static_cast<unsigned char>(character[1]) < 0xa0);
 }
 
+/// Writes into the file HEADFLOW_EXIT of a job script on this node, if there is one; whether it
+/// did.
+bool tell_script(const std::string& word) {
+  const char* path = std::getenv("HEADFLOW_EXIT");
+  std::error_code ignored;
+  if (path == nullptr || !std::filesystem::exists(path, ignored)) return false;
+  std::ofstream file(path);
+  file << word << std::endl;
+  return file.good();
+}
+
+/// The exit code for the launcher: 0 where the job script has heard of `code` itself. Launchers
+/// complain of any other, wait, and may change it.
+int hand_over(const Communicator& world, int code) {
+  return world.any(world.root() && tell_script(std::to_string(code))) ? 0 : code;
+}
+
 int end_all(const Communicator& world, const Failure& failure) {
   const std::string where = fmt::format(" on rank {}", world.rank());
   if (!all_arrive(world)) {
     print(failure, where);
+    if (world.root()) tell_script(std::to_string(static_cast<int>(failure.code)));
     std::this_thread::sleep_for(forwarding);
     MpiSession::abort(static_cast<int>(failure.code));
   }
@@ -83,7 +105,8 @@ int end_all(const Communicator& world, const Failure& failure) {
   const bool differs = world.broadcast(failure.message) != failure.message;
   if (world.min(differs ? world.rank() : world.size()) == world.rank()) print(failure, where);
   const int code = world.broadcast(static_cast<int>(failure.code));
-  if (code != static_cast<int>(ExitCode::file_failure)) return code;
+  if (code != static_cast<int>(ExitCode::file_failure)) return hand_over(world, code);
+  if (world.root()) tell_script(std::to_string(code));
   std::this_thread::sleep_for(world.root() ? forwarding : patience);  // rank 0 ends all of them
   MpiSession::abort(code);
 }
@@ -131,8 +154,9 @@ int run_and_report(const std::function<int()>& program) {
   // Of its own, because failing ranks may stand anywhere in the program's communication.
   const Communicator world = Communicator::world();
   Failure failure{ExitCode::numerical_failure, "internal error", "unknown exception"};
+  if (world.root()) tell_script("started");
   try {
-    return program();
+    return hand_over(world, program());
   } catch (const Error& error) {
     failure = {error.code(), "error", error.what()};
   } catch (const std::exception& error) {

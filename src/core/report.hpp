@@ -23,6 +23,9 @@ int report(const Error& error);
 /// rank 0's exit code; the first rank with another message prints it, too. If not, the ranks that
 /// fail print "headflow: error on rank R: .." and abort the others, wherever these wait. After a
 /// FileError the ranks always abort, because HDF5 may hold files that it cannot close.
+///
+/// A job script may name a file in the environment, HEADFLOW_EXIT: rank 0 writes "started" there
+/// and at the end the exit code, and all ranks return 0 instead.
 /// Collective. Call it once, directly from main, inside an MpiSession.
 int run_and_report(const std::function<int()>& program);
 

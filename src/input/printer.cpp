@@ -103,9 +103,9 @@ std::vector<KeyHelp> key_help(InputSections sections) {
   return rows;
 }
 
-std::string describe_keys(InputSections sections) {
+std::string describe_keys(const std::vector<KeyHelp>& rows) {
   std::string text;
-  for (const auto& [section, name, help, words, decides] : key_help(sections))
+  for (const auto& [section, name, help, words, decides] : rows)
     text += name.empty() ? fmt::format("[{}]  {}\n", section, help)
                          : fmt::format("  {:<19} {}\n", name, help);
   return text;

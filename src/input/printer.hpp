@@ -20,8 +20,8 @@ struct KeyHelp {
 /// The sections, each with its keys after it: help, type, range, default.
 std::vector<KeyHelp> key_help(InputSections sections);
 
-/// The reference of all keys, as text: type, default, range, help.
-std::string describe_keys(InputSections sections);
+/// The reference of these keys, as text: type, default, range, help.
+std::string describe_keys(const std::vector<KeyHelp>& rows);
 
 /// A key as its section declares it.
 struct DeclaredKey {

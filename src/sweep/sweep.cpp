@@ -352,6 +352,25 @@ std::string Sweep::to_toml() const {
          (ranks_per_member > 0 ? fmt::format("ranks_per_member = {}\n", ranks_per_member) : "");
 }
 
+std::vector<KeyHelp> sweep_help() {
+  const std::string name = "sweep";
+  return {
+      {name, "", "the input for all values of some keys: one file with all results"},
+      {name, "\"SECTION.KEY\"",
+       "an axis: [values], or a range { from = A, to = B, count = N, spacing = \"linear\" or "
+       "\"log\" }; of one number of a list \"SECTION.KEY[i]\"; several axes are a product"},
+      {name, "repeats",
+       fmt::format("of each member with other seeds (whole number >= 1 and <= {}; default 1)",
+                   most_members)},
+      {name, "zip", "keys that vary together instead, as [[\"SECTION.KEY\", \"SECTION.KEY\"]]"},
+      {name, "ranks_per_member",
+       fmt::format(
+           "0: as many as there are for each member, at least one (whole number >= 0 and <= "
+           "{}; default 0)",
+           most_members)},
+  };
+}
+
 Sweep read_sweep(const toml::table& input, const std::string& file, const Sections& base) {
   if (!input.contains("sweep")) return {};
   const auto* table = input["sweep"].as_table();

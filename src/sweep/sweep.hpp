@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "input/printer.hpp"
 #include "restart/identity.hpp"
 #include "sections/section.hpp"
 
@@ -50,6 +51,9 @@ struct Sweep {
 /// every member other seeds, all that its sections declare (Seed). `file` is the file's name for
 /// messages. Throws InputError.
 Sweep read_sweep(const toml::table& input, const std::string& file, const Sections& base);
+
+/// The section [sweep] and its keys.
+std::vector<KeyHelp> sweep_help();
 
 /// Throws InputError when one of the `overrides`, "section.key=value", would be without effect
 /// because an axis sets its key in every member.

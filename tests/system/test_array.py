@@ -98,6 +98,8 @@ class Array(SystemTest):
         text = self.array("case.toml", code=BAD_INPUT, **slurm(1, 1, 2))
         self.assertIn("attention.hedas", text)
         self.assertIn("whole number", self.array("case.toml", code=BAD_INPUT, HEADFLOW_TASKS="1 x"))
+        self.assertIn("leave --output=x.h5 out", self.array("case.toml", "--output=x.h5", code=BAD_INPUT,
+                                                            HEADFLOW_TASKS="1"))
         self.assertEqual(self.files(), [])
 
 
