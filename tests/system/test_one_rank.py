@@ -5,7 +5,8 @@ import time
 import unittest
 from pathlib import Path
 
-from harness import BAD_INPUT, PROGRAM, SMALL, SystemTest, changed, command, execute, main, mpiexec, side_by_side
+from harness import (BAD_INPUT, PROGRAM, SMALL, SystemTest, changed, command, environment, execute, main, mpiexec,
+                     side_by_side)
 from restart_harness import QUICK, STOPPED, RestartTest, ended, wait_for
 
 FAILING = Path(os.environ.get("HEADFLOW_BUILD", PROGRAM.parent)).absolute() / "tests" / "system" / "one_rank_failure"
@@ -148,6 +149,27 @@ class Headflow(RestartTest):
             self.skipTest(f"NOT TESTED: mpiexec cannot start two programs, signal {-done.returncode}")
         if done.returncode != 0:
             self.assert_failed(done, BAD_INPUT, "cannot open case.checkpoint-1.h5: no such file")
+
+
+class Scripts(SystemTest):
+    def test_exit_code_in_a_file(self):
+        """Rank 0 says it in HEADFLOW_EXIT, where a job script has made that file; the launcher then hears 0."""
+        self.write_input()
+        told = self.folder / "told"
+        for words, code in ((("case.toml",), 0), (("nothing.toml",), 2),
+                            (("case.toml", "--force", "--max-walltime", "0.001"), 75)):
+            for there in True, False:
+                with self.subTest(words, there=there):
+                    if there:
+                        told.touch()
+                    done = execute(self.folder, command("run", *words, ranks=2),
+                                   env=environment(HEADFLOW_EXIT=str(told)))
+                    self.assertEqual(done.returncode, 0 if there else code, done.stderr)
+                    self.assertEqual(told.exists(), there)
+                    if there:
+                        self.assertEqual(told.read_text(), f"{code}\n")
+                        told.unlink()
+                    (self.folder / "case.h5").unlink(missing_ok=True)
 
 
 if __name__ == "__main__":

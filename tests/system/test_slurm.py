@@ -72,28 +72,50 @@ class PutBack(WithUninterrupted):
 
 
 class Cancelled(WithUninterrupted):
-    def test_cancelled_and_submitted_again(self):
-        """What was computed until scancel is saved, though that takes longer than Open MPI's own second."""
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
         (HOME / "slow.c").write_text(SLOW_DISK)
         subprocess.run(["cc", "-shared", "-fPIC", "-o", HOME / "slow.so", HOME / "slow.c"], check=True)
+
+    def hold(self, script):
+        """A job that waits at a gate and will be slow to save its state."""
+        self.write_case()
+        gate = self.gate()
+        job = self.submit(script, "case.toml", ranks=4, options=[
+            "--nodes=2", f"--export=ALL,LD_PRELOAD={HOME}/slow.so"])
+        self.until_waiting(gate)
+        (self.folder / "slow").touch()
+        return gate, job
+
+    def until_cancelled(self, job):
+        self.until_state(job, "CANCELLED")
+        self.until(lambda: not as_user("squeue", "-h", "-j", job).strip(), "the end of its processes")
+
+    def test_cancelled_and_submitted_again(self):
+        """What was computed until scancel is saved, though that takes longer than Open MPI's own second."""
         for script in SAVING_AT_TERM:
             with self.subTest(script):
                 self.setUp()
-                self.write_case()
-                gate = self.gate()
-                job = self.submit(script, "case.toml", ranks=4, options=[
-                    "--nodes=2", f"--export=ALL,LD_PRELOAD={HOME}/slow.so"])
-                self.until_waiting(gate)
-                (self.folder / "slow").touch()
+                gate, job = self.hold(script)
                 as_user("scancel", job)
-                self.until_state(job, "CANCELLED")
-                self.until(lambda: not as_user("squeue", "-h", "-j", job).strip(), "the end of its processes")
+                self.until_cancelled(job)
                 self.assertEqual(self.log().splitlines()[-1].split(": ")[0], script)
                 (self.folder / "slow").unlink()
                 gate.open()
                 self.wait(self.submit(script, "case.toml", options=["--nodes=2"], ranks=4))
                 self.assert_interrupted_once()
                 self.assert_as_uninterrupted()
+
+    def test_cancelled_ahead_of_a_time_limit(self):
+        """For good, though the job was about to put itself back."""
+        gate, job = self.hold(SAVING_AT_TERM[0])
+        self.interrupt(job)
+        self.until(lambda: not gate.paused.exists(), "the end of waiting")
+        as_user("scancel", job)
+        self.until_cancelled(job)
+        self.assertIn(f"Unless squeue still shows job {job}, submit it again", self.log())
+        self.assertNotIn("goes back", self.log())
 
 
 class Preempted(WithUninterrupted):
