@@ -2,6 +2,7 @@
 and communicators over many members of a sweep. With --long as argument 10^5 steps and 10^4 members.
 """
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -15,13 +16,14 @@ LONG = "--long" in sys.argv
 STEPS = 100_000 if LONG else 20_000
 MEMBERS = 10_000 if LONG else 600
 MEMORY = 2.0  # MiB more in the second half: 40 bytes in each of 50000 steps
-TINY = changed(SMALL, {"population.samples": 16, "population.replicates": 2, "output.checkpoint_every": 0.2})
+TINY = changed(SMALL, {"population.samples": 16, "population.replicates": 2, "output.checkpoint_every": 1e6,
+                       "output.every": 1e6})
 CASES = {  # changes, after how many questions to look
     "flow": ({"flow.method": "euler", "flow.step": 1e-3, "flow.end_time": STEPS * 1e-3, "flow.outputs": 10},
-             STEPS // 5),
+             STEPS // 10),
     "SGD": ({"flow": None, "sgd": {"dimension": 100, "batch": 1, "learning_rate": 1e-3, "steps": STEPS,
-                                   "outputs": 200}}, 40),
-    "sweep": ({"flow.end_time": 0.1, "flow.outputs": 1, "sweep.repeats": MEMBERS}, MEMBERS // 3),
+                                   "outputs": 200}}, 20),
+    "sweep": ({"flow.end_time": 0.1, "flow.outputs": 1, "sweep.repeats": MEMBERS}, MEMBERS // 10),
 }
 # How many communicators there are, in the file that COMMUNICATORS names, of each rank.
 COUNTED = r"""
@@ -86,7 +88,7 @@ class Growth(RestartTest):
         return found
 
     def course(self, name, ranks):
-        """What the ranks need at each pause of a run."""
+        """What the ranks need at each pause of a run, after which it saves its state."""
         changes, pause = CASES[name]
         path = self.place(f"{name}{ranks}", TINY, changes)
         process = launch(path.parent, "case.toml", ranks=ranks, pause=pause, LD_PRELOAD=str(self.counted),
@@ -94,7 +96,8 @@ class Growth(RestartTest):
         gate, found = Gate(path.parent), []
         while wait_for(gate.paused.exists, process):
             found.append(self.needs(process, path.parent))
-            gate.let_through()
+            process.send_signal(signal.SIGUSR2)
+            wait_for(lambda: not gate.paused.exists(), process)
         stopped = ended(process)
         self.assertEqual(stopped.code, 0, stopped)
         return found
@@ -104,11 +107,13 @@ class Growth(RestartTest):
             for ranks in 1, 2:
                 with self.subTest(name, ranks=ranks):
                     found = self.course(name, ranks)
-                    self.assertGreater(len(found), 2, "pauses")
+                    self.assertGreater(len(found), 4, "pauses")
                     if LONG:
                         print(name, *found, sep="\n", file=sys.stderr)
                     for first, last in zip(found[len(found) // 2], found[-1]):  # HDF5 and MPI warm up
-                        self.assertEqual(first[1:], last[1:])
+                        # One may just be in use.
+                        self.assertLessEqual(last.files - first.files, 1)
+                        self.assertLessEqual(last.communicators - first.communicators, 1)
                         self.assertLess(last.memory - first.memory, MEMORY)
 
 
