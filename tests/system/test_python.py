@@ -8,7 +8,7 @@ import h5py
 import numpy as np
 import xarray as xr
 
-from harness import SMALL, SystemTest, changed, command, execute, main, toml_text
+from harness import PLOT, SMALL, SystemTest, changed, command, execute, main, toml_text
 from python_harness import SGD, headflow, quiet_run
 
 # One of every kind of file.
@@ -121,6 +121,28 @@ class Results(SystemTest):
         self.assertEqual(line.flow.loss.sizes["run"], 2)
         self.assertEqual(line.flow.attention_heads.values.tolist(), [1, 2])
         np.testing.assert_array_equal(line.flow.loss.isel(run=1), headflow.open(paths[2, 6]).flow.loss)
+
+    def test_files_beside_an_output(self):
+        """Checkpoints and weights are no results of their own, but open by name."""
+        with self.assertWarnsRegex(headflow.HeadflowWarning, r"left out 2 files .*sgd\.(checkpoint-1|weights-80)\.h5"):
+            alone = headflow.open(self.shared.glob("sgd*.h5"))
+        self.assertEqual((alone.path, alone.sweep), (self.shared / "sgd.h5", {}))
+        paths = sorted(self.shared.glob("[fs][lg]*.h5"))
+        with self.assertWarnsRegex(headflow.HeadflowWarning, "left out 3 files"):
+            self.assertEqual(headflow.open(paths).flow.sizes["run"], 2)
+        done = execute(self.folder, [PLOT, *paths, "-o", "x.png"])
+        self.assertEqual((done.returncode, done.stdout), (0, "x.png\n"))
+        self.assertRegex(done.stderr, r"\Aheadflow-plot: left out 3 files of checkpoints and weights, such as \S+\n\Z")
+        checkpoint = self.shared / "flow.checkpoint-1.h5"
+        self.assertIn("flow_state", headflow.open([checkpoint]))
+        self.assertIn("flow_state", headflow.open(checkpoint))
+
+    def test_what_cannot_be_opened(self):
+        for files in None, 3, b"flow.h5", {"flow.h5": 1}, [None], [3]:
+            with self.assertRaisesRegex(headflow.InputError, " = .* is needed"):
+                headflow.open(files)
+        with self.assertRaisesRegex(headflow.FileError, "sweep.h5: is a sweep"):
+            headflow.open([self.shared / "flow.h5", self.shared / "sweep.h5"])
 
     def test_files_with_other_variables(self):
         """NaN where a file has no such variable, whichever comes first."""

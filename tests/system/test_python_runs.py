@@ -5,8 +5,10 @@ import io
 import os
 import pickle
 import pydoc
+import re
 import signal
 import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -18,8 +20,12 @@ from pathlib import Path
 import numpy as np
 import xarray as xr
 
-from harness import SMALL, SystemTest, changed, command, environment, execute, main, toml_text
-from python_harness import SGD, headflow, quiet_run
+from harness import HANGS, SMALL, SystemTest, changed, command, content, environment, execute, main, toml_text
+from python_harness import PACKAGE, SGD, headflow, quiet_run
+
+
+LONG = changed(SMALL, {"flow": {"end_time": 1e7, "method": "euler", "step": 0.01, "outputs": 100},
+                       "output": {"every": 0.05}})
 
 
 class Runs(SystemTest):
@@ -78,6 +84,30 @@ class Runs(SystemTest):
                 self.assertIn(message, str(caught.exception))
                 self.assertNotIn("\n", str(caught.exception))
                 self.assertIsInstance(caught.exception, ValueError)
+        for parameters, message in (
+                ({"restart": None}, 'restart = None: "auto", "none" or the path'),
+                ({"restart": False}, "restart = False"),
+                ({"restart": "never"}, "restart = 'never': no such file"), ({"output": 3}, "output = 3: a path"),
+                ({"launcher": 3}, "launcher = 3: a text or"), ({"launcher": [None]}, "launcher = .None.: a text or"),
+                ({"options": None}, "options = None: a text or"),
+                ({"options": {"a": 3}}, "options = .'a': 3.: a text or")):
+            with self.subTest(parameters), self.assertRaisesRegex(headflow.InputError, message):
+                quiet_run(SMALL, **parameters)
+        for parameters, message in (
+                ({"slurm": None}, "slurm = None"), ({"script": 3}, "script = 3: a path"),
+                ({"output": 3}, "output = 3")):
+            with self.subTest(parameters), self.assertRaisesRegex(headflow.InputError, message):
+                headflow.submit(SMALL, **parameters)
+        axes = {"start.seed": [1, 2]}
+        for words, message in (
+                ((["start.seed"],), "axes = .'start.seed'.: a dict"), ((None,), "axes = None"),
+                (("start.seed",), "axes = "), ((axes, None, 0), "repeats = 0"), ((axes, None, "a"), "repeats = 'a'"),
+                ((axes, None, None), "repeats = None"),
+                ((axes, None, 1, 3), "zip = 3"), ((axes, None, 1, "start.seed"), "zip = 's"),
+                ((axes, None, 1, [3]), "zip = .3"), ((axes, None, 1, ["start.seed"]), "zip = .'s")):
+            options = dict(zip(("output", "repeats", "zip"), words[1:]))
+            with self.subTest(words), self.assertRaisesRegex(headflow.InputError, message):
+                headflow.sweep(SMALL, words[0], **options)
         for ranks in 0, -1, 1.5, "2", None:
             for door in quiet_run, headflow.submit:
                 with self.assertRaisesRegex(headflow.InputError, f"ranks = {ranks!r}: a whole number"):
@@ -96,10 +126,31 @@ class Runs(SystemTest):
         with self.assertRaises(headflow.InputError):
             quiet_run(SMALL, "no/folder/x.h5")
 
+    def test_what_open_mpi_says(self):
+        """One line, whatever it says on how many; all of it is in the notes."""
+        few = {"OMPI_MCA_rmaps_base_oversubscribe": "0", "PRTE_MCA_rmaps_default_mapping_policy": ""}
+        for variables, message in (
+                ({"OMPI_MCA_btl": "none-such"}, "headflow ended with code 1: .*not found.*none-such"),
+                (few, "mpirun ended with code 1: There are not enough slots")):
+            with unittest.mock.patch.dict(os.environ, variables), self.subTest(message):
+                with self.assertRaisesRegex(headflow.LaunchError, message) as caught:
+                    quiet_run(SMALL, "x.h5", ranks=99)
+            self.assertNotIn("\n", str(caught.exception))
+            self.assertGreater(caught.exception.__notes__[0].count("\n"), 5)
+
     def test_no_program(self):
         with unittest.mock.patch.dict(os.environ, HEADFLOW="/nowhere/headflow"):
             with self.assertRaisesRegex(headflow.LaunchError, "HEADFLOW=/nowhere/headflow: no such program"):
                 headflow.check({"model": {}})
+
+    def test_file_of_the_input(self):
+        """[output] file is where the results go, and are found again."""
+        case = changed(SMALL, {"output": {"file": "mine.h5"}})
+        first = quiet_run(case)
+        self.assertEqual((first.path, first.input["output"]["file"]), (Path("mine.h5"), "mine.h5"))
+        for same in toml_text(case), headflow.Input(case):
+            self.assertEqual(quiet_run(same).provenance["run_id"], first.provenance["run_id"])
+        self.assertEqual(quiet_run(case, "other.h5").path, Path("other.h5"))
 
     def test_check(self):
         report = headflow.check(SMALL)
@@ -127,9 +178,7 @@ class Runs(SystemTest):
 
     def stopped_at(self, interrupt, ranks):
         """A long run, to which something happens as soon as its file is there; returns its input and file."""
-        case, path = changed(SMALL, {"flow": {"end_time": 1e7, "method": "euler", "step": 0.01, "outputs": 100},
-                                     "output": {"every": 0.05}}), Path("long.h5")
-
+        path = Path("long.h5")
         before = path.stat().st_ino if path.exists() else None
 
         def act():
@@ -140,7 +189,7 @@ class Runs(SystemTest):
         thread = threading.Thread(target=act)
         thread.start()
         self.addCleanup(thread.join)
-        quiet_run(case, path, ranks=ranks)
+        quiet_run(LONG, path, ranks=ranks)
 
     def test_interrupt(self):
         """Ctrl-C saves and stops, on one rank and under a launcher; the same call goes on."""
@@ -153,6 +202,26 @@ class Runs(SystemTest):
                 self.assertTrue(Path("long.checkpoint-1.h5").exists())
         self.assertEqual(len(result.provenance["runs"].split("\n")), 2)
 
+    def test_killed(self):
+        """A run whose Python is killed saves its state and stops; the same call goes on."""
+        for ranks in 1, 2:
+            text = f"import headflow; headflow.run({LONG!r}, 'long.h5', {ranks}, progress=False)"
+            python = subprocess.Popen([sys.executable, "-c", text], env=environment(PYTHONPATH=str(PACKAGE)))
+            deadline = time.monotonic() + HANGS
+            while not (Path("long.h5").exists() and headflow.open("long.h5").status == "running"):
+                self.assertLess(time.monotonic(), deadline)
+                time.sleep(0.05)
+            process = int(re.search(r"(?m)^process (\d+)", Path("long.h5.lock").read_text())[1])
+            python.kill()
+            python.wait()
+            deadline = time.monotonic() + 60
+            while (goes_on := Path("long.h5.lock").exists()) and time.monotonic() < deadline:
+                time.sleep(0.05)
+            if goes_on:
+                os.kill(process, signal.SIGKILL)
+            self.assertEqual((goes_on, headflow.open("long.h5").status), (False, "stopped"))
+        self.assertEqual(len(headflow.open("long.h5").provenance["runs"].split("\n")), 2)
+
     def test_stopped_from_elsewhere(self):
         with self.assertRaisesRegex(headflow.Stopped, "stopped early .*state saved"):
             self.stopped_at(lambda path: Path("long.h5.stop").touch(), 1)
@@ -163,7 +232,7 @@ class Runs(SystemTest):
             import tqdm  # noqa: F401
         except ImportError:
             self.skipTest("no Python module tqdm")
-        from headflow.runs import Bar
+        from headflow.execution import Bar
         errors = io.StringIO()
         with contextlib.redirect_stderr(errors), Bar(Path("x.h5"), True) as bar:
             bar.bar.delay = 0
@@ -297,8 +366,11 @@ class Jobs(SystemTest):
         job.cancel()
         self.assertEqual((self.folder / "cancelled").read_text(), "42\n")
         self.fake("sbatch", "echo 'sbatch: error: invalid partition' >&2; exit 1")
-        with self.assertRaisesRegex(headflow.LaunchError, "invalid partition"):
-            headflow.submit(SMALL)
+        before = content(self.folder)
+        for case in SMALL, changed(SMALL, {"start.seed": 4}):
+            with self.assertRaisesRegex(headflow.LaunchError, "invalid partition"):
+                headflow.submit(case)
+        self.assertEqual(content(self.folder), before)
         with self.assertRaises(headflow.InputError):
             headflow.submit({"modl": {}})
 

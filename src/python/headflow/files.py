@@ -1,6 +1,7 @@
 """What pictures read: a run's series in time, or its trained heads, one member of a sweep or all of them."""
+import re
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import product
 from os import PathLike
@@ -17,6 +18,12 @@ TITLE = {"activation": "{}", "prior": "{} prior", "tokens": "$L={}$", "heads": "
          "signal": r"$\nu=({})$"}
 SYMBOLS = {"model.signal": r"\nu", "model.tokens": "L", "model.features": "F", "attention.heads": "H",
            "start.eta": r"\eta", "start.dimension": "D"}
+
+
+def outputs_among(paths: Sequence[Any]) -> tuple[list[Any], list[Any]]:
+    """Outputs, and what of the program stands beside them; all are asked for by name where there are no outputs."""
+    beside = [path for path in paths if re.search(r"\.(checkpoint|weights)-\d+(\.h5)?$", str(path))]
+    return ([path for path in paths if path not in beside], beside) if len(beside) < len(paths) else (list(paths), [])
 
 
 @contextmanager

@@ -44,6 +44,13 @@ def text_name(name: Any) -> str:
     return name
 
 
+def path_text(name: str, value: Any, allowed: str = "a path") -> str:
+    """A parameter that names a file. Throws InputError for what is no path."""
+    if isinstance(value, (str, os.PathLike)) and isinstance(path := os.fspath(value), str):
+        return path
+    raise InputError(f"{name} = {value!r}: {allowed} is needed")
+
+
 def toml_key(key: str) -> str:
     return key if re.fullmatch(r"[A-Za-z0-9_-]+", text_name(key)) else json.dumps(key, ensure_ascii=False)
 

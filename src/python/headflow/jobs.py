@@ -1,18 +1,19 @@
 """Runs in a queue of Slurm."""
+import contextlib
 import os
 import re
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from os import PathLike
 from pathlib import Path
 from typing import NamedTuple
 
 from headflow.errors import LaunchError, NumericalError
-from headflow.inputs import is_text, read, toml_text, Input
+from headflow.inputs import Input, is_text, path_text, read, toml_text
 from headflow.program import job_script, program
 from headflow.result import Result
-from headflow.runs import Source, check, identity, whole, word_list
+from headflow.runs import Source, check, identity, output_of, whole, word_list
 
 
 def _ask(*words: str, **variables: str) -> str:
@@ -86,6 +87,18 @@ class Job(NamedTuple):
         _ask("scancel", self.id)
 
 
+@contextlib.contextmanager
+def _kept(file: Path, text: str) -> Iterator[None]:
+    """An input in its file; as before where the job was not taken."""
+    before = file.read_bytes() if file.exists() else None
+    file.write_text(text, encoding="utf-8")
+    try:
+        yield
+    except BaseException:
+        file.write_bytes(before) if before is not None else file.unlink(missing_ok=True)
+        raise
+
+
 def submit(input: Source, output: str | PathLike | None = None, *, ranks: int = 8, time: str | None = None,
            script: str = "run.sh", slurm: str | Sequence[str] = (), options: str | Sequence[str] = ()) -> Job:
     """Put a run into the queue of Slurm, where it goes on over as many jobs as it takes.
@@ -105,19 +118,18 @@ def submit(input: Source, output: str | PathLike | None = None, *, ranks: int = 
     slurm, options : list of str, or str
         Words for sbatch, such as ["--partition=long"]; further words for headflow run.
     """
-    ranks, slurm, options = whole(ranks), word_list("slurm", slurm), word_list("options", options)
+    ranks, slurm, options = whole("ranks", ranks), word_list("slurm", slurm), word_list("options", options)
     report = check(input, output)
     by_name = isinstance(input, (str, PathLike)) and not is_text(input)
     stem = Path(input).stem if by_name else "headflow"
-    path = Path(f"{stem}-{identity(report.input, options)}.h5" if output is None else output)
+    path = output_of(input, output, stem, identity(report.input, options))
     text = Path(input).read_text(encoding="utf-8") if by_name else \
         input if isinstance(input, str) else toml_text(Input(read(input)))
     file = path.with_name(f"{path.name.removesuffix('.h5')}.toml")
-    if not (by_name and file.resolve() == Path(input).resolve()):
-        file.write_text(text, encoding="utf-8")
     words = ["sbatch", "--parsable", f"--ntasks={ranks}", *([f"--time={time}"] if time else []), *slurm,
-             job_script(script), str(file), "--output", str(path), *options]
-    number = re.match(r"\d+", _ask(*words, HEADFLOW=program()))
-    if not number:
-        raise LaunchError("sbatch gave no number of a job")
+             job_script(path_text("script", script)), str(file), "--output", str(path), *options]
+    with _kept(file, text):
+        number = re.match(r"\d+", _ask(*words, HEADFLOW=program()))
+        if not number:
+            raise LaunchError("sbatch gave no number of a job")
     return Job(number[0], file.absolute(), path.absolute())

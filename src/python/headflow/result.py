@@ -1,7 +1,7 @@
 """Results of the program as xarray Datasets."""
 import re
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -11,8 +11,9 @@ import xarray as xr
 from xarray.backends import BackendArray
 from xarray.core import indexing
 
-from headflow.errors import FileError, HeadflowWarning
-from headflow.files import Axis, Data, faults_of, read_axes, text_of
+from headflow.errors import FileError, HeadflowWarning, InputError
+from headflow.files import Axis, Data, faults_of, outputs_among, read_axes, text_of
+from headflow.inputs import path_text
 
 
 class _OnDisk(BackendArray):
@@ -199,6 +200,9 @@ class Joined(Result):
 
     def __init__(self, paths: Sequence[str | PathLike]) -> None:
         self.parts = [Result(path) for path in paths]
+        sweeps = [part for part in self.parts if part.sweep]
+        if sweeps and len(sweeps) < len(paths):
+            raise FileError(f"{sweeps[0].path}: is a sweep, which cannot be joined with a single run")
         self._join()
 
     def _join(self) -> None:
@@ -281,6 +285,13 @@ def _differences(inputs: list[dict[str, Any]]) -> dict[str, list[Any]]:
     return {key: values for key, values in found.items() if any(value != values[0] for value in values)}
 
 
+def paths_of(files: Any) -> list[Any]:
+    """Throws InputError for what is no list."""
+    if isinstance(files, Iterable) and not isinstance(files, (bytes, Mapping)):
+        return list(files)
+    raise InputError(f"files = {files!r}: a path or a list of paths is needed")
+
+
 def open(files: str | PathLike | Sequence[str | PathLike]) -> Result:
     """Open an output of headflow, or several.
 
@@ -288,7 +299,7 @@ def open(files: str | PathLike | Sequence[str | PathLike]) -> Result:
     ----------
     files : path, or list of paths
         A finished file, or one that is being written: `Result.reload` reads it again. Several files are concatenated
-        along what differs in their inputs.
+        along what differs in their inputs; checkpoints and weights that stand beside them are left out.
 
     Returns
     -------
@@ -304,11 +315,15 @@ def open(files: str | PathLike | Sequence[str | PathLike]) -> Result:
     --------
     >>> result = headflow.open("quickstart.h5")
     >>> result.flow.loss.plot()
-    >>> headflow.open(["a.h5", "b.h5"]).flow.m.sel(start_seed=2)
+    >>> headflow.open(Path(".").glob("*.h5")).flow.m.sel(start_seed=2)
     """
     if isinstance(files, (str, PathLike)):
         return Result(files)
-    files = list(files)
+    files = [path_text("a file to open", file) for file in paths_of(files)]
     if not files:
         raise FileError("no file to open")
+    files, beside = outputs_among(files)
+    if beside:
+        warnings.warn(f"left out {len(beside)} files of checkpoints and weights, such as {beside[0]}", HeadflowWarning,
+                      stacklevel=2)
     return Joined(files) if len(files) > 1 else Result(files[0])

@@ -1,33 +1,28 @@
 """Checking and running an input."""
 import contextlib
 import hashlib
-import itertools
 import json
 import operator
 import os
 import re
 import shlex
-import signal
 import subprocess
 import tempfile
-import threading
-import time
 import tomllib
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from os import PathLike
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from headflow.errors import (Error, FileError, HeadflowWarning, InputError, LaunchError, NumericalError, Stopped)
+from headflow.errors import Error, HeadflowWarning, InputError
+from headflow.execution import Case, execute, failure
 from headflow.files import Data
-from headflow.inputs import Input, is_text, read, toml_text
-from headflow.program import environment, program, table
+from headflow.inputs import Input, is_text, path_text, read, toml_text
+from headflow.program import environment, table
 from headflow.result import Result
 
-KINDS: dict[int, type[Error]] = {2: InputError, 3: NumericalError, 4: FileError, 75: Stopped}
-AT = re.compile(r"t = (\S+) of ([^\s,]+), loss (\S+),")
-SESSIONS = itertools.count()
+CHOICES = '"auto", "none" or the path of a checkpoint'
 Source = Mapping[str, Any] | str | PathLike
 
 
@@ -52,16 +47,6 @@ class Report(NamedTuple):
 
     def __repr__(self) -> str:
         return self.text
-
-
-class Case(NamedTuple):
-    """An input as a file for the program, and what to call it."""
-    path: str
-    stem: str
-    shown: str  # instead of the path in messages
-
-    def words(self, command: str, output: str | PathLike | None) -> list[str]:
-        return [program(), command, self.path, *(["--output", os.fspath(output)] if output is not None else [])]
 
 
 @contextlib.contextmanager
@@ -97,7 +82,7 @@ def check(input: Source, output: str | PathLike | None = None) -> Report:
 
 
 def _check(case: Case, output: str | PathLike | None) -> Report:
-    words = case.words("check", output or f"{case.stem}.h5")
+    words = case.words("check", f"{case.stem}.h5" if output is None else path_text("output", output))
     done = subprocess.run(words, capture_output=True, text=True, env=environment(), stdin=subprocess.DEVNULL)
     if done.returncode:
         raise failure(done.returncode, done.stdout, done.stderr, case, words)
@@ -105,22 +90,6 @@ def _check(case: Case, output: str | PathLike | None) -> Report:
     return Report(tomllib.loads(done.stdout),
                   {name.strip(): text for name, text in costs if not name.startswith("warning: ")},
                   re.findall(r"^# warning: (.*)$", done.stdout, re.MULTILINE), done.stdout)
-
-
-def failure(code: int, output: str, errors: str, case: Case, words: Sequence[str]) -> Error:
-    """The exception for an exit code, with what the program has said."""
-    both = errors + output
-    found = re.findall(r"^headflow: (?:internal )?error(?: on rank \d+)?: (.*)$", errors, re.MULTILINE)
-    if code == 75:
-        found = re.findall(r"^(stopped early .*)$", output, re.MULTILINE)
-    message = "; ".join(dict.fromkeys(found))
-    if case.shown != case.path:  # a file that the user has not written, nor its lines
-        message = re.sub(re.escape(case.path) + r"(:\d+)?", case.shown, message)
-    if code in KINDS and message:
-        return KINDS[code](message)
-    # Of a launcher, or of a program that could not even start.
-    how = f"was killed by signal {-code}" if code < 0 else f"ended with code {code}"
-    return LaunchError(f"{shlex.join(words)} {how}: {message or both.strip()[-2000:] or 'it said nothing'}")
 
 
 def identity(resolved: Mapping[str, Mapping[str, Any]], options: Sequence[str] = ()) -> str:
@@ -145,20 +114,30 @@ def _same(path: Path, wanted: str) -> bool:
         return False
 
 
-def whole(ranks: Any) -> int:
-    """A number of ranks. Throws InputError for what is none."""
+def whole(name: str, count: Any) -> int:
+    """A number of ranks or repeats. Throws InputError for what is none."""
     with contextlib.suppress(TypeError):
-        if (number := operator.index(ranks)) >= 1:
+        if (number := operator.index(count)) >= 1:
             return number
-    raise InputError(f"ranks = {ranks!r}: a whole number is needed, one or more")
+    raise InputError(f"{name} = {count!r}: a whole number is needed, one or more")
 
 
 def word_list(name: str, words: str | Sequence[Any]) -> list[str]:
-    """Words of a command line, a text as a shell splits it. Throws InputError for an open quotation."""
+    """Words of a command line, a text as a shell splits it. Throws InputError for an open quotation, or no words."""
     try:
-        return shlex.split(words) if isinstance(words, str) else [str(word) for word in words]
+        if isinstance(words, str):
+            return shlex.split(words)
     except ValueError as error:
         raise InputError(f"{name} = {words!r}: {error}") from None
+    if isinstance(words, (list, tuple)) and all(isinstance(word, (str, PathLike, int, float)) for word in words):
+        return [str(word) for word in words]
+    raise InputError(f"{name} = {words!r}: a text or a list of words is needed")
+
+
+def output_of(source: Source, output: str | PathLike | None, stem: str, name: str) -> Path:
+    """The file to write: as is asked for, else by [output] file of a checked input, else named by its identity."""
+    given = read(source).get("output", {}).get("file") if output is None else output
+    return Path(f"{stem}-{name}.h5" if given is None else path_text("output", given))
 
 
 def launch_words(launcher: str | Sequence[str] | None, ranks: int) -> list[str]:
@@ -181,8 +160,9 @@ def run(input: Source, output: str | PathLike | None = None, ranks: int = 1,
     input : dict, Input, path or str
         {section: {key: value}}, a TOML file, or its text.
     output : path, optional
-        The file to write. Without, its name ends with the identity of the input, NAME-3f29c0e1a4b75d68.h5: of the
-        values that decide about the results, whichever way they are written. It is then found again.
+        The file to write, if not that of the input's ``[output] file``. Without either, its name ends with the
+        identity of the input, NAME-3f29c0e1a4b75d68.h5: of the values that decide about the results, whichever way
+        they are written. It is then found again.
     ranks : int
         MPI ranks, which change the time but not the results.
     launcher : str or list of str, optional
@@ -207,9 +187,10 @@ def run(input: Source, output: str | PathLike | None = None, ranks: int = 1,
     Stopped
         The run was told to stop from elsewhere. Its state is saved, and the same call goes on.
     LaunchError
-        The program or the launcher was not found, or killed.
+        The program or the launcher was not found, or killed. Its notes have all that they said.
     KeyboardInterrupt
-        After Ctrl-C, once the state is saved: the same call goes on.
+        After Ctrl-C, once the state is saved: the same call goes on. So does a run whose Python was killed: it saves
+        its state and stops.
 
     Examples
     --------
@@ -217,128 +198,25 @@ def run(input: Source, output: str | PathLike | None = None, ranks: int = 1,
     ...                        "attention": {"heads": 2}}, ranks=2)
     >>> result.flow.loss_stderr.max().item()
     """
-    ranks = whole(ranks)
-    restart, options = os.fspath(restart), word_list("options", options)
+    ranks, options = whole("ranks", ranks), word_list("options", options)
+    launch = launch_words(launcher, ranks)
+    restart = path_text("restart", restart, CHOICES)
+    if restart not in ("auto", "none") and not os.path.exists(restart):
+        raise InputError(f"restart = {restart!r}: no such file; {CHOICES} is needed")
     with as_file(input) as case:
         # Its folder need not be writable to find a file there; of one that must be, the run tells.
         report = _check(case, Path(tempfile.gettempdir(), "headflow.h5"))
         name = identity(report.input, options)
-        path = Path(f"{case.stem}-{name}.h5" if output is None else output)
+        path = output_of(input, output, case.stem, name)
         own = restart == "auto" and not options and not os.environ.get("PETSC_OPTIONS")
         if own and "file" not in report.input.get("start", {}) and _same(path, name):
             return Result(path)
         for text in report.warnings:
             warnings.warn(text, HeadflowWarning, stacklevel=2)
-        words = [*launch_words(launcher, ranks), *case.words("run", path),
+        words = [*launch, *case.words("run", path),
                  *(["--force"] if restart == "none" else ["--restart", restart]), *options]
-        _execute(words, case, path, progress)
+        execute(words, case, path, progress)
     return Result(path)
-
-
-def _execute(words: list[str], case: Case, path: Path, progress: bool) -> None:
-    """Run the program to its end. Its words go into files: should this process die, the run does not notice."""
-    session = f"{tempfile.gettempdir()}/headflow-{os.getuid()}-{os.getpid()}-{next(SESSIONS)}"
-    variables = {"OMPI_MCA_orte_top_session_dir": session} | environment() | {"HEADFLOW_PROGRESS": "0.2"}
-    with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as errors, Bar(path, progress) as bar, \
-            _interrupts() as came:
-        try:
-            # A session of its own, so that Ctrl-C comes to this process alone.
-            process = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=output, stderr=errors, env=variables,
-                                       start_new_session=True)
-        except OSError as error:
-            raise LaunchError(f"{words[0]}: {error.strerror}") from None
-        _wait(process, came, lambda: bar.update(_tail(errors)))
-        said, complaints = (_whole(file) for file in (output, errors))
-        if process.returncode == 0:
-            bar.finish()
-    for text in dict.fromkeys(re.findall(r"^headflow: warning: (.*)$", complaints, re.MULTILINE)):
-        warnings.warn(text, HeadflowWarning, stacklevel=3)
-    error = failure(process.returncode, said, complaints, case, words) if process.returncode else None
-    if came:
-        raise KeyboardInterrupt(str(error or f"finished: {path}"))
-    if error:
-        raise error
-
-
-def _tail(file: Any) -> str:
-    """The last words of a file that another process writes, by its own offset."""
-    size = os.fstat(file.fileno()).st_size
-    return os.pread(file.fileno(), 500, max(0, size - 500)).decode(errors="replace")
-
-
-def _whole(file: Any) -> str:
-    return os.pread(file.fileno(), os.fstat(file.fileno()).st_size, 0).decode(errors="replace")
-
-
-@contextlib.contextmanager
-def _interrupts() -> Iterator[list[int]]:
-    """Counts Ctrl-C instead of raising it at any place; where Python has no say in it, there are none."""
-    came: list[int] = []
-    if threading.current_thread() is not threading.main_thread():
-        yield came
-        return
-    before = signal.signal(signal.SIGINT, lambda number, _: came.append(number))
-    try:
-        yield came
-    finally:
-        signal.signal(signal.SIGINT, before or signal.SIG_DFL)
-
-
-def _wait(process: subprocess.Popen, came: list[int], between: Callable[[], None]) -> None:
-    """Until the process ends. The first Ctrl-C saves and stops, the next ones do not wait."""
-    signals = [signal.SIGUSR1, signal.SIGTERM, signal.SIGKILL]  # mpirun hands USR1 on, and waits
-    sent, pause = 0, 0.01
-    while process.poll() is None:
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(pause)
-        pause = min(0.2, 1.5 * pause)
-        between()
-        while sent < len(came):
-            process.send_signal(signals[min(sent, 2)])
-            sent += 1
-
-
-class Bar:
-    """How far a run is: time of the flow or of SGD, as the program says it, or members of a sweep, as its file does."""
-
-    def __init__(self, path: Path, shown: bool) -> None:
-        self.path, self.bar, self.looked = path, None, 0.0
-        if shown:
-            with contextlib.suppress(ImportError), warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # of a notebook without widgets, where a line of text does
-                from tqdm.auto import tqdm
-                self.bar = tqdm(total=1.0, leave=False, desc=path.stem, delay=0.3,
-                                bar_format="{desc} {percentage:3.0f}%|{bar}| {elapsed}<{remaining}{postfix}")
-
-    def update(self, tail: str) -> None:
-        if self.bar is None:
-            return
-        if found := AT.findall(tail):
-            t, end, loss = found[-1]
-            self.show(float(t) / float(end), f"t = {t} of {end}, loss {loss}")
-        elif time.monotonic() - self.looked > 2 and self.path.exists():
-            self.looked = time.monotonic()
-            with contextlib.suppress(Error, OSError, KeyError):
-                data = Data(self.path)
-                with contextlib.closing(data):
-                    if "sweep/done" in data:
-                        done = data.file["sweep/done"][()]
-                        self.show((done != 0).mean(), f"{(done != 0).sum()} of {done.size} members")
-
-    def show(self, part: float, text: str) -> None:
-        self.bar.n = min(max(part, 0.0), 1.0)
-        self.bar.set_postfix_str(text)
-
-    def finish(self) -> None:
-        if self.bar is not None:
-            self.show(1.0, "")
-
-    def __enter__(self) -> "Bar":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self.bar is not None:
-            self.bar.close()
 
 
 def _values(key: str, values: Any) -> dict[str, Any] | list[Any]:
@@ -349,6 +227,21 @@ def _values(key: str, values: Any) -> dict[str, Any] | list[Any]:
         if not isinstance(values, (str, bytes)):
             return list(values)
     raise InputError(f"sweep over {key}: a list of values or a range is needed; found {values!r}")
+
+
+def _axes(axes: Any) -> dict[str, Any]:
+    """Of a sweep."""
+    if isinstance(axes, Mapping):
+        return {key: _values(key, values) for key, values in axes.items()}
+    raise InputError(f"axes = {axes!r}: a dict is needed, {{\"section.key\": values}}")
+
+
+def _zipped(zip: Any) -> list[list[str]]:
+    """Keys that vary together."""
+    if isinstance(zip, (list, tuple)) and all(
+            isinstance(keys, (list, tuple)) and all(isinstance(key, str) for key in keys) for keys in zip):
+        return [list(keys) for keys in zip]
+    raise InputError(f"zip = {zip!r}: a list of lists is needed, [[\"section.key\", \"section.other\"]]")
 
 
 def sweep(input: Source, axes: Mapping[str, Any], output: str | PathLike | None = None, *, repeats: int = 1,
@@ -373,9 +266,9 @@ def sweep(input: Source, axes: Mapping[str, Any], output: str | PathLike | None 
     >>> heads.flow.loss.mean("start_seed")
     """
     case = Input(read(input))
-    case["sweep"] = {key: _values(key, values) for key, values in axes.items()}
-    if repeats != 1:
+    case["sweep"] = _axes(axes)
+    if whole("repeats", repeats) != 1:
         case["sweep"]["repeats"] = repeats
-    if zip:
-        case["sweep"]["zip"] = [list(keys) for keys in zip]
+    if zipped := _zipped(zip):
+        case["sweep"]["zip"] = zipped
     return run(case, output, **options)

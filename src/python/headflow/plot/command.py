@@ -3,6 +3,7 @@ import argparse
 import contextlib
 import io
 import os
+import sys
 import time
 import warnings
 from collections.abc import Iterator
@@ -13,7 +14,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from PIL import Image
 
-from headflow.files import Data
+from headflow.files import Data, outputs_among
 from headflow.plot.figures import PICTURES, SWEEPS, draw, read_files, style
 from headflow.plot.series import PANELS
 
@@ -174,6 +175,10 @@ def main() -> None:
     warnings.simplefilter("ignore")  # of numpy and matplotlib, on data that are not finite
     parser = argument_parser()
     options = parser.parse_args()
+    options.files, beside = outputs_among(options.files)
+    if beside:
+        print(f"headflow-plot: left out {len(beside)} files of checkpoints and weights, such as {beside[0]}",
+              file=sys.stderr)
     try:
         if options.follow:
             with contextlib.suppress(KeyboardInterrupt):
