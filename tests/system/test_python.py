@@ -3,6 +3,7 @@ import copy
 import os
 import pickle
 import shutil
+import unittest.mock
 
 import h5py
 import numpy as np
@@ -69,6 +70,9 @@ class Results(SystemTest):
         if hasattr(xr, "DataTree"):
             self.assertEqual(result.tree()["flow"].ds.loss.sizes, result.flow.loss.sizes)
         else:
+            with unittest.mock.patch.object(xr, "DataTree", create=True) as tree:
+                self.assertIs(result.tree(), tree.from_dict.return_value)
+            tree.from_dict.assert_called_once_with({"flow": result.flow})
             with self.assertRaisesRegex(NotImplementedError, "2024.10"):
                 result.tree()
 
