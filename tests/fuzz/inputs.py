@@ -1,4 +1,5 @@
 """Inputs made at random: of values from the program's own table of keys, and small ones that run in a moment."""
+import json
 import math
 import random
 import re
@@ -20,7 +21,7 @@ TEXTS = ("", " ", "a", "\x7f", "\u20ac", "\u202e", "../x.h5", "x" * 300, "a/b/c.
 
 @dataclass
 class Key:
-    """A line of `headflow --help`: what the key may be, in the words that users read."""
+    """A key of the input: what it may be, in the words that users read."""
     section: str
     name: str
     kind: str
@@ -51,16 +52,11 @@ def parse_key(section, name, text):
 
 
 def key_table():
-    """[Key] of all sections, from --help."""
-    text = subprocess.run([PROGRAM, "--help"], capture_output=True, text=True, check=True).stdout
-    keys, section = [], ""
-    for line in text.split("\n"):
-        if head := re.match(r"\[(\w+)\]", line):
-            section = head[1]
-        elif section and (found := re.match(r"  (\w+) +(\S.*\))$", line)):
-            keys.append(parse_key(section, found[1], found[2]))
+    """[Key] of all sections, from the program's own table."""
+    text = subprocess.run([PROGRAM, "documentation", "keys"], capture_output=True, text=True, check=True).stdout
+    keys = [parse_key(row["section"], row["key"], row["help"]) for row in json.loads(text) if row["key"]]
     if len(keys) < 50 or {key.kind for key in keys} != {WHOLE, NUMBER, NUMBERS, ROWS, TRUTH, TEXT, CHOICE}:
-        raise RuntimeError(f"headflow --help is not understood: {len(keys)} keys")
+        raise RuntimeError(f"headflow documentation keys is not understood: {len(keys)} keys")
     return keys
 
 
