@@ -15,7 +15,7 @@ from fault_campaign import ranks_of
 LONG = "--long" in sys.argv
 STEPS = 100_000 if LONG else 20_000
 MEMBERS = 10_000 if LONG else 600
-MEMORY = 2.0  # MiB more in the second half: 40 bytes in each of 50000 steps
+MEMORY = 5.0  # MiB more in the second half: 100 bytes in each of 50000 steps; MPI itself takes up to 2
 TINY = changed(SMALL, {"population.samples": 16, "population.replicates": 2, "output.checkpoint_every": 1e6,
                        "output.every": 1e6})
 CASES = {  # changes, after how many questions to look
