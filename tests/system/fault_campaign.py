@@ -5,7 +5,7 @@
 Each run is started on a random number of ranks, hit by a random fault, and started again with the same command. After
 each fault its output and its checkpoints must be readable; at the end every dataset must have the bits of the run that
 was left alone. Then pairs of runs begin one output at the same moment: one of the two must be refused. Prints tables.
-Exit code 1, and the folders stay, when anything is lost. Where it may be mounted, the disk of each run is a
+SIGTERM: after the run at hand, with a table of what there was. Exit code 1, and the folders stay, when anything is lost. Where it may be mounted, the disk of each run is a
 small one, which gets full.
 """
 import argparse
@@ -46,6 +46,7 @@ INPUTS = {
 ENDLESS = {"population.samples": 512, "flow.end_time": 1e9, "flow.outputs": 1}
 FAULTS_PER_RUN = 6  # after which a run is left to finish
 DISK = "16m"
+HANGS = 7200  # seconds: a fault that came too early leaves a whole run to wait for
 COLUMNS = "number", "unreadable files", "differing datasets", "lost"
 IO_FAILURE = 4  # exit code
 # The time of day goes back by an hour, once there is the file `clock-back` in the working folder.
@@ -218,7 +219,7 @@ class Campaign:
             time.sleep(moment)
         in_time = process.poll() is None
         KINDS[kind].strike(process, folder)
-        stopped = ended(process)
+        stopped = ended(process, HANGS)
         KINDS[kind].mend(folder)
         return stopped, in_time and stopped.code != 0
 
@@ -278,7 +279,7 @@ class Campaign:
         folder = self.new_folder(f"pair-{number}", changed(INPUTS["5dp"], ENDLESS))
         both = [launch(folder, "case.toml", ranks=self.randomness.randint(1, 2)) for _ in range(2)]
         first = next((process for process in both if self.has_ended(process, both)), both[0])
-        stopped = ended(first)
+        stopped = ended(first, HANGS)
         refused = stopped.code == BAD_INPUT and " is held by a run on host " in stopped.errors
         other = both[1 - both.index(first)]
         running = other.poll() is None
@@ -314,8 +315,10 @@ def main():
     arguments = parser.parse_args()
     folder = Path(tempfile.mkdtemp(prefix="headflow-faults-"))
     campaign = Campaign(folder, arguments.seed)
+    told = []
+    signal.signal(signal.SIGTERM, lambda *_: told.append(True))
     left, idle = arguments.faults, 0
-    while left > 0:
+    while left > 0 and not told:
         done = campaign.run(left)
         left -= done
         idle = 0 if done else idle + 1
