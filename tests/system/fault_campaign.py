@@ -5,8 +5,8 @@
 Each run is started on a random number of ranks, hit by a random fault, and started again with the same command. After
 each fault its output and its checkpoints must be readable; at the end every dataset must have the bits of the run that
 was left alone. Then pairs of runs begin one output at the same moment: one of the two must be refused. Prints tables.
-SIGTERM: after the run at hand, with a table of what there was. Exit code 1, and the folders stay, when anything is lost. Where it may be mounted, the disk of each run is a
-small one, which gets full.
+SIGTERM ends it after the run at hand, with the tables. Exit code 1, and the folders stay, when anything is lost. Where
+it may be mounted, the disk of each run is a small one, which gets full.
 """
 import argparse
 import os
