@@ -1,6 +1,7 @@
 """Damaged checkpoints, full disks and folders that go away: refused or made up for, never a crash or other numbers."""
 import os
 import random
+import resource
 import shutil
 import subprocess
 import time
@@ -144,6 +145,15 @@ class Disk(RestartTest):
                 done = self.run_case(path, "--max-walltime", "0.001")
                 self.assertEqual((done.returncode, done.stderr), (STOPPED, ""))
                 self.assertIn("going on from out/case.checkpoint-", done.stdout)
+
+    def test_limit_of_file_sizes(self):
+        """As of `ulimit -f`, or a quota: an error of what is written, not the signal that would end the run."""
+        path, out = self.begin("limit")
+        process = self.launch(path)
+        self.wait_for_checkpoints(out, process)
+        resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (4096, 4096))
+        self.assert_file_failure(ended(process), r"out/case\.")
+        self.assertEqual(len(checkpoints(out / "case.h5")), 2)
 
     def test_vanished_folder(self):
         for ranks in 0, 2:
