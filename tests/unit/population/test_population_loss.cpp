@@ -319,12 +319,15 @@ TEST(PopulationLoss, stopsAtWhatIsNotFinite) {
 }
 
 TEST(PopulationLoss, refusesAClosedSetThatIsTooLarge) {
-  const Shape shape{4, 2, 14};
   Sampling sampling = sobol(1024);
   sampling.symmetric = true;
-  EXPECT_THROW(
-      PopulationLoss(world(), {shape, Softmax{}, anisotropic_gaussian(14, 2, 1)}, sampling),
-      InputError);
+  const auto make = [&](const Shape& shape) {
+    PopulationLoss(world(), {shape, Softmax{}, anisotropic_gaussian(shape.features, 2, 1)},
+                   sampling);
+  };
+  EXPECT_THROW(make({4, 2, 14}), InputError) << "too many signs to look at";
+  EXPECT_THROW(make({2, 2, 12}), InputError) << "2^13 images";
+  EXPECT_NO_THROW(make({2, 1, 12})) << "2^12 images";
 }
 
 TEST(DistributedPopulationLoss, hasTheBitsOfOneProcessHoweverSamplesAreKept) {

@@ -123,6 +123,19 @@ TEST(SampleGenerator, refusesMoreDimensionsThanSobolHas) {
       SampleGenerator(wide, canonical_spikes(10, 1), method(SamplingMethod::monte_carlo)));
 }
 
+TEST(SampleGenerator, refusesMorePointsThanSobolHas) {
+  constexpr std::int64_t most = std::int64_t{1} << 31;
+  const auto dimension = [](std::int64_t samples, int replicates, SamplingMethod method) {
+    return SampleGenerator::dimension_of(
+        shape, flipping_spike(2, 2),
+        {.samples = samples, .method = method, .replicates = replicates});
+  };
+  const int expected = dimension(1024, 1, SamplingMethod::sobol);
+  EXPECT_EQ(dimension(2 * most, 2, SamplingMethod::sobol), expected);
+  EXPECT_EQ(dimension(most + 1, 1, SamplingMethod::monte_carlo), expected);
+  EXPECT_THROW(dimension(most + 1, 1, SamplingMethod::sobol), InputError);
+}
+
 // theta's mean and covariance from 32 replicates of 4096 Sobol points within 4.5 standard errors,
 // for each prior.
 TEST(Prior, drawsHaveTheStatedMoments) {

@@ -1,4 +1,9 @@
 #include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <filesystem>
+#include <map>
+#include <utility>
 
 #include "restart/identity.hpp"
 
@@ -29,6 +34,42 @@ TEST(Identity, aChangeIsToldByItsKey) {
   EXPECT_EQ(between(before, other, Change::allowed),
             "flow.step: 0.1 -> (not given); sgd.engine: \"direct\" -> \"overlaps\" (set it); "
             "sgd.seed: (not given) -> 2");
+}
+
+/// What a file says of the run that made it, against a run that is to go on from it.
+TEST(Identity, ofAFileIsItsInputAndItsSolver) {
+  const auto path =
+      (std::filesystem::temp_directory_path() / ("identity." + std::to_string(getpid()))).string();
+  const auto file = [&](std::map<std::string, std::string> provenance) {
+    write_data_file(Communicator::self(), path,
+                    {.attributes = {}, .provenance = std::move(provenance), .groups = {}});
+    return DataReader(path);
+  };
+  const std::string input = "[flow]\nend_time = 1.0\nstep = 0.1\n";
+  const DataReader known = file({{"input", input}, {"solver_options", "-x"}, {"start_hash", "7"}});
+  Identity run = Identity::of(known, key_of);
+  EXPECT_EQ(run.input, input);
+  EXPECT_EQ(run.obstacles(known), "");
+  EXPECT_EQ(run.differences_from(known), "");
+  EXPECT_FALSE(run.is_finished(known));
+  EXPECT_TRUE(run.is_finished(file(
+      {{"input", input}, {"solver_options", "-x"}, {"start_hash", "7"}, {"finished", "today"}})));
+  const DataReader longer = file({{"input", "[flow]\nend_time = 2.0\nstep = 0.1\n"},
+                                  {"solver_options", "-x"},
+                                  {"start_hash", "7"},
+                                  {"finished", "today"}});
+  EXPECT_EQ(run.obstacles(longer), "");
+  EXPECT_EQ(run.differences_from(longer), "flow.end_time: 2.0 -> 1.0");
+  EXPECT_FALSE(run.is_finished(longer));
+  run.extendable = false;
+  EXPECT_EQ(run.obstacles(longer), "flow.end_time: 2.0 -> 1.0");
+  run.extendable = true;
+  const DataReader other = file({{"input", "[flow]\nend_time = 1.0\nstep = 0.2\n"}});
+  EXPECT_EQ(run.obstacles(other),
+            "flow.step: 0.2 -> 0.1; solver_options: \"\" -> \"-x\"; start_hash: \"\" -> \"7\"");
+  EXPECT_EQ(run.obstacles(file({{"input", input}, {"start_hash", "7"}})),
+            "solver_options: \"\" -> \"-x\"");
+  std::filesystem::remove(path);
 }
 
 /// A value with " = ", a bracket or a line's end in it is one value.

@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "core/paths.hpp"
+#include "headflow/core/control.hpp"
 #include "headflow/core/error.hpp"
 #include "restart/output_lock.hpp"
 
@@ -86,6 +87,52 @@ TEST_F(OutputLocks, tellTheLoser) {
   };
   while (!lost()) std::this_thread::sleep_for(std::chrono::milliseconds(5));
   EXPECT_EQ(text(), "headflow lock 1\nid other\n");
+}
+
+TEST_F(OutputLocks, refuseWhatTheyCannotBe) {
+  std::ofstream(lock_file(output_)) << "notes of my own\n";
+  EXPECT_THROW(OutputLock(output_, options("", true, 1)), InputError);
+  EXPECT_EQ(text(), "notes of my own\n");
+  fs::remove(lock_file(output_));
+  fs::create_symlink("elsewhere", lock_file(output_));
+  EXPECT_THROW(OutputLock(output_, options("", true, 1)), InputError);
+  EXPECT_FALSE(fs::exists(output_ + "/../elsewhere"));
+  EXPECT_THROW(OutputLock(output_ + "/missing/x", options("", true, 1)), InputError);
+}
+
+/// A wait for the beat of another run ends when this one is to stop.
+TEST_F(OutputLocks, doNotWaitLongerThanTheyMay) {
+  std::string left;
+  {
+    const OutputLock lock(output_, options("", false, 1));
+    left = text();
+  }
+  std::ofstream(lock_file(output_)) << left;
+  OutputLock::Options stopped = options("elsewhere", false, 1);
+  stopped.stopped = [] { return true; };
+  EXPECT_THROW(OutputLock(output_, stopped), Interrupt);
+  EXPECT_EQ(text(), left);
+}
+
+TEST(Paths, followLinksToTheirEnd) {
+  const fs::path folder = fs::temp_directory_path() / ("links." + std::to_string(getpid()));
+  fs::create_directory(folder);
+  const auto at = [&](const char* name) { return (folder / name).string(); };
+  fs::create_symlink("b", at("a"));
+  fs::create_symlink(at("end"), at("b"));
+  fs::create_symlink("loop", at("loop"));
+  EXPECT_EQ(follow_links(at("a")), at("end"));
+  EXPECT_EQ(follow_links(at("plain")), at("plain"));
+  EXPECT_THROW(follow_links(at("loop")), InputError);
+  fs::remove_all(folder);
+}
+
+TEST(Paths, obstaclesAreTold) {
+  EXPECT_EQ(obstacle_at("/dev/null"), "is a device");
+  EXPECT_EQ(obstacle_at("/"), "is a folder");
+  EXPECT_EQ(obstacle_at("/missing/file"), "");
+  EXPECT_NE(obstacle_at("/dev/null/file"), "");
+  EXPECT_EQ(obstacle_at("/proc/self/status"), "");
 }
 
 TEST(Paths, companionsOfDifferentOutputsDiffer) {

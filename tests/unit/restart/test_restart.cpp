@@ -242,6 +242,7 @@ TEST(Checksum, breaksWithAnyChange) {
   EXPECT_NE(checksum_of(path), ChecksumState::intact);
   std::filesystem::remove(path);
   EXPECT_NE(checksum_of(path), ChecksumState::intact);
+  EXPECT_THROW(append_checksum(path), FileError);
 }
 
 TEST(Snapshot, namesWhatItLacks) {

@@ -1,7 +1,10 @@
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
+#include <unistd.h>
+
 #include <cmath>
+#include <filesystem>
 #include <map>
 
 #include "headflow/core/error.hpp"
@@ -17,12 +20,14 @@ namespace {
 const std::string base =
     "[model]\ntokens = 4\nprior = 'flipping-spike'\nsignal = [2.0, 1]\n[attention]\nheads = 2\n";
 
-Sweep sweep_of(const std::string& text) {
-  const toml::table table = parse_input(base + text, "case.toml", {});
+Sweep parse_and_read(const std::string& input) {
+  const toml::table table = parse_input(input, "case.toml", {});
   Sections sections;
   sections.read(table, "case.toml");
   return read_sweep(table, "case.toml", sections);
 }
+
+Sweep sweep_of(const std::string& text) { return parse_and_read(base + text); }
 
 TEST(Sweep, membersAreTheProductInTheOrderOfTheFile) {
   const Sweep sweep = sweep_of(
@@ -114,15 +119,37 @@ TEST(Sweep, repeatsAreIndependentOfEveryAxis) {
   EXPECT_EQ(seeds_of(sweep_of(sections[0]), 3 + 2).at("start.seed"), 200 + 2 * 201);
 }
 
+/// The message has that word, and the line of the file.
+void refused(const std::string& text, const std::string& word) {
+  try {
+    sweep_of("[sweep]\n" + text);
+    ADD_FAILURE() << text << " is taken";
+  } catch (const InputError& error) {
+    EXPECT_NE(std::string(error.what()).find(word), std::string::npos) << error.what();
+    EXPECT_NE(std::string(error.what()).find("case.toml:"), std::string::npos) << error.what();
+  }
+}
+
+TEST(Sweep, refusesWhatItCannotRead) {
+  refused("'start.noise' = { from = 'a', to = 1, count = 2 }", "numbers from, to and a count");
+  refused("'start.noise' = { from = 0, to = inf, count = 2 }", "numbers from, to and a count");
+  refused("'start.noise' = { from = nan, to = 1, count = 2 }", "numbers from, to and a count");
+  refused("'start.noise' = { from = 1, to = -1, count = 2, spacing = 'log' }", "from and to > 0");
+  refused("'start.noise' = [1, 2]\n[sweep.start]\nnoise = [3]", "start.noise is there twice");
+  for (const char* zip : {"3", "['start.noise', 'start.eta']", "[['start.noise']]", "[[]]"})
+    refused(std::string("zip = ") + zip + "\n'start.noise' = [1]\n'start.eta' = [2]",
+            "zip must be a list of lists of keys");
+  refused("zip = [['start.noise', 3]]\n'start.noise' = [1]", "zip: \"\" is no axis");
+  refused(
+      "zip = [['start.noise', 'start.eta'], ['start.eta', 'start.noise']]\n"
+      "'start.noise' = [1]\n'start.eta' = [2]",
+      "zipped twice");
+  EXPECT_THROW(parse_and_read("sweep = 3\n" + base), InputError);
+  EXPECT_EQ(sweep_of("").size(), 0);
+  EXPECT_EQ(sweep_of("").to_toml(), "");
+}
+
 TEST(Sweep, refusesTooMuchBeforeItIsMade) {
-  const auto refused = [](const std::string& text, const std::string& word) {
-    try {
-      sweep_of("[sweep]\n" + text);
-      ADD_FAILURE() << text << " is taken";
-    } catch (const InputError& error) {
-      EXPECT_NE(std::string(error.what()).find(word), std::string::npos) << error.what();
-    }
-  };
   refused("'start.noise' = { from = 0, to = 1, count = 1e10 }", "1000000");
   refused("'start.noise' = { from = 0, to = 1, count = 9000000000000000000 }", "1000000");
   refused(
@@ -210,12 +237,91 @@ TEST(SweepStore, keepsTheValuesOfAnAxisOfItsMembers) {
   EXPECT_TRUE(store.progress().complete());
 }
 
+/// What a file has of other members is taken over, however long its axes are.
+TEST(SweepStore, takesOverWhatAFileHas) {
+  const Sweep sweep = sweep_of("[sweep]\n'start.seed' = [1, 2, 3, 4]\n");
+  const auto path =
+      (std::filesystem::temp_directory_path() / ("sweep." + std::to_string(getpid()))).string();
+  const auto write = [&](const Sweep& of, const std::vector<MemberResult>& results) {
+    DataFile content{.attributes = {}, .provenance = {{"sweep", of.text}}, .groups = {}};
+    SweepStore store(of, content.groups);
+    for (const auto& result : results) store.add(result);
+    write_data_file(Communicator::self(), path, content);
+  };
+  MemberResult failed = member_result(3, {}, {});
+  failed.groups.clear();
+  failed.failure = "it diverged";
+  write(sweep,
+        {member_result(0, {1e2}, {8}), member_result(2, {1e2, 1e4, 1e6}, {1, 2, 3}), failed});
+  std::deque<DataGroup> groups;
+  SweepStore store(sweep, groups);
+  store.add(member_result(0, {1e2, 1e4}, {5, 6}));
+  store.read(DataReader(path));
+  EXPECT_EQ(store.progress().text(), "3 of 4 members, 1 of them failed");
+  EXPECT_EQ(store.done(), (std::vector<double>{1, 0, 1, -1}));
+  EXPECT_EQ(store.failures().at(3), "it failed in an earlier run");
+  EXPECT_FALSE(store.progress().complete());
+  EXPECT_FALSE(store.progress().all_failed());
+  const SweepProgress there = SweepProgress::of(DataReader(path));
+  EXPECT_EQ(there.text(), "3 of 4 members, 1 of them failed");
+  const DataGroup& group = groups[1];
+  EXPECT_EQ(group.dimension("dimension").values, (std::vector<double>{1e2, 1e4, 1e6}));
+  const auto& x = group.variables[0].data;
+  ASSERT_EQ(x.size(), 12u);
+  for (const auto& [place, value] :
+       std::map<std::size_t, double>{{0, 5}, {1, 6}, {6, 1}, {7, 2}, {8, 3}})
+    EXPECT_EQ(x[place], value) << "what was there before stays";
+  for (const std::size_t place : {2, 3, 4, 5, 9, 10, 11}) EXPECT_TRUE(std::isnan(x[place]));
+  EXPECT_EQ(group.variables[1].data[2], 2);
+  EXPECT_EQ(groups[0].variables[1].data[2], 1) << "seconds";
+  // A second time nothing is new.
+  store.read(DataReader(path));
+  EXPECT_EQ(store.progress().done, 3);
+  const Sweep other = sweep_of("[sweep]\n'start.seed' = [5, 6, 7, 8]\n");
+  write(other, {});
+  EXPECT_THROW(store.read(DataReader(path)), InputError);
+  std::filesystem::remove(path);
+}
+
 TEST(SweepStore, refusesWhatCannotFit) {
   const Sweep sweep = sweep_of("[sweep]\nrepeats = 10000000\n");
   std::deque<DataGroup> groups;
   SweepStore store(sweep, groups);
   const std::vector<double> many(10'000'000);
   EXPECT_THROW(store.add(member_result(0, many, many)), InputError);
+}
+
+/// Series lose their time, measured times are left out, all else stays.
+TEST(Sweep, aMemberKeepsItsLastValues) {
+  const auto run = [](std::vector<double> times, std::vector<double> m) {
+    return std::deque<DataGroup>{
+        {"flow",
+         {{.name = "time",
+           .values = std::move(times),
+           .unlimited = true,
+           .units = "t",
+           .long_name = "time"},
+          {.name = "head", .values = {1, 2}, .long_name = "head"}},
+         {{.name = "m", .axes = {"time", "head"}, .data = std::move(m), .long_name = "m"},
+          {.name = "split_time", .axes = {"head"}, .data = {7, 8}, .long_name = ""},
+          {.name = "speed", .axes = {}, .data = {9}, .long_name = "", .wall_time = true}}},
+        {"bayes", {}, {{.name = "risk", .axes = {}, .data = {0.5}, .long_name = ""}}}};
+  };
+  const auto groups = last_values(run({0, 0.5, 2}, {1, 2, 3, 4, 5, 6}));
+  ASSERT_EQ(groups.size(), 2u);
+  ASSERT_EQ(groups[0].dimensions.size(), 1u);
+  EXPECT_EQ(groups[0].dimensions[0].name, "head");
+  const auto& variables = groups[0].variables;
+  ASSERT_EQ(variables.size(), 3u);
+  EXPECT_EQ(variables[0].axes, (std::vector<std::string>{"head"}));
+  EXPECT_EQ(variables[0].data, (std::vector<double>{5, 6}));
+  EXPECT_EQ(variables[1].data, (std::vector<double>{7, 8}));
+  EXPECT_EQ(variables[2].name, "end_time");
+  EXPECT_EQ(variables[2].data, (std::vector<double>{2}));
+  EXPECT_EQ(groups[1].variables[0].data, (std::vector<double>{0.5}));
+  const auto none = last_values(run({}, {}));
+  EXPECT_TRUE(none[0].variables[0].data.empty());
+  EXPECT_TRUE(std::isnan(none[0].variables[2].data[0]));
 }
 
 TEST(Sweep, aResultIsPackedAndUnpacked) {
