@@ -83,8 +83,8 @@ bool tell_script(const std::string& word) {
   std::error_code ignored;
   if (path == nullptr || !std::filesystem::exists(path, ignored)) return false;
   std::ofstream file(path);
-  file << word << std::endl;
-  return file.good();
+  file << word << '\n';
+  return file.flush().good();
 }
 
 /// The exit code for the launcher: 0 where the job script has heard of `code` itself. Launchers
