@@ -34,7 +34,7 @@ bool Pause::hold() {
   if (every_ == 0 || ++asked_ % every_ != 0 || !std::filesystem::exists(gate_, ignored))
     return false;
   const std::string here = gate_ + ".paused";
-  std::ofstream{here};
+  std::ofstream(here).close();
   while (std::filesystem::exists(gate_, ignored) && std::filesystem::exists(here, ignored) &&
          !signal_waits())
     std::this_thread::sleep_for(std::chrono::milliseconds(2));
