@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
+#include <cstdio>
 #include <cstdlib>
 #include <ctime>
 #include <filesystem>
@@ -35,6 +36,7 @@ bool Pause::hold() {
     return false;
   const std::string here = gate_ + ".paused";
   std::ofstream(here).close();
+  fmt::print(stderr, "headflow: holding until {} or {} is gone, or a signal comes\n", here, gate_);
   while (std::filesystem::exists(gate_, ignored) && std::filesystem::exists(here, ignored) &&
          !signal_waits())
     std::this_thread::sleep_for(std::chrono::milliseconds(2));

@@ -102,8 +102,8 @@ def command(*words, ranks=0):
 
 
 def without_progress(errors):
-    """What was said on standard error, but for how far the run is, which it says every half minute."""
-    return re.sub(r"(?m)^headflow: t = .* left\n", "", errors)
+    """What was said on standard error, but for how far the run is, which it says every half minute, and for holds."""
+    return re.sub(r"(?m)^headflow: (t = .* left|holding until .*)\n", "", errors)
 
 
 def execute(folder, words, timeout=HANGS, env=None, **options):

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import h5py
 
-from harness import PROGRAM, changed, command, environment, execute, main
-from restart_harness import (FLOW, QUICK, STOPPED, RestartTest, checkpoints, end, ended, wait_for,
+from harness import HANGS, PROGRAM, changed, command, environment, execute, main
+from restart_harness import (FLOW, QUICK, STOPPED, Gate, RestartTest, checkpoints, end, ended, wait_for,
                              wait_for_update)
 from test_kill import descendants
 
@@ -48,6 +48,20 @@ class Signals(RestartTest):
         self.assertIsNone(process.poll())
         process.send_signal(signal.SIGTERM)
         self.assertEqual(ended(process).code, STOPPED)
+
+    def test_hold(self):
+        """A run that holds says so, and what for."""
+        path = self.place("case", QUICK)
+        gate = Gate(path.parent)
+        gate.close()
+        process = subprocess.Popen(command("run", "case.toml"), cwd=path.parent, text=True, stderr=subprocess.PIPE,
+                                   stdout=subprocess.DEVNULL, env=environment(HEADFLOW_PAUSE=f"1:{gate.path}"))
+        self.addCleanup(end, process)
+        gate.wait(process)
+        gate.open()
+        _, errors = process.communicate(timeout=HANGS)
+        self.assertEqual((process.returncode, errors),
+                         (0, f"headflow: holding until {gate.paused} or {gate.path} is gone, or a signal comes\n"))
 
     def signal_rank(self, process, rank, number=signal.SIGTERM):
         for pid in descendants(process.pid):
