@@ -104,6 +104,19 @@ class Panels(SystemTest):
                     self.assertEqual(wanted - found, set())
             self.assertEqual(dict(matplotlib.rcParams), before)
 
+    def test_lines_of_sweeps(self):
+        """No two lines look alike, and the legend has colours before markers."""
+        from headflow.files import Axis, Results
+        from headflow.plot.sweeps import ACTIVATION, add_legend, lines_of
+        axes = [Axis("start.eta", [0.5, 1.0], ""), Axis(ACTIVATION, ["softmax", "of-my-own"], ""),
+                Axis("attention.heads", list(range(1, 9)), "H")]
+        lines = lines_of(Results(None, axes, (), 1, 2, {}), (0,), {"softmax": "red", "of-my-own": "blue"})
+        self.assertEqual(len({(line.look["color"], line.look["marker"]) for line in lines}), 16)
+        figure = matplotlib.figure.Figure(layout="constrained")
+        add_legend(figure, [figure.add_subplot()], {name: key for line in lines for name, key in line.keys.items()})
+        words = [text.get_text() for text in figure.legends[0].get_texts()]
+        self.assertEqual(words, ["softmax", "of-my-own", *(f"$H={h}$" for h in range(1, 9))])
+
     def test_every_name(self):
         for name in headflow.plot.__all__:
             self.assertTrue(getattr(headflow.plot, name).__doc__, name)

@@ -20,6 +20,7 @@ NAMES = {"loss": "Loss", "m": "Overlaps of heads and features", "plane": "Heads 
          "angle": "Growth rate against the angle of patterns", "trained": "Loss of trained heads", "prune": "Pruning",
          "maps": "Attention maps", "cosine-map": "Similarity of heads over two swept keys",
          "heads-map": "Heads over two swept keys", "stages": "Growth and splits, predicted and observed"}
+WIDTH = 7.5  # of a picture at most, rem an inch: letters of all are of one size
 PAGE = """\
 <!DOCTYPE html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
@@ -141,7 +142,8 @@ def pictures(data: Data, asked: list[str], options: dict[str, Any]) -> Iterator[
         label = summary(run, name) if run and name not in ALONE else NAMES.get(name, name)
         width, height = figure.get_size_inches()
         wide = ' class="wide"' if width > 2 * height else ""
-        yield (f"<figure{wide}>{svg_of(figure, f'p-{name}', label)}"
+        yield (f'<figure{wide} style="max-width: {WIDTH * width:.1f}rem">'
+               f"{svg_of(figure, f'p-{name}', label)}"
                f"<figcaption>{text(NAMES.get(name, name))}</figcaption></figure>")
 
 

@@ -16,7 +16,7 @@ from headflow.plot.look import (GREY, OKABE_ITO, WHITE_EDGE, bars, colours_of, c
                                  points)
 
 ACTIVATION = "attention.activation"
-MARKERS = "osD^v"
+MARKERS = "osD^vPX<>p*h"
 MAPS = [("sigma", "head", "token"), ("A", "token"), ("theta", "feature"), ("relevant",)]
 LOSS = r"loss $\mathcal{E}$"
 BAYES = {"color": "black", "ls": (0, (4, 2)), "lw": 1.0, "zorder": 2.5}
@@ -76,7 +76,8 @@ def row_of_panels(figure: Figure, count: int, width: float, height: float, label
 
 
 def add_legend(figure: Figure, panels: list[Axes], keys: dict[str, Line2D]) -> None:
-    """Inside a single panel with few keys, else below all; the Bayes risk last."""
+    """Inside a single panel with few keys, else below all: lines, then markers, the Bayes risk last."""
+    keys |= {name: keys.pop(name) for name in [name for name, key in keys.items() if key.get_linestyle() == "None"]}
     keys |= {name: keys.pop(name) for name in [name for name in keys if name.startswith("Bayes")]}
     if len(panels) == 1 and len(keys) < 5:
         panels[0].legend(keys.values(), keys.keys(), loc="best", fontsize=points(7))
