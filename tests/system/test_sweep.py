@@ -125,12 +125,19 @@ class Sweep(RestartTest):
             self.assertEqual((done.returncode, done.stderr), (0, ""))
         self.assert_same(merged, whole)
         self.assertEqual((read_group(some, "sweep")["done"] == 1).sum(), 8)
+        single, other = self.place("single", SMALL), self.place("other", SMALL, {"sweep": {"start.seed": [1, 2]}})
+        for path in single, other:
+            self.finish(path)
         for words, error in (((merged, *parts), "--force"),
+                             ((self.folder / "x.h5", single), "single/case.h5 is no file of a sweep"),
+                             ((self.folder / "x.h5", parts[0], single), "single/case.h5"),
+                             ((self.folder / "x.h5", parts[0], other), "other/case.h5"),
                              ((self.folder / "x.h5", whole.with_suffix(".toml")), "case.toml"),
                              ((self.folder / "x.h5", parts[0], self.folder / "none.h5"), "none.h5")):
             done = execute(self.folder, command("merge", *words))
             self.assertEqual(done.returncode, BAD_INPUT, done.stderr)
             self.assertIn(error, done.stderr)
+            self.assertFalse((self.folder / "x.h5").exists())
 
     def test_parts_into_one_file(self):
         """In any order, the same twice, another number of parts, the whole after them; none is lost or repeated."""
