@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <string>
 
+#include "flow/drift.hpp"
 #include "headflow/core/error.hpp"
 #include "headflow/core/keys.hpp"
 #include "headflow/core/statistics.hpp"
@@ -28,6 +29,7 @@ class Flow {
         options_(options),
         observer_(observer),
         control_(control),
+        drift_(loss, start, options.kappa),
         falls_(options.kappa == 0 && options.resample == 0),
         now_{.stages = StageFinder(loss.model().prior, options.split_threshold)},
         before_(now_),
@@ -36,7 +38,7 @@ class Flow {
             [this](double t, std::span<const double> y, std::span<double> f) {
               right_hand_side(t, y, f);
             },
-            packed(start), options.end_time) {}
+            drift_.packed(start), options.end_time) {}
 
   FlowResult run(const Snapshot& from) {
     now_.stages.start(0, loss_.model().overlaps(start_.K));
@@ -60,7 +62,7 @@ class Flow {
     result_.stages = now_.stages.stages();
     result_.rises = now_.rises;
     for (const Plateau& plateau : now_.plateaus.plateaus())
-      result_.plateaus.push_back({plateau.time, unpacked(plateau.state)});
+      result_.plateaus.push_back({plateau.time, drift_.unpacked(plateau.state)});
     result_.steps = stepper_.steps();
     result_.rejected_steps = stepper_.rejected_steps();
     return result_;
@@ -116,7 +118,7 @@ class Flow {
     now_.loss = last_loss_;
     const FlowProgress progress{end, now_.loss, stepper_.steps()};
     now_.stages.step(stepper_.previous_time(), end, [this](double t) {
-      return loss_.model().overlaps(unpacked(stepper_.interpolate(t)).K);
+      return loss_.model().overlaps(drift_.unpacked(stepper_.interpolate(t)).K);
     });
     write_records_until(end);
     observer_.progress(progress);
@@ -151,7 +153,7 @@ class Flow {
 
   void finish() {
     save_before_step();
-    result_.parameters = unpacked(stepper_.resolve(result_.time));
+    result_.parameters = drift_.unpacked(stepper_.resolve(result_.time));
   }
 
   /// The state before the last step, or as it is where none has been begun.
@@ -188,41 +190,15 @@ class Flow {
                                  options_.output_times.begin());
   }
 
-  // The state is K = [m | u], b, v, or with noise [m | r], b, v.
-  std::vector<double> packed(Parameters parameters) const {
-    std::vector<double> y(parameters.trained_size(loss_.model().activation));
-    auto u = parameters.K.rightCols(parameters.K.rows());
-    if (options_.kappa > 0) u = (u * u.transpose()).eval();
-    parameters.pack(loss_.model().activation, y);
-    return y;
-  }
-
-  Parameters unpacked(std::span<const double> y) const {
-    Parameters parameters = start_;
-    parameters.unpack(loss_.model().activation, y);
-    auto u = parameters.K.rightCols(parameters.K.rows());
-    if (options_.kappa > 0) u = symmetric_root(u);
-    return parameters;
-  }
-
   void right_hand_side(double t, std::span<const double> y, std::span<double> f) {
     LossGradient value;
-    const Parameters parameters = unpacked(y);
     try {
-      value = loss_.evaluate(parameters, control_);
+      value = drift_(y, f, control_);
     } catch (const NumericalError& error) {
       throw NumericalError(std::string(error.what()) + " at t = " + std::to_string(t) +
                            "; the last good step ended at t = " + std::to_string(stepper_.time()));
     }
     last_gradient_norm_ = value.gradient.packed(loss_.model().activation).norm();
-    if (options_.kappa > 0) {
-      const auto heads = parameters.K.rows();
-      auto slope = value.gradient.K.rightCols(heads);
-      const Matrix half = slope * parameters.K.rightCols(heads).transpose();
-      slope = half + half.transpose() - options_.kappa * value.noise;
-    }
-    value.gradient.pack(loss_.model().activation, f);
-    for (double& slope : f) slope = -slope;
     last_loss_ = value.loss;
     ++result_.right_hand_sides;
   }
@@ -234,7 +210,7 @@ class Flow {
   }
 
   void write_record(double t) {
-    const Parameters parameters = t == 0 ? start_ : unpacked(stepper_.resolve(t));
+    const Parameters parameters = t == 0 ? start_ : drift_.unpacked(stepper_.resolve(t));
     FlowRecord record{loss_.state(parameters, control_), t, stepper_.step_size()};
     const double loss = record.loss.mean.loss, before = now_.loss_of_record;
     if (falls_ && loss - before > std::max(interpolation, loss_.rounding()) * before)
@@ -260,6 +236,7 @@ class Flow {
   const FlowOptions& options_;
   const FlowObserver& observer_;
   Control& control_;
+  Drift drift_;
   bool falls_;          // whether the loss can only fall
   Trail now_, before_;  // the latter before the step
   TimeStepper stepper_;

@@ -69,6 +69,16 @@ Start noisy_start(const Shape& shape, double noise, double eta, std::uint64_t se
           Matrix::Identity(F, F)};
 }
 
+StartSpread random_start_spread(const Shape& shape, double dimension, double eta) {
+  const double of_m = eta * eta / dimension, of_r = eta * eta * of_m;
+  return {noisy_start(shape, 0, eta, 0).parameters, of_m, 2 * of_r, of_r};
+}
+
+StartSpread noisy_start_spread(const Shape& shape, double noise, double eta) {
+  const double of_m = noise * noise, of_r = 2 * eta * eta * of_m;
+  return {noisy_start(shape, 0, eta, 0).parameters, of_m, 2 * of_r, of_r};
+}
+
 Start explicit_start(const Matrix& m, const Matrix& r, const Vector& b, double v) {
   const Vector eigenvalues = SymmetricEigen(r).values;
   const double smallest = eigenvalues.minCoeff();

@@ -2,12 +2,14 @@
 
 #include <new>
 #include <optional>
+#include <utility>
 
 #include "core/exact_sum.hpp"
 #include "core/flush_denormals.hpp"
 #include "headflow/core/error.hpp"
 #include "headflow/core/statistics.hpp"
 #include "population/kernel.hpp"
+#include "population/moment_kernel.hpp"
 #include "population/sample_blocks.hpp"
 #include "population/samples.hpp"
 #include "population/symmetry.hpp"
@@ -84,11 +86,38 @@ class PopulationLoss::Impl {
         }
       }
     });
-    std::uint64_t state = 0;
-    for (const Parameters& point : points) state = 31 * state + fingerprint(point.numbers());
-    total.reduce(comm_, state);
-    if (total.poisoned()) throw NumericalError("the population loss or its gradient is not finite");
+    reduce(total, points);
     return total;
+  }
+
+  /// The moments of zeta over each replicate; collective.
+  std::vector<StepMoments> step_moments(const Parameters& point, double kappa, Control& control) {
+    const std::size_t n = order_parameter_count(model_.shape, model_.activation);
+    const std::size_t size = MomentKernel<double>::result_size(model_.shape, model_.activation);
+    const auto replicates = static_cast<std::size_t>(sampling_.replicates);
+    ExactSums total(size * replicates);
+    std::vector<double> block_sums(size);
+    const Shape& shape = model_.shape;
+    const double work =
+        static_cast<double>(images_.size()) *
+        (shape.tokens * shape.heads * shape.coordinates() + static_cast<double>(size));
+    rank_blocks_.for_each(work, control, [&](std::int64_t block) {
+      const FlushDenormals fast;
+      const std::size_t offset = static_cast<std::size_t>(sampling_.block(block).replicate) * size;
+      for (const SampleSymmetry& g : images_) {
+        blocks_->moments(block, image_of(g, point), kappa, block_sums);
+        const std::vector<double> sign = signs(g, n);
+        std::size_t next = 0;
+        for (; next < n; ++next) total.add(offset + next, sign[next] * block_sums[next]);
+        for (std::size_t i = 0; i < n; ++i)
+          for (std::size_t j = 0; j <= i; ++j, ++next)
+            total.add(offset + next, sign[i] * sign[j] * block_sums[next]);
+      }
+    });
+    reduce(total, {&point, 1});
+    std::vector<StepMoments> moments;
+    for (std::size_t r = 0; r < replicates; ++r) moments.push_back(moments_of(total, r * size, n));
+    return moments;
   }
 
   /// The mean over the samples of `groups` sets of sums, the first of which starts at `offset`.
@@ -121,6 +150,37 @@ class PopulationLoss::Impl {
   Sampling sampling_;
 
  private:
+  void reduce(ExactSums& total, std::span<const Parameters> points) const {
+    std::uint64_t state = 0;
+    for (const Parameters& point : points) state = 31 * state + fingerprint(point.numbers());
+    total.reduce(comm_, state);
+    if (total.poisoned()) throw NumericalError("the population loss or its gradient is not finite");
+  }
+
+  /// Of each of the n entries of zeta: an image differs from its base sample by signs of features.
+  std::vector<double> signs(const SampleSymmetry& g, std::size_t n) const {
+    const auto& [L, H, F] = model_.shape;
+    const Matrix sign = g.pull_back(Matrix::Ones(H, F + H));
+    std::vector<double> all(n, 1);
+    for (int h = 0; h < H; ++h)
+      for (int f = 0; f < F; ++f) all[static_cast<std::size_t>(h * F + f)] = sign(h, f);
+    return all;
+  }
+
+  StepMoments moments_of(const ExactSums& sums, std::size_t offset, std::size_t n) const {
+    const double samples = static_cast<double>(sampling_.samples_per_replicate()) *
+                           static_cast<double>(images_.size());
+    const auto value = [&] { return sums.value(offset++) / samples; };
+    const auto N = static_cast<Eigen::Index>(n);
+    StepMoments moments{Vector(N), Matrix(N, N)};
+    for (double& mean : moments.mean) mean = value();
+    for (Eigen::Index i = 0; i < N; ++i)
+      for (Eigen::Index j = 0; j <= i; ++j)
+        moments.covariance(i, j) = moments.covariance(j, i) =
+            value() - moments.mean[i] * moments.mean[j];
+    return moments;
+  }
+
   static Parameters image_of(const SampleSymmetry& g, const Parameters& parameters) {
     return {g.apply(parameters.K), parameters.b, parameters.v};
   }
@@ -191,6 +251,31 @@ LossTangents PopulationLoss::differentiate(const Parameters& parameters,
   for (std::size_t d = 1; d <= directions.size(); ++d)
     result.products.push_back(impl_->mean(sums, d * size, 1, samples).gradient);
   return result;
+}
+
+std::vector<Linearization> PopulationLoss::linearize(const Parameters& parameters,
+                                                     const std::vector<Parameters>& directions,
+                                                     Control& control) {
+  const int replicates = impl_->sampling_.replicates;
+  const std::size_t size = impl_->result_size_;
+  const ExactSums sums =
+      impl_->tangent_sums({&parameters, 1}, directions, replicates, size, control);
+  const auto samples = static_cast<double>(impl_->sampling_.samples_per_replicate());
+  std::size_t offset = 0;
+  const auto next = [&] {
+    return impl_->mean(sums, std::exchange(offset, offset + size), 1, samples, impl_->noise_);
+  };
+  std::vector<Linearization> result;
+  for (int r = 0; r < replicates; ++r) {
+    Linearization& one = result.emplace_back(Linearization{next(), {}});
+    for (std::size_t d = 0; d < directions.size(); ++d) one.along.push_back(next());
+  }
+  return result;
+}
+
+std::vector<StepMoments> PopulationLoss::step_moments(const Parameters& parameters, double kappa,
+                                                      Control& control) {
+  return impl_->step_moments(parameters, kappa, control);
 }
 
 std::vector<Curvature> PopulationLoss::curvatures(std::span<const Parameters> points,

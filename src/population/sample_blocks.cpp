@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "population/kernel.hpp"
+#include "population/moment_kernel.hpp"
 #include "population/samples.hpp"
 #include "population/tangent_kernel.hpp"
 
@@ -25,7 +26,8 @@ class TypedBlocks : public SampleBlocks {
               bool noise)
       : generator_(model.shape, model.signal, sampling),
         kernel_(model.shape, model.activation, noise),
-        tangents_(model.shape, model.activation),
+        tangents_(model.shape, model.activation, noise),
+        moments_(model.shape, model.activation),
         sampling_(sampling),
         blocks_(blocks),
         kept_(kept),
@@ -51,6 +53,11 @@ class TypedBlocks : public SampleBlocks {
     tangents_(point, direction, samples(block), sampling_.block(block).count, sums);
   }
 
+  void moments(std::int64_t block, const Parameters& point, double kappa,
+               std::span<double> sums) override {
+    moments_(point, kappa, samples(block), sampling_.block(block).count, sums);
+  }
+
  private:
   Real* place_of(std::int64_t block) {
     return memory_.data() + block_length_ * static_cast<std::size_t>(block - blocks_.range.begin);
@@ -69,6 +76,7 @@ class TypedBlocks : public SampleBlocks {
   SampleGenerator generator_;
   Kernel<Real> kernel_;
   TangentKernel<Real> tangents_;
+  MomentKernel<Real> moments_;
   Sampling sampling_;
   RankBlocks blocks_;
   bool kept_;

@@ -22,6 +22,10 @@ class SampleBlocks {
   virtual void differentiate(std::int64_t block, const Parameters& point,
                              const Parameters& direction, std::span<double> sums) = 0;
 
+  /// MomentKernel's sums over a block at `point`.
+  virtual void moments(std::int64_t block, const Parameters& point, double kappa,
+                       std::span<double> sums) = 0;
+
   /// Blocks of samples of model.signal, not drawn yet. Throws std::bad_alloc when `kept` samples do
   /// not fit in memory.
   static std::unique_ptr<SampleBlocks> make(const Model& model, const Sampling& sampling,

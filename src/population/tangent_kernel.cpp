@@ -7,11 +7,26 @@
 #include "population/kernel.hpp"
 
 namespace headflow {
+namespace {
+
+/// dN_{hh'} += sum_l (dg_{hl} g_{h'l} + g_{hl} dg_{h'l}), h' <= h.
+template <class V>
+void add_second_moments(const Dual<V>* g, int L, int H, V* N) {
+  for (int h = 0; h < H; ++h)
+    for (int other = 0; other <= h; ++other, ++N) {
+      Dual<V> sum = g[h * L] * g[other * L];
+      for (int l = 1; l < L; ++l) sum += g[h * L + l] * g[other * L + l];
+      *N += sum.tangent;
+    }
+}
+
+}  // namespace
 
 template <class Real>
-TangentKernel<Real>::TangentKernel(const Shape& shape, Activation activation)
+TangentKernel<Real>::TangentKernel(const Shape& shape, Activation activation, bool noise)
     : shape_(shape),
       activation_(activation),
+      noise_(noise),
       K_(static_cast<std::size_t>(shape.heads * shape.coordinates())),
       dK_(K_.size()),
       b_(static_cast<std::size_t>(shape.heads)),
@@ -19,7 +34,7 @@ TangentKernel<Real>::TangentKernel(const Shape& shape, Activation activation)
       scores_(products_.size()),
       tokens_(static_cast<std::size_t>(2 * shape.tokens)),
       db_(static_cast<std::size_t>(shape.heads + 1)),
-      sums_(Kernel<Real>::result_size(shape)) {}
+      sums_(Kernel<Real>::result_size(shape, noise)) {}
 
 /// products_ = K x for one group of samples.
 template <class Real>
@@ -55,6 +70,7 @@ void TangentKernel<Real>::run(const Real* x, std::int64_t count) {
       sums_[0] += a[l].value * A[l].tangent;
     }
     Formulas::backward(s, A, a, L, H, offsets, gradient);
+    if (noise_) add_second_moments(s, L, H, &sums_[Kernel<Real>::result_size(shape_)]);
     for (std::size_t i = 0; i < scores_.size(); ++i) products_[i] = scores_[i].tangent;
     for_tiles(
         H, L, [&](auto heads, auto width, int h, int l) __attribute__((always_inline)) {

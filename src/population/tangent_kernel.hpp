@@ -9,15 +9,16 @@
 namespace headflow {
 
 /// The derivative along a direction (dK, db, dv) of what Kernel sums over a block of samples:
-/// de, d(de/dK), d(de/db), d(de/dv). The last three are the direction times the block's Hessian,
-/// exact to rounding: the closed forms of the gradient are run on numbers that carry their
-/// derivative (Dual). About three times the cost of Kernel.
+/// de, d(de/dK), d(de/db), d(de/dv) and, with `noise`, dN. The middle three are the direction times
+/// the block's Hessian, exact to rounding: the closed forms of the gradient are run on numbers that
+/// carry their derivative (Dual). About three times the cost of Kernel.
 template <class Real>
 class TangentKernel {
  public:
-  TangentKernel(const Shape& shape, Activation activation);
+  TangentKernel(const Shape& shape, Activation activation, bool noise = false);
 
-  /// `x` and `count` as for Kernel; `sums` (Kernel::result_size, without noise) is overwritten.
+  /// `x` and `count` as for Kernel; `sums` (Kernel::result_size, or what of it comes before N)
+  /// is overwritten.
   void operator()(const Parameters& parameters, const Parameters& direction, const Real* x,
                   std::int64_t count, std::span<double> sums);
 
@@ -29,6 +30,7 @@ class TangentKernel {
 
   Shape shape_;
   Activation activation_;
+  bool noise_;
   AlignedVector<Real> K_, dK_;
   AlignedVector<Dual<V>> b_;
   Dual<V> v_;

@@ -24,6 +24,18 @@ Start random_start(const Shape& shape, double dimension, double eta, bool orthon
 /// 1, S = I.
 Start noisy_start(const Shape& shape, double noise, double eta, std::uint64_t seed);
 
+/// How random starts scatter to leading order: their mean, and the variances of the entries of m
+/// and of r, which are independent (theory.md section 11). b and v do not scatter.
+struct StartSpread {
+  Parameters mean;                 ///< K = [0 | eta I], b = 0, v = 1
+  double m = 0;                    ///< Var m_hf
+  double r_same = 0, r_other = 0;  ///< Var r_hh, and Var r_hh' of two heads
+};
+/// Of random_start with orthonormal spikes: eta^2 / D, 2 eta^4 / D and eta^4 / D.
+StartSpread random_start_spread(const Shape& shape, double dimension, double eta);
+/// Of noisy_start: noise^2, 4 eta^2 noise^2 and 2 eta^2 noise^2.
+StartSpread noisy_start_spread(const Shape& shape, double noise, double eta);
+
 /// Given order parameters m (H x F), r (H x H), b (H), v, with S = I. Throws InputError unless r is
 /// positive semi-definite.
 Start explicit_start(const Matrix& m, const Matrix& r, const Vector& b, double v);

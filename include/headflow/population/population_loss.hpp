@@ -33,6 +33,27 @@ struct LossTangents {
   std::vector<Parameters> products;
 };
 
+/// A loss, its gradient and N at a point, and how they change along some directions there.
+struct Linearization {
+  LossGradient at;
+  /// For each direction: the derivatives of the loss, of its gradient (the Hessian times the
+  /// direction) and of N.
+  std::vector<LossGradient> along;
+};
+
+/// n, how many numbers (m, r, b, v) are: of r the lower triangle, b and v where they are trained.
+std::size_t order_parameter_count(const Shape& shape, const Activation& activation);
+
+/// What one sequence does to the order parameters (theory.md section 11):
+///   zeta = (sum_l g_l x_{F,l}'; G + G' - kappa sum_l g_l g_l'; de/db; de/dv),
+///   g_l = de/dchi_l,  G = sum_l g_l (u w_l)',
+/// in the order m row by row, the lower triangle of r row by row, and b and v where they are
+/// trained.
+struct StepMoments {
+  Vector mean;        ///< E[zeta], minus the drift
+  Matrix covariance;  ///< Cov[zeta]
+};
+
 /// A loss, its gradient and its Hessian in what is trained, in the order of Parameters::pack.
 struct Curvature {
   double loss = 0;
@@ -93,6 +114,15 @@ class PopulationLoss {
   /// about 50 n^2 replicates bytes for n trained parameters.
   std::vector<Curvature> curvatures(std::span<const Parameters> points,
                                     Control& control = Control::none());
+  /// For each replicate the loss, its gradient and N at `parameters` and how they change along
+  /// `directions`. N is empty without `noise`. As costly as differentiate().
+  std::vector<Linearization> linearize(const Parameters& parameters,
+                                       const std::vector<Parameters>& directions,
+                                       Control& control = Control::none());
+  /// For each replicate the moments of zeta at `parameters`, exact sums over its samples. For n
+  /// entries of zeta about one evaluation and n^2 / 2 multiplications a sample.
+  std::vector<StepMoments> step_moments(const Parameters& parameters, double kappa,
+                                        Control& control = Control::none());
   /// The state with these parameters and its loss.
   State state(const Parameters& parameters, Control& control = Control::none());
   /// Fresh, independent samples: another set for each epoch (0 at construction). Does nothing when

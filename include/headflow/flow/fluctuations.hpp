@@ -1,0 +1,94 @@
+#pragma once
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <vector>
+
+#include "headflow/core/statistics.hpp"
+#include "headflow/flow/flow.hpp"
+#include "headflow/flow/time_stepper.hpp"
+#include "headflow/model/start.hpp"
+#include "headflow/population/population_loss.hpp"
+
+namespace headflow {
+
+/// What the covariance of y = (m, r, b, v) is driven by at a point (theory.md section 11). y is in
+/// the order of StepMoments, n numbers; its m is K[:, :F].
+struct LinearNoise {
+  Matrix jacobian;  ///< J = df/dy (n x n), f the drift with learning-rate noise
+  Matrix noise;     ///< Cov[zeta] (n x n)
+};
+
+/// J and Cov[zeta] at `at`: of all samples, then of each replicate where there are several. `loss`
+/// must be one with noise where kappa > 0. About 1 + 3 n evaluations. Collective.
+///
+/// The derivative along dr is taken by du = Lambda u, Lambda the symmetric solution of Lambda r + r
+/// Lambda = dr: no inverse of u, and at r -> 0 its part that matters stays finite, because there
+/// fluctuations of r are of the size of u. Where r vanishes to rounding, they stay as they are.
+std::vector<LinearNoise> linear_noise(PopulationLoss& loss, const Parameters& at, double kappa,
+                                      Control& control = Control::none());
+
+/// The covariance at the end of a step of length h from `covariance` at its begin, where
+///   dC/dt = J C + C J' + strength Cov[zeta]
+/// and `first` and `second` are at Gauss's two points of the step, (1 -+ 1/sqrt(3)) h / 2, by
+/// the Magnus series of fourth order: exact where J and Cov[zeta] do not change, however stiff.
+/// With `part` < 1 it is that at the time part * h, from what lies on the line through these two.
+Matrix propagated(const Matrix& covariance, const LinearNoise& first, const LinearNoise& second,
+                  double strength, double h, double part = 1);
+
+/// How numbers of a state change with y, to first order: a row for each number, n columns.
+struct Sensitivities {
+  Matrix m, r, q, b, v, loss, cosine;
+  Matrix order;  ///< of y itself, m = k . k*
+};
+Sensitivities sensitivities(const Model& model, const State& state);
+
+/// sqrt(diag(A C A')) of covariances C (of all samples, then of replicates) and rows A, with
+/// standard errors from the replicates.
+std::vector<Measured> deviations(const Matrix& rows, const std::vector<Matrix>& covariances);
+
+struct FluctuationsOptions {
+  double end_time = 200;
+  std::vector<double> output_times{};   ///< increasing, within [0, end_time]
+  double kappa = 0;                     ///< lr D / B
+  double dimension = 0;                 ///< D
+  std::optional<StartSpread> starts{};  ///< random ones, of this spread; else the one of the flow
+  double tolerance = 1e-6;              ///< of the time stepper (5dp, PETSc "fluctuations_")
+
+  TimeStepper::Options stepper() const {
+    return {.tolerance = tolerance, .prefix = "fluctuations_"};
+  }
+};
+
+/// The flow with learning-rate noise and the covariance of SGD around it at an output time.
+struct FluctuationsRecord : State {
+  double time = 0;
+  std::vector<Matrix>
+      covariances{};  ///< of all samples, then of replicates where there are several
+};
+
+struct FluctuationsResult {
+  double time = 0;
+  std::int64_t steps = 0;
+  bool finished = true;  ///< not asked to stop before its end
+};
+
+/// What is handed out; all are called on every rank.
+struct FluctuationsObserver {
+  std::function<void(const FluctuationsRecord&)> record;
+  std::function<void(const FlowProgress&)> progress = [](const FlowProgress&) {};
+  std::function<void(const Snapshot&)> save = [](const Snapshot&) {};
+};
+
+/// The covariance of SGD along the flow (theory.md section 11),
+///   dy/dt = f(y) = -E[zeta],  dC/dt = J C + C J' + (kappa / D) Cov[zeta],
+/// to leading order in 1/D: Gaussian, and as long as fluctuations are small. Replicates of the
+/// samples have their own J and Cov[zeta] along the one trajectory of all samples. `loss` must be
+/// one with noise where kappa > 0. Collective; the same bits on any number of ranks and for any
+/// output times. Throws NumericalError. Stops, saves and goes on as run_flow does.
+FluctuationsResult run_fluctuations(PopulationLoss& loss, const Parameters& start,
+                                    const FluctuationsOptions& options,
+                                    const FluctuationsObserver& observer,
+                                    Control& control = Control::none(), const Snapshot& from = {});
+
+}  // namespace headflow

@@ -1,0 +1,29 @@
+#pragma once
+#include <span>
+#include <vector>
+
+#include "headflow/core/control.hpp"
+#include "headflow/population/population_loss.hpp"
+
+namespace headflow {
+
+/// The right-hand side of the flow (theory.md, section 5). The state y is K = [m | u], b, v, or
+/// with kappa > 0 [m | r], b, v, as packed.
+class Drift {
+ public:
+  Drift(PopulationLoss& loss, const Parameters& start, double kappa)
+      : loss_(loss), start_(start), kappa_(kappa) {}
+
+  std::vector<double> packed(Parameters parameters) const;
+  /// With u the symmetric root of r where that is the state.
+  Parameters unpacked(std::span<const double> y) const;
+  /// f = dy/dt; the loss and its gradient are returned. Collective.
+  LossGradient operator()(std::span<const double> y, std::span<double> f, Control& control) const;
+
+ private:
+  PopulationLoss& loss_;
+  Parameters start_;  // has what is not trained
+  double kappa_;
+};
+
+}  // namespace headflow

@@ -1,0 +1,188 @@
+#include "headflow/flow/fluctuations.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <numbers>
+#include <string>
+
+#include "flow/drift.hpp"
+#include "flow/order_tangents.hpp"
+#include "headflow/core/error.hpp"
+
+namespace headflow {
+namespace {
+
+class Fluctuations {
+ public:
+  Fluctuations(PopulationLoss& loss, const Parameters& start, const FluctuationsOptions& options,
+               const FluctuationsObserver& observer, Control& control)
+      : loss_(loss),
+        start_(start),
+        options_(options),
+        observer_(observer),
+        control_(control),
+        drift_(loss, start, options.kappa),
+        stepper_(
+            options.stepper(),
+            [this](double t, std::span<const double> y, std::span<double> f) {
+              with_time(t, [&] { last_loss_ = drift_(y, f, control_).loss; });
+            },
+            drift_.packed(start), options.end_time) {}
+
+  FluctuationsResult run(const Snapshot& from) {
+    bool begun = false;  // whether there is a state to save
+    bool finished = true;
+    try {
+      if (from.empty())
+        begin();
+      else
+        restore(from);
+      begun = true;
+      while (finished && stepper_.time() < options_.end_time) finished = advance();
+      if (finished) save_before_step();
+    } catch (const Interrupt&) {
+      if (begun) save_before_step();
+      finished = false;
+    }
+    return {std::min(stepper_.time(), options_.end_time), stepper_.steps(), finished};
+  }
+
+ private:
+  void begin() {
+    const Matrix C = start_covariance();
+    // One for all samples, and one for each replicate where there are several.
+    const std::size_t replicates = loss_.step_moments(start_, options_.kappa, control_).size();
+    covariances_.assign(replicates == 1 ? 1 : 1 + replicates, C);
+    before_ = covariances_;
+    const auto& times = options_.output_times;
+    if (times.empty() || times[0] > 0) return;
+    write_record(0, start_, covariances_);
+    ++next_output_;
+  }
+
+  Matrix start_covariance() const {
+    const OrderTangents tangents(loss_.model(), start_);
+    const auto n = static_cast<Eigen::Index>(tangents.size());
+    if (!options_.starts) return Matrix::Zero(n, n);
+    const auto& [mean, m, same, other] = *options_.starts;
+    const Eigen::Index H = start_.K.rows();
+    Matrix r = Matrix::Constant(H, H, other);
+    r.diagonal().setConstant(same);
+    return tangents.packed(Matrix::Constant(H, start_.K.cols() - H, m), r, Vector::Zero(H), 0)
+        .asDiagonal();
+  }
+
+  /// One step, its outputs and what the control asks for after it: false to end.
+  bool advance() {
+    before_ = covariances_;
+    in_step_ = true;
+    stepper_.step();
+    const double begin = stepper_.previous_time(), h = stepper_.step_size();
+    constexpr double off = 0.5 / std::numbers::sqrt3;
+    first_ = dynamics(begin + (0.5 - off) * h);
+    second_ = dynamics(begin + (0.5 + off) * h);
+    write_records_until(std::min(stepper_.time(), options_.end_time));
+    covariances_ = C_at(1);
+    observer_.progress(
+        {std::min(stepper_.time(), options_.end_time), last_loss_, stepper_.steps()});
+    const Request request = control_.between_steps();
+    if (stepper_.time() >= options_.end_time || request == Request::none) return true;
+    save(stepper_.snapshot(true), covariances_);
+    return request != Request::stop;
+  }
+
+  std::vector<LinearNoise> dynamics(double t) {
+    std::vector<LinearNoise> found;
+    with_time(t, [&] {
+      found =
+          linear_noise(loss_, drift_.unpacked(stepper_.interpolate(t)), options_.kappa, control_);
+    });
+    return found;
+  }
+
+  /// The covariances after that part of the last step.
+  std::vector<Matrix> C_at(double part) const {
+    std::vector<Matrix> result = before_;
+    for (std::size_t i = 0; i < result.size() && part > 0; ++i)
+      result[i] = propagated(before_[i], first_[i], second_[i], options_.kappa / options_.dimension,
+                             stepper_.step_size(), part);
+    return result;
+  }
+
+  void write_records_until(double t) {
+    const auto& times = options_.output_times;
+    for (; next_output_ < times.size() && times[next_output_] <= t; ++next_output_) {
+      const double time = times[next_output_];
+      write_record(time, drift_.unpacked(stepper_.resolve(time)),
+                   C_at((time - stepper_.previous_time()) / stepper_.step_size()));
+    }
+  }
+
+  void write_record(double t, const Parameters& parameters, std::vector<Matrix> covariances) {
+    observer_.record({loss_.state(parameters, control_), t, std::move(covariances)});
+  }
+
+  /// The state before the last step, or as it is where none has been begun.
+  void save_before_step() const {
+    if (in_step_)
+      save(stepper_.snapshot(false), before_);
+    else
+      save(stepper_.snapshot(true), covariances_);
+  }
+
+  void save(Snapshot snapshot, const std::vector<Matrix>& covariances) const {
+    std::vector<double> numbers;
+    for (const Matrix& C : covariances)
+      numbers.insert(numbers.end(), C.data(), C.data() + C.size());
+    snapshot.put("covariances", std::move(numbers));
+    snapshot.put("count", static_cast<double>(covariances.size()));
+    observer_.save(snapshot);
+  }
+
+  void restore(const Snapshot& from) {
+    stepper_.restore(from);
+    const auto& numbers = from.list("covariances");
+    const auto count = static_cast<std::size_t>(from.number("count"));
+    const auto size = static_cast<Eigen::Index>(
+        std::llround(std::sqrt(static_cast<double>(numbers.size() / count))));
+    for (std::size_t i = 0; i < count; ++i)
+      covariances_.emplace_back(Eigen::Map<const Matrix>(
+          &numbers[i * static_cast<std::size_t>(size * size)], size, size));
+    before_ = covariances_;
+    const auto& times = options_.output_times;
+    next_output_ = static_cast<std::size_t>(
+        std::upper_bound(times.begin(), times.end(), stepper_.time()) - times.begin());
+  }
+
+  void with_time(double t, const auto& work) {
+    try {
+      work();
+    } catch (const NumericalError& error) {
+      throw NumericalError(std::string(error.what()) + " at t = " + std::to_string(t));
+    }
+  }
+
+  PopulationLoss& loss_;
+  const Parameters& start_;
+  const FluctuationsOptions& options_;
+  const FluctuationsObserver& observer_;
+  Control& control_;
+  Drift drift_;
+  TimeStepper stepper_;
+  std::vector<Matrix> covariances_, before_;  // the latter before the last step
+  std::vector<LinearNoise> first_, second_;   // at Gauss's points of the last step
+  std::size_t next_output_ = 0;
+  double last_loss_ = 0;
+  bool in_step_ = false;  // whether the stepper has begun the last step that was asked for
+};
+
+}  // namespace
+
+FluctuationsResult run_fluctuations(PopulationLoss& loss, const Parameters& start,
+                                    const FluctuationsOptions& options,
+                                    const FluctuationsObserver& observer, Control& control,
+                                    const Snapshot& from) {
+  return Fluctuations(loss, start, options, observer, control).run(from);
+}
+
+}  // namespace headflow

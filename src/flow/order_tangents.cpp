@@ -1,0 +1,88 @@
+#include "flow/order_tangents.hpp"
+
+#include <utility>
+
+#include "core/eigen.hpp"
+
+namespace headflow {
+namespace {
+
+/// A sum of two eigenvalues of r below this part of its size is rounding.
+constexpr double rounding = 1e-16;
+
+/// Solves Lambda r + r Lambda = dr for symmetric Lambda, zero where r has nothing.
+class Lyapunov {
+ public:
+  explicit Lyapunov(const Matrix& r) : eigen_(r), least_(rounding * (1 + r.trace())) {}
+
+  Matrix solve(const Matrix& dr) const {
+    Matrix inside = eigen_.vectors.transpose() * dr * eigen_.vectors;
+    for (Eigen::Index i = 0; i < inside.rows(); ++i)
+      for (Eigen::Index j = 0; j < inside.cols(); ++j) {
+        const double sum = eigen_.values[i] + eigen_.values[j];
+        inside(i, j) = sum > least_ ? inside(i, j) / sum : 0;
+      }
+    return eigen_.vectors * inside * eigen_.vectors.transpose();
+  }
+
+ private:
+  SymmetricEigen eigen_;
+  double least_;
+};
+
+}  // namespace
+
+OrderTangents::OrderTangents(const Model& model, const Parameters& at) : trained_(model.trained()) {
+  const auto& [L, H, F] = model.shape;
+  const Matrix none = Matrix::Zero(H, H);
+  for (int h = 0; h < H; ++h)
+    for (int f = 0; f < F; ++f) {
+      Parameters direction = Parameters::zero(model.shape);
+      direction.K(h, f) = 1;
+      add(std::move(direction), none);
+    }
+  add_r(at);
+  for (int h = 0; h < H && trained_.b; ++h) {
+    Parameters direction = Parameters::zero(model.shape);
+    direction.b[h] = 1;
+    add(std::move(direction), none);
+  }
+  if (!trained_.v) return;
+  Parameters direction = Parameters::zero(model.shape);
+  direction.v = 1;
+  add(std::move(direction), none);
+}
+
+void OrderTangents::add_r(const Parameters& at) {
+  const Eigen::Index H = at.K.rows();
+  const Matrix u = at.K.rightCols(H);
+  const Lyapunov lyapunov(u * u.transpose());
+  for (Eigen::Index h = 0; h < H; ++h)
+    for (Eigen::Index other = 0; other <= h; ++other) {
+      Matrix dr = Matrix::Zero(H, H);
+      dr(h, other) = dr(other, h) = 1;
+      Parameters direction{Matrix::Zero(H, at.K.cols()), Vector::Zero(H), 0};
+      direction.K.rightCols(H) = lyapunov.solve(dr) * u;
+      add(std::move(direction), std::move(dr));
+    }
+}
+
+void OrderTangents::add(Parameters direction, Matrix r) {
+  directions_.push_back(std::move(direction));
+  of_r_.push_back(std::move(r));
+}
+
+Vector OrderTangents::packed(const Matrix& m, const Matrix& r, const Vector& b, double v) const {
+  Vector y(static_cast<Eigen::Index>(size()));
+  Eigen::Index next = 0;
+  for (Eigen::Index i = 0; i < m.rows(); ++i)
+    for (Eigen::Index f = 0; f < m.cols(); ++f) y[next++] = m(i, f);
+  for (Eigen::Index i = 0; i < r.rows(); ++i)
+    for (Eigen::Index j = 0; j <= i; ++j) y[next++] = r(i, j);
+  if (trained_.b)
+    for (const double one : b) y[next++] = one;
+  if (trained_.v) y[next] = v;
+  return y;
+}
+
+}  // namespace headflow

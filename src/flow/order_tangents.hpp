@@ -1,0 +1,31 @@
+#pragma once
+#include <vector>
+
+#include "headflow/model/model.hpp"
+#include "headflow/model/parameters.hpp"
+
+namespace headflow {
+
+/// The tangent space of y = (m, r, b, v) at K = [m | u], in the order of StepMoments: a change of
+/// each of its n entries alone, as one of (K, b, v).
+class OrderTangents {
+ public:
+  OrderTangents(const Model& model, const Parameters& at);
+
+  std::size_t size() const { return directions_.size(); }
+  const std::vector<Parameters>& directions() const { return directions_; }
+  /// The derivatives of r (H x H) along them.
+  const std::vector<Matrix>& of_r() const { return of_r_; }
+  /// m, the lower triangle of r, b and v as one vector.
+  Vector packed(const Matrix& m, const Matrix& r, const Vector& b, double v) const;
+
+ private:
+  void add_r(const Parameters& at);
+  void add(Parameters direction, Matrix r);
+
+  TrainedParts trained_;
+  std::vector<Parameters> directions_;
+  std::vector<Matrix> of_r_;
+};
+
+}  // namespace headflow

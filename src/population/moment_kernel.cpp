@@ -1,0 +1,119 @@
+#include "population/moment_kernel.hpp"
+
+#include <algorithm>
+
+#include "model/attention_formulas.hpp"
+#include "population/field_tiles.hpp"
+
+namespace headflow {
+
+std::size_t order_parameter_count(const Shape& shape, const Activation& activation) {
+  const int H = shape.heads;
+  const TrainedParts trained = trained_by(activation);
+  return static_cast<std::size_t>(H * shape.features + H * (H + 1) / 2 + (trained.b ? H : 0) +
+                                  (trained.v ? 1 : 0));
+}
+
+template <class Real>
+MomentKernel<Real>::MomentKernel(const Shape& shape, Activation activation)
+    : shape_(shape),
+      activation_(activation),
+      K_(static_cast<std::size_t>(shape.heads * shape.coordinates())),
+      b_(static_cast<std::size_t>(shape.heads)),
+      fields_(static_cast<std::size_t>(shape.heads * shape.tokens)),
+      outside_(fields_.size()),
+      tokens_(static_cast<std::size_t>(2 * shape.tokens)),
+      offsets_(b_.size() + 1),
+      zeta_(order_parameter_count(shape, activation)),
+      sums_(result_size(shape, activation)) {}
+
+/// chi and u w of one group of samples.
+template <class Real>
+void MomentKernel<Real>::fields(const V* x) {
+  const int L = shape_.tokens, H = shape_.heads, F = shape_.features, P = shape_.coordinates();
+  for (int h = 0; h < H; ++h)
+    for (int l = 0; l < L; ++l) {
+      V inside{}, outside{};
+      for (int p = 0; p < F; ++p) inside += K_[static_cast<std::size_t>(h * P + p)] * x[l * P + p];
+      for (int p = F; p < P; ++p) outside += K_[static_cast<std::size_t>(h * P + p)] * x[l * P + p];
+      const auto i = static_cast<std::size_t>(h * L + l);
+      outside_[i] = outside;
+      fields_[i] = inside + outside;
+    }
+}
+
+/// zeta of one group of samples from g.
+template <class Real>
+void MomentKernel<Real>::fill(const V* x) {
+  const int L = shape_.tokens, H = shape_.heads, F = shape_.features, P = shape_.coordinates();
+  const TrainedParts trained = trained_by(activation_);
+  V* next = zeta_.data();
+  for (int h = 0; h < H; ++h)
+    for (int f = 0; f < F; ++f) {
+      V sum{};
+      for (int l = 0; l < L; ++l)
+        sum += fields_[static_cast<std::size_t>(h * L + l)] * x[l * P + f];
+      *next++ = sum;
+    }
+  for (int h = 0; h < H; ++h)
+    for (int other = 0; other <= h; ++other) {
+      const V *g = &fields_[static_cast<std::size_t>(h * L)],
+              *g_other = &fields_[static_cast<std::size_t>(other * L)],
+              *uw = &outside_[static_cast<std::size_t>(h * L)],
+              *uw_other = &outside_[static_cast<std::size_t>(other * L)];
+      V sum{};
+      for (int l = 0; l < L; ++l)
+        sum += g[l] * uw_other[l] + g_other[l] * uw[l] - kappa_ * (g[l] * g_other[l]);
+      *next++ = sum;
+    }
+  if (trained.b) next = std::copy_n(offsets_.begin(), H, next);
+  if (trained.v) *next = offsets_.back();
+}
+
+template <class Real>
+void MomentKernel<Real>::add() {
+  const std::size_t n = zeta_.size();
+  V* next = sums_.data();
+  for (std::size_t i = 0; i < n; ++i) *next++ += zeta_[i];
+  for (std::size_t i = 0; i < n; ++i)
+    for (std::size_t j = 0; j <= i; ++j) *next++ += zeta_[i] * zeta_[j];
+}
+
+template <class Real>
+template <class Formulas>
+void MomentKernel<Real>::run(const Real* x, std::int64_t count) {
+  const int L = shape_.tokens, H = shape_.heads, P = shape_.coordinates();
+  V* const A = tokens_.data();
+  V* const a = A + L;
+  const Offsets<Real> offsets{b_.data(), v_};
+  const OffsetGradient<V> gradient{offsets_.data(), &offsets_.back()};
+  const V* group = reinterpret_cast<const V*>(x);
+  for (std::int64_t left = count; left > 0; left -= lane_count<Real>, group += L * P) {
+    fields(group);
+    std::fill(offsets_.begin(), offsets_.end(), V{});
+    Formulas::forward(fields_.data(), A, L, H, offsets);
+    const V weight = left >= lane_count<Real> ? broadcast(Real(1)) : lane_weights<Real>(left);
+    for (int l = 0; l < L; ++l) a[l] = Real(2) * weight * (A[l] - Real(l == 0));
+    Formulas::backward(fields_.data(), A, a, L, H, offsets, gradient);
+    fill(group);
+    add();
+  }
+}
+
+template <class Real>
+void MomentKernel<Real>::operator()(const Parameters& parameters, double kappa, const Real* x,
+                                    std::int64_t count, std::span<double> sums) {
+  const auto real = [](double number) { return static_cast<Real>(number); };
+  std::transform(parameters.K.data(), parameters.K.data() + parameters.K.size(), K_.begin(), real);
+  std::transform(parameters.b.begin(), parameters.b.end(), b_.begin(), real);
+  v_ = real(parameters.v);
+  kappa_ = real(kappa);
+  std::fill(sums_.begin(), sums_.end(), V{});
+  std::visit([&]<class Formulas>(Formulas) { run<Formulas>(x, count); }, activation_);
+  sum_lanes<Real>(sums_, sums);
+}
+
+template class MomentKernel<double>;
+template class MomentKernel<float>;
+
+}  // namespace headflow
