@@ -81,16 +81,9 @@ void FlowSection::prepare(Configuration& input) {
                     "adaptive step cannot tell fresh samples from an error)",
                     options.resample, method));
   options.kappa = kappa(input);
-  population.step_moments = options.kappa > 0;
+  if (options.kappa > 0) population.step_moments = true;
   auto& times = options.output_times = times_.until("flow.output_times", options.end_time);
-  // Also where SGD has its outputs, so that the two can be compared; times that differ by rounding
-  // alone are one.
-  for (const double t : sgd.output_times()) {
-    if (t > options.end_time) break;
-    std::erase_if(times, [&](double own) { return std::abs(own - t) <= 1e-12 * (t + own); });
-    times.push_back(t);
-  }
-  std::sort(times.begin(), times.end());
+  sgd.add_output_times(times, options.end_time);
 }
 
 double FlowSection::kappa(Configuration& input) const {

@@ -14,7 +14,7 @@ class FlowSection : public Section {
   const char* name() const override { return "flow"; }
   const char* help() const override {
     return "the order-parameter flow; runs also without this section if there is no [sgd], "
-           "[saddle], [train] or [bayes]";
+           "[fluctuations], [saddle], [train] or [bayes]";
   }
   bool optional() const override { return true; }
   void declare_keys(KeyVisitor& visitor) override;

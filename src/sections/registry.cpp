@@ -9,6 +9,7 @@
 #include "sections/attention_section.hpp"
 #include "sections/bayes_section.hpp"
 #include "sections/flow_section.hpp"
+#include "sections/fluctuations_section.hpp"
 #include "sections/maps_section.hpp"
 #include "sections/model_section.hpp"
 #include "sections/output_section.hpp"
@@ -33,8 +34,8 @@ std::vector<std::unique_ptr<Section>> make() {
 
 Sections::Sections()
     : sections_(make<ModelSection, AttentionSection, StartSection, PopulationSection, FlowSection,
-                     SgdSection, SaddleSection, TrainSection, BayesSection, PruneSection,
-                     MapsSection, OutputSection>()) {
+                     SgdSection, FluctuationsSection, SaddleSection, TrainSection, BayesSection,
+                     PruneSection, MapsSection, OutputSection>()) {
   for (const auto& section : sections_) views_.push_back(section.get());
 }
 

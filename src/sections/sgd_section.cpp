@@ -154,6 +154,15 @@ std::vector<double> SgdSection::output_times() const {
   return times;
 }
 
+void SgdSection::add_output_times(std::vector<double>& times, double end) const {
+  for (const double t : output_times()) {
+    if (t > end) break;
+    std::erase_if(times, [&](double own) { return std::abs(own - t) <= 1e-12 * (t + own); });
+    times.push_back(t);
+  }
+  std::sort(times.begin(), times.end());
+}
+
 std::vector<std::string> SgdSection::files(const std::string& output) const {
   std::vector<std::string> files;
   for (const std::int64_t step : options_.weight_steps) files.push_back(weights_file(output, step));

@@ -30,6 +30,11 @@ class SgdSection : public Section {
   std::int64_t dimension() const { return problem_.dimension; }
   /// Times of the outputs; empty where the section is not given.
   std::vector<double> output_times() const;
+  /// Adds those until `end` to `times`, in order, so that what is computed there can be compared;
+  /// times that differ by rounding alone are one.
+  void add_output_times(std::vector<double>& times, double end) const;
+  /// Whether each replica has a start of its own.
+  bool own_starts() const { return own_starts_; }
 
   /// Chooses the engine. Throws when what is asked for does not go with it, or D is too small.
   void resolve_engine(const Shape& shape);

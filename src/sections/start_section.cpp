@@ -211,16 +211,26 @@ std::vector<std::size_t> StartSection::place_in(const DataReader& file) const {
   return place;
 }
 
-std::vector<Parameters> StartSection::random_starts(Configuration& input, std::int64_t count,
-                                                    const char* who) const {
+void StartSection::require_random(const char* who) const {
   if (m_ || file_ || bayes_)
     throw InputError(fmt::format("{} needs a random start: start.dimension or start.noise", who));
   if (dimension_ && !orthonormal_)
     throw InputError(fmt::format("{} needs start.spikes = \"orthonormal\"", who));
+}
+
+std::vector<Parameters> StartSection::random_starts(Configuration& input, std::int64_t count,
+                                                    const char* who) const {
+  require_random(who);
   StartSection copy = *this;
   std::vector<Parameters> starts;
   for (std::int64_t i = 0; i < count; ++i) starts.push_back(copy.make(input, seed + i).parameters);
   return starts;
+}
+
+StartSpread StartSection::spread(const Shape& shape, const char* who) const {
+  require_random(who);
+  return dimension_ ? random_start_spread(shape, *dimension_, eta)
+                    : noisy_start_spread(shape, *noise_, eta);
 }
 
 }  // namespace headflow

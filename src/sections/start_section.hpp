@@ -27,12 +27,15 @@ class StartSection : public Section {
   /// InputError when the start is not random, or its spikes differ from seed to seed.
   std::vector<Parameters> random_starts(Configuration& input, std::int64_t count,
                                         const char* who) const;
+  /// How such starts scatter. Throws InputError likewise.
+  StartSpread spread(const Shape& shape, const char* who) const;
 
   double eta = 1;              ///< norm of random heads
   std::int64_t seed = 1;       ///< of the random start
   std::string restarted_from;  ///< id of the run whose last state is the start, or empty
 
  private:
+  void require_random(const char* who) const;
   void complete(Configuration& input);
   Start make(Configuration& input, std::int64_t with_seed);
   Start explicit_start(const Shape& shape) const;

@@ -328,7 +328,8 @@ class CommandLine(SystemTest):
                          "attention.activation": "bayes-softmax",
                          "start.bayes": True, "start.noise": None, "train.starts": 1},
                         {"sgd.dimension": 9, "sgd.batch": 2, "sgd.learning_rate": 0.5, "sgd.steps": 4,
-                         "sgd.output_times": [1.0], "sgd.weights_times": [1.0]}):
+                         "sgd.output_times": [1.0], "sgd.weights_times": [1.0],
+                         "fluctuations": {"output_times": [1.0]}}):
             changes = {key: [0.0, 0.0] if key == "start.b" else value for key, value in changes.items()}
             self.write_input(changes)
             for section, keys in tomllib.loads(self.succeed("check", "case.toml").partition("\n#")[0]).items():

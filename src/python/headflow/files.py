@@ -125,24 +125,28 @@ class Data:
 
 
 class Series:
-    """The flow or SGD of a file: each variable over `runs`, (time) or (time, replica), and axes of its own."""
+    """The flow, SGD or [fluctuations] of a file: each variable over `runs`, (time) or (time, replica), and axes of its
+    own. With a suffix the variables whose names end so: their standard deviations."""
 
-    def __init__(self, kind: str, data: Data) -> None:
-        self.kind, self.data = kind, data
+    def __init__(self, kind: str, data: Data, suffix: str = "") -> None:
+        self.kind, self.data, self.suffix = kind, data, suffix
         self.runs = tuple(axis for axis in ("time", "replica") if f"{kind}/{axis}" in data)
         self.time = data.read(f"{kind}/time", "time")
         self.m = self.get("m", "head", "feature")
         if 0 in self.m.shape:
             raise ValueError(f"{data.path}: {kind}/m of shape {self.m.shape} cannot be drawn")
 
+    def path(self, name: str) -> str:
+        return f"{self.kind}/{name}{self.suffix}"
+
     def __contains__(self, name: str) -> bool:
-        return f"{self.kind}/{name}" in self.data and set(self.runs) <= set(self.data.axes(f"{self.kind}/{name}"))
+        return self.path(name) in self.data and set(self.runs) <= set(self.data.axes(self.path(name)))
 
     def own(self, name: str) -> tuple[str, ...]:
-        return tuple(axis for axis in self.data.axes(f"{self.kind}/{name}") if axis not in self.runs)
+        return tuple(axis for axis in self.data.axes(self.path(name)) if axis not in self.runs)
 
     def get(self, name: str, *own: str) -> np.ndarray:
-        return self.data.read(f"{self.kind}/{name}", *self.runs, *own)
+        return self.data.read(self.path(name), *self.runs, *own)
 
     def of_features(self, name: str) -> np.ndarray:
         """One number for each feature, (feature) or (replica, feature): NaN for never, or where the file has none."""
@@ -161,12 +165,18 @@ class Series:
 
 
 class Run(NamedTuple):
-    """One file: its series (flow first), heads H, features F, its input."""
+    """One file: its series (flow first, or [fluctuations] where it has none), heads H, features F, its input."""
     data: Data
     series: list[Series]
     heads: int
     features: int
     config: dict[str, Any]
+
+    def spread(self) -> tuple[Series, Series] | None:
+        """The mean and the standard deviation of SGD by [fluctuations], if the file has them."""
+        if "fluctuations" not in self.data:
+            return None
+        return Series("fluctuations", self.data), Series("fluctuations", self.data, "_std")
 
     def marks(self) -> list[tuple[float, str]]:
         """Times of the flow's two phases: alignment of all heads, and their split along each feature."""
@@ -315,7 +325,8 @@ def series_of(source: Any) -> Run:
     path = data.path
     if "sweep" in data:
         raise ValueError(f"{path}: is a sweep, whose members have no time axis; {trained}")
-    series = [Series(kind, data) for kind in ("flow", "sgd") if kind in data]
+    line = "flow" if "flow" in data else "fluctuations"
+    series = [Series(kind, data) for kind in (line, "sgd") if kind in data]
     if not series:
         raise ValueError(f"{path}: no group 'flow' or 'sgd'; {trained}")
     config, (heads, features) = data.toml("provenance/input"), series[0].m.shape[-2:]

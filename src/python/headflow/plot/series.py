@@ -17,6 +17,7 @@ from headflow.plot.look import GREY, THIN, WHITE_EDGE, bars, colours_of, legend_
 from headflow.plot.stages import draw_angle, draw_growth, draw_hierarchy
 
 DOTS = 20         # SGD's dots on a curve
+REPLICAS = 50     # of which each has dots
 DOT = {"fmt": "o", "ms": 2.6, **WHITE_EDGE, "elinewidth": 0.6, "zorder": 3}
 
 
@@ -80,7 +81,7 @@ def draw_paths(ax: Any, series: Series, colours: list[Any], features: tuple[int,
     path, spread = series.average(series.m[..., features])
     step = (np.ptp(np.nan_to_num(path)) or 1.0) / DOTS
     for h, colour in enumerate(colours):
-        if series.kind == "flow":
+        if series.kind != "sgd":
             ax.plot(*path[:, h].T, color=colour, label=head_label(h))
         else:
             _, pick = np.unique(np.round(path[:, h] / step), axis=0, return_index=True)
@@ -134,12 +135,13 @@ PANELS = {
 }
 
 
-def draw_curve(ax: Axes, series: Series, curve: Curve, log_time: bool) -> None:
-    """The flow: a line and its band of two standard errors. SGD: mean and standard deviation over replicas."""
+def draw_curve(ax: Axes, series: Series, curve: Curve, log_time: bool, each: bool = False) -> None:
+    """The flow: a line and its band of two standard errors. SGD: mean and standard deviation over replicas, or the
+    dots of `each`."""
     keep = series.time > (0 if log_time else -math.inf)
     time = series.time[keep]
     mean, spread = series.average(curve.values[keep])
-    if series.kind == "flow":
+    if series.kind != "sgd":
         ax.plot(time, mean, color=curve.colour, ls=curve.style, marker="." if time.size == 1 else None,
                 label=curve.label or None)
         if curve.error is not None:
@@ -147,7 +149,26 @@ def draw_curve(ax: Axes, series: Series, curve: Curve, log_time: bool) -> None:
     elif time.size:
         place = np.log(time) if log_time else time
         pick = np.unique(np.searchsorted(place, np.linspace(place[0], place[-1], DOTS)).clip(max=time.size - 1))
-        ax.errorbar(time[pick], mean[pick], bars(spread[pick]), color=curve.colour, **DOT)
+        if each:
+            ax.plot(time[pick], curve.values[keep][pick, :REPLICAS], ".", color=curve.colour, ms=1.8, mew=0, zorder=3)
+        else:
+            ax.errorbar(time[pick], mean[pick], bars(spread[pick]), color=curve.colour, **DOT)
+
+
+def draw_bands(ax: Axes, time: np.ndarray, means: list[Curve], deviations: list[Curve], log_time: bool) -> None:
+    """One and two standard deviations of SGD around curves of the flow. Where they outgrow these, as after a split, the
+    picture does not follow them."""
+    keep = time > (0 if log_time else -math.inf)
+    low, high = ax.get_ylim()
+    for mean, deviation in zip(means, deviations):
+        if mean.style == "--":  # the largest of several, which has no deviation of its own
+            continue
+        centre, width = mean.values[keep], deviation.values[keep]
+        for times, alpha in (2, 0.12), (1, 0.22):
+            ax.fill_between(time[keep], centre - times * width, centre + times * width, color=mean.colour, alpha=alpha,
+                            lw=0, zorder=0.5)
+    bottom, top = ax.get_ylim()
+    ax.set_ylim(max(bottom, low - (high - low) / 2), min(top, high + (high - low) / 2))
 
 
 def draw_marks(ax: Axes, marks: list[tuple[float, str]]) -> None:
@@ -163,14 +184,17 @@ def draw_marks(ax: Axes, marks: list[tuple[float, str]]) -> None:
 
 
 def draw_time(ax: Axes, run: Run, features: tuple[int, ...], colours: list[Any], log_time: bool, panel: Panel) -> None:
-    """One panel's curves of all series against t."""
-    styles = set()
+    """One panel's curves of all series against t; with [fluctuations] their bands, and each replica of SGD."""
+    styles, spread = set(), run.spread()
+    banded = spread is not None and panel.variable in spread[1]
+    curves = panel.curves or partial(plain_curves, name=panel.variable)
     for series in run.series:
         if panel.variable in series:
-            curves = panel.curves or partial(plain_curves, name=panel.variable)
             for curve in curves(series, colours, *features):
-                draw_curve(ax, series, curve, log_time)
+                draw_curve(ax, series, curve, log_time, each=banded)
                 styles.add(curve.style)
+    if banded:
+        draw_bands(ax, spread[0].time, *(curves(series, colours, *features) for series in spread), log_time)
     keys = {label: legend_key(color=GREY, ls=style) for style, label in panel.keys.items() if style in styles}
     if len(keys) > 1:
         ax.legend(keys.values(), keys.keys(), loc="best")

@@ -1,0 +1,162 @@
+#include "sections/fluctuations_section.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "core/progress.hpp"
+#include "core/stopwatch.hpp"
+#include "headflow/core/error.hpp"
+#include "sections/cost.hpp"
+#include "sections/flow_section.hpp"
+#include "sections/population_section.hpp"
+#include "sections/resumed_series.hpp"
+#include "sections/run.hpp"
+#include "sections/sgd_section.hpp"
+#include "sections/start_section.hpp"
+
+namespace headflow {
+
+void FluctuationsSection::declare_keys(KeyVisitor& visitor) {
+  visitor.key({.name = "end_time",
+               .help = "t at which they end; default that of [flow]",
+               .change = Change::allowed},
+              end_time_, positive);
+  visitor.key({"dimension", "D of SGD; default that of [sgd]"}, dimension_, positive);
+  visitor.key({"learning_rate_noise",
+               "kappa = learning rate * D / batch of SGD; \"from-sgd\": that of [sgd]; 0: the "
+               "spread of random starts alone"},
+              learning_rate_noise_, at_least_zero, {"from-sgd"});
+  visitor.key({"starts",
+               "\"shared\": all runs from [start]; \"own\": each from a random one of the kind in "
+               "[start], around their mean; \"from-sgd\": as [sgd], without it \"shared\""},
+              starts_, {"from-sgd", "shared", "own"});
+  visitor.key({"tolerance", "relative and absolute, of the time stepper"}, options_.tolerance,
+              positive);
+  times_.declare_keys(visitor);
+  visitor.key({"covariance", "write the whole covariance of (m, r, b, v), too"}, covariance_);
+}
+
+void FluctuationsSection::prepare(Configuration& input) {
+  const auto& flow = input.prepared<FlowSection>();
+  options_.end_time = end_time_.value_or(flow.options.end_time);
+  end_time_ = options_.end_time;
+  if (!given) return;
+  complete_from_sgd(input);
+  const Model& model = input.model();
+  require_size(model.shape, order_parameter_count(model.shape, model.activation));
+  auto& population = input.section<PopulationSection>();
+  if (population.resample > 0)
+    throw InputError(
+        fmt::format("[fluctuations] is of the loss on fixed samples: it needs population.resample "
+                    "= 0, found {}",
+                    population.resample));
+  if (options_.kappa > 0) population.step_moments = true;
+  options_.output_times = times_.until("fluctuations.output_times", options_.end_time);
+  input.section<SgdSection>().add_output_times(options_.output_times, options_.end_time);
+}
+
+void FluctuationsSection::complete_from_sgd(Configuration& input) {
+  const auto& sgd = input.section<SgdSection>();
+  if (!dimension_ && sgd.given) dimension_ = static_cast<double>(sgd.dimension());
+  if (!dimension_)
+    throw InputError("fluctuations.dimension is missing (D of SGD; default that of [sgd])");
+  options_.dimension = *dimension_;
+  const auto* kappa = std::get_if<double>(&learning_rate_noise_);
+  if (kappa == nullptr && !sgd.given)
+    throw InputError(
+        "fluctuations.learning_rate_noise is missing (kappa = learning rate * D / batch; without "
+        "a section [sgd] there is none to take it from)");
+  options_.kappa = kappa != nullptr ? *kappa : sgd.problem().kappa();
+  const bool own = starts_ == "own" || (starts_ == "from-sgd" && sgd.given && sgd.own_starts());
+  if (own)
+    options_.starts =
+        input.section<StartSection>().spread(input.model().shape, "fluctuations.starts = \"own\"");
+}
+
+void FluctuationsSection::require_size(const Shape& shape, std::size_t entries) const {
+  constexpr std::size_t most = 300;  // whose Jacobian takes 3 evaluations for each
+  if (entries > most)
+    throw InputError(fmt::format(
+        "[fluctuations] has a covariance of m, r, b and v, at most {} numbers; heads = {} and "
+        "features = {} make {}",
+        most, shape.heads, shape.features, entries));
+}
+
+const Parameters& FluctuationsSection::start(const Run& run) const {
+  return options_.starts ? options_.starts->mean : run.section<StartSection>().parameters();
+}
+
+void FluctuationsSection::print_cost(CostReport& report) const {
+  const Configuration& input = report.input();
+  const Sampling& sampling = input.section<PopulationSection>().sampling;
+  const Shape& shape = input.model().shape;
+  const auto n = static_cast<double>(order_parameter_count(shape, input.model().activation));
+  const double products = n * (n + 1) / 2;
+  const double evaluation = report.seconds_per_evaluation(sampling);
+  // Two Jacobians a step, each of n products with the Hessian at 3 evaluations, and two sums over
+  // the products of zeta; an evaluation is about 6 L H P multiplications.
+  const double moments = 1 + products / (6.0 * shape.tokens * shape.heads * shape.coordinates());
+  fmt::print("# fluctuations               {:.3g} s a step\n",
+             evaluation * (6 + 2 * (1 + 3 * n + moments)));
+  constexpr double sums = 100;  // bytes of a number of each replicate: its exact sum, and copies
+  report.add_samples();
+  DataGroup group;
+  const FluctuationsSeries series(group, input.model(), covariance_);
+  report.add_memory({.what = "outputs of [fluctuations]",
+                     .root = bytes_of_records(group, options_.output_times.size())});
+  report.add_memory({.what = "Jacobians of the replicates",
+                     .each = sums * sampling.replicates *
+                             (products + n * shape.heads * (shape.coordinates() + shape.heads)),
+                     .passing = true});
+}
+
+void FluctuationsSection::resume(Run& run) {
+  const Snapshot from = run.saved_state(name());
+  if (from.empty()) return;
+  require_later(name(), options_.end_time, from.number("t"));
+  DataGroup& group = run.add_group(name());
+  series_.emplace(group, run.model(), covariance_);
+  resume_series(run, group, options_.output_times, from.number("t"));
+}
+
+void FluctuationsSection::run(Run& run) {
+  if (!series_) series_.emplace(run.add_group(name()), run.model(), covariance_);
+  const bool root = run.comm().root();  // which alone has the outputs
+  if (root) reserve_records(run.group(name()), options_.output_times.size() + 1);
+  const Snapshot from = run.saved_state(name());
+  ProgressPrinter progress(run.talks(), options_.end_time);
+  const Stopwatch watch;
+  FluctuationsRecord last;
+  const FluctuationsResult result = run_fluctuations(
+      run.loss(), start(run), options_,
+      {.record =
+           [&](const FluctuationsRecord& record) {
+             if (root) series_->append(record);
+             run.host().updated();
+             last = record;
+           },
+       .progress = [&](const FlowProgress& p) { progress.update(p.time, p.loss, p.steps); },
+       .save = [&](const Snapshot& state) { run.save(state_group("fluctuations_state", state)); }},
+      run, from);
+  if (run.talks()) print(last, run.model(), watch.seconds(), result.steps);
+  if (!result.finished) throw Interrupt{};
+}
+
+void FluctuationsSection::print(const FluctuationsRecord& last, const Model& model, double seconds,
+                                std::int64_t steps) const {
+  if (last.covariances.empty()) return;  // nothing was recorded since the restart
+  fmt::print("fluctuations: D = {:g}, kappa = {:.3g}, {} steps, {:.4g} s\n", options_.dimension,
+             options_.kappa, steps, seconds);
+  const auto rows = sensitivities(model, last);
+  const auto largest = [&](const Matrix& of) {
+    double most = 0;
+    for (const Measured& one : deviations(of, last.covariances)) most = std::max(most, one.value);
+    return most;
+  };
+  fmt::print(
+      "largest standard deviation of runs of SGD at t = {:g}: m {:.3g}, q {:.3g}, loss {:.3g}\n",
+      last.time, largest(rows.m), largest(rows.q), largest(rows.loss));
+}
+
+}  // namespace headflow
