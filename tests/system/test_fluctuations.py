@@ -1,9 +1,13 @@
 """[fluctuations]: bits on ranks, what the output holds, stops, sweeps, bad input, against replicas of SGD."""
 import h5py
 import numpy as np
+from matplotlib.figure import Figure
 
 from harness import BAD_INPUT, SystemTest, changed, command, execute, main, read_group, side_by_side, toml_text
+from python_harness import headflow
 from restart_harness import RestartTest, checkpoints
+
+from headflow.plot.series import REPLICAS
 
 CASE = {
     "model": {"tokens": 4, "prior": "flipping-spike", "signal": [2.0, 2.0]},
@@ -64,6 +68,22 @@ class Fluctuations(SystemTest):
             seen = sgd[name][[sgd["time"].tolist().index(t) for t in (1.5, 4.0)]]
             # 200 replicas: 5 % a standard deviation.
             np.testing.assert_allclose(seen, own[name][places], rtol=0.3, err_msg=name)
+
+        self.check_bands(path, own)
+
+    def check_bands(self, path, own):
+        """One and two standard deviations around the mean, and dots of each replica of SGD."""
+        ax = Figure().add_subplot()
+        headflow.plot.m(path, ax, feature=2)
+        self.assertEqual(len(ax.collections), 2 * 2)
+        for number, band in enumerate(ax.collections):
+            head, times = divmod(number, 2)
+            y = band.get_paths()[0].vertices
+            end = y[y[:, 0] == 4.0, 1]
+            width = (2, 1)[times] * own["m_std"][-1, head, 1]
+            np.testing.assert_allclose([end.min(), end.max()], own["m"][-1, head, 1] + [-width, width], rtol=1e-9)
+        dots = [line for line in ax.lines if line.get_marker() == "."]
+        self.assertEqual(len(dots), 2 * REPLICAS)
 
     def test_random_starts(self):
         """At t = 0 they have the law of [start]; without noise the spread is theirs alone, whatever D."""
