@@ -295,6 +295,28 @@ class Jobs(WithUninterrupted):
                 self.assertIn("headflow: error: Slurm gave the job 2 tasks but MPI sees one", self.log())
                 self.assertFalse((self.folder / "case.h5").exists())
 
+    def test_python(self):
+        """A job of headflow.submit, put back once; another Python waits for it."""
+        def python(text):
+            package = INSTALLED / "build/release/python"
+            return as_user("env", f"PYTHONPATH={package}", "/usr/bin/python3", "-c", f"import headflow; {text}",
+                           folder=self.folder).strip()
+
+        self.write_case()
+        gate = self.gate()
+        words = ["--nodes=2", f"--exclude={APART}", "--output=log"]
+        job, output = python(f"job = headflow.submit('case.toml', ranks=4, slurm={words}); print(job.id, job.output)"
+                             ).split(" ", 1)
+        self.addCleanup(cluster, "on", "login", "scancel", job)
+        self.until_waiting(gate)
+        there = f"job = headflow.Job('{job}', 'case.toml', '{output}')"
+        self.assertEqual(python(f"{there}; print(job.status)"), "RUNNING")
+        self.interrupt(job)
+        self.until_stopped(gate)
+        self.assertEqual(python(f"{there}; print(job.wait(1).status, job.status)"), "finished COMPLETED")
+        self.assert_interrupted_once()
+        self.assert_as_uninterrupted(output)
+
     def test_root(self):
         """root's jobs, as in a container, need no settings of Open MPI."""
         self.write_case(base=SMALL)

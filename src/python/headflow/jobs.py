@@ -28,6 +28,11 @@ def _ask(*words: str, **variables: str) -> str:
     return done.stdout.strip()
 
 
+# Of a job that has not ended.
+GOING_ON = ("PENDING", "RUNNING", "CONFIGURING", "COMPLETING", "REQUEUED", "SUSPENDED", "REQUEUE_HOLD", "SPECIAL_EXIT",
+            "RESIZING", "SIGNALING", "STAGE_OUT")
+
+
 class Job(NamedTuple):
     """A run in the queue.
 
@@ -46,7 +51,8 @@ class Job(NamedTuple):
     def status(self) -> str:
         """Slurm's word, such as "PENDING", "RUNNING" or "COMPLETED"; "UNKNOWN" where Slurm has forgotten the job."""
         try:
-            if state := _ask("squeue", "--noheader", "--jobs", self.id, "--format", "%T"):
+            # All states: of a job that is being put back squeue shows nothing otherwise.
+            if state := _ask("squeue", "--noheader", "--states=all", "--jobs", self.id, "--format", "%T"):
                 return state.split()[0]
         except LaunchError as error:
             if "Invalid job id" not in str(error):
@@ -70,9 +76,12 @@ class Job(NamedTuple):
 
     def wait(self, every: float = 10.0) -> Result:
         """Until the job has ended, asking every so many seconds. Throws LaunchError unless its output is finished."""
-        while (status := self.status) in ("PENDING", "RUNNING", "CONFIGURING", "COMPLETING", "REQUEUED", "SUSPENDED",
-                                          "REQUEUE_HOLD", "SPECIAL_EXIT", "RESIZING", "SIGNALING", "STAGE_OUT"):
-            time.sleep(every)
+        for _ in range(3):  # a job that Slurm puts back has another state for a moment
+            while (status := self.status) in GOING_ON:
+                time.sleep(every)
+            if status == "COMPLETED":
+                break
+            time.sleep(min(every, 2.0))
         try:
             result = Result(self.output)
         except OSError as error:
