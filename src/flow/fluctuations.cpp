@@ -144,7 +144,7 @@ class Fluctuations {
     const auto& numbers = from.list("covariances");
     const auto count = static_cast<std::size_t>(from.number("count"));
     const auto size = static_cast<Eigen::Index>(
-        std::llround(std::sqrt(static_cast<double>(numbers.size() / count))));
+        std::llround(std::sqrt(static_cast<double>(numbers.size()) / static_cast<double>(count))));
     for (std::size_t i = 0; i < count; ++i)
       covariances_.emplace_back(Eigen::Map<const Matrix>(
           &numbers[i * static_cast<std::size_t>(size * size)], size, size));
