@@ -334,6 +334,7 @@ class CommandLine(SystemTest):
             self.write_input(changes)
             for section, keys in tomllib.loads(self.succeed("check", "case.toml").partition("\n#")[0]).items():
                 resolved.setdefault(section, {}).update(keys)
+        self.assertEqual(set(sections.pop("sweep")), {"repeats", "zip", "ranks_per_member"})
         self.assertEqual(set(sections), set(resolved))
         for section, keys in sections.items():
             either = {"file", "member", "end_time"} if section == "sgd" else {"file", "member"}  # steps: no end_time
