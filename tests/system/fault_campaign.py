@@ -46,7 +46,6 @@ INPUTS = {
 ENDLESS = {"population.samples": 512, "flow.end_time": 1e9, "flow.outputs": 1}
 FAULTS_PER_RUN = 6  # after which a run is left to finish
 DISK = "16m"
-HANGS = 7200  # seconds: a fault that came too early leaves a whole run to wait for
 COLUMNS = "number", "unreadable files", "differing datasets", "lost"
 IO_FAILURE = 4  # exit code
 # The time of day goes back by an hour, once there is the file `clock-back` in the working folder.
@@ -76,14 +75,31 @@ time_t time(time_t* t) {
 
 
 def ranks_of(process):
-    """Process ids of headflow under that mpiexec."""
-    def name(pid):
+    """Process ids of headflow under that mpiexec that live."""
+    def lives(pid):
         try:
-            return Path(f"/proc/{pid}/comm").read_text().strip()
+            name, _, rest = Path(f"/proc/{pid}/stat").read_text().rpartition(")")
         except OSError:
-            return ""
+            return False
+        return name.endswith("(headflow") and rest.split()[0] != "Z"
 
-    return [pid for pid in descendants(process.pid) if name(pid) == "headflow"]
+    return [pid for pid in descendants(process.pid) if lives(pid)]
+
+
+def end_of(process):
+    """What has become of it. Open MPI 4's mpiexec may wait for ever when it is hit as it starts ranks: without any for
+    a minute it is ended."""
+    without = 0
+    while process.poll() is None and without < 60:
+        without = 0 if ranks_of(process) else without + 1
+        try:
+            process.wait(timeout=1)
+        except subprocess.TimeoutExpired:
+            pass
+    if process.poll() is None:
+        print("mpiexec waits without ranks, and is ended", file=sys.stderr, flush=True)
+        kill_all(process)
+    return ended(process)
 
 
 def kill_one(process, folder):
@@ -219,7 +235,7 @@ class Campaign:
             time.sleep(moment)
         in_time = process.poll() is None
         KINDS[kind].strike(process, folder)
-        stopped = ended(process, HANGS)
+        stopped = end_of(process)
         KINDS[kind].mend(folder)
         return stopped, in_time and stopped.code != 0
 
@@ -279,7 +295,7 @@ class Campaign:
         folder = self.new_folder(f"pair-{number}", changed(INPUTS["5dp"], ENDLESS))
         both = [launch(folder, "case.toml", ranks=self.randomness.randint(1, 2)) for _ in range(2)]
         first = next((process for process in both if self.has_ended(process, both)), both[0])
-        stopped = ended(first, HANGS)
+        stopped = end_of(first)
         refused = stopped.code == BAD_INPUT and " is held by a run on host " in stopped.errors
         other = both[1 - both.index(first)]
         running = other.poll() is None
