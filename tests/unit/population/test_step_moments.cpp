@@ -108,8 +108,9 @@ TEST(DistributedStepMoments, meanIsTheGradientAndBitsAreThoseOfOneRank) {
         for (int f = 0; f < 2; ++f) EXPECT_NEAR(mean[next++], at.gradient.K(h, f), 1e-12);
       for (int h = 0; h < 3; ++h)
         for (int g = 0; g <= h; ++g) EXPECT_NEAR(mean[next++], of_r(h, g), 1e-12);
-      if (model.trained().b)
+      if (model.trained().b) {
         for (int h = 0; h < 3; ++h) EXPECT_NEAR(mean[next++], at.gradient.b[h], 1e-12);
+      }
       if (model.trained().v) {
         EXPECT_NEAR(mean[next++], at.gradient.v, 1e-12);
       }
