@@ -12,15 +12,29 @@ set -euo pipefail
 # shellcheck source-path=SCRIPTDIR source=common.sh
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
+# Whether leaks can be looked for: not where processes may not be traced, as in some containers.
+sees_leaks() {
+  local folder result=0
+  folder=$(mktemp -d)
+  echo 'int main() {}' >"$folder/empty.cpp"
+  g++ -fsanitize=address "$folder/empty.cpp" -o "$folder/empty" && "$folder/empty" || result=1
+  rm -rf "$folder"
+  return "$result"
+}
+
 sanitize() {
+  if ! sees_leaks; then
+    echo "checks: LEAKS ARE NOT LOOKED FOR: the leak sanitizer does not work here" >&2
+    export ASAN_OPTIONS=detect_leaks=0
+  fi
   build_dir=$(realpath -m "${HEADFLOW_BUILD_DIR:-build}")/sanitize
   build sanitize unit_tests
   ctest --test-dir "$build_dir" --no-tests=error -L '^unit$' -E on_3_ranks --output-on-failure --parallel "$(nproc)"
 }
 
-# At -O3, where GCC follows most of the flow. The build folder remembers the flags; the tests' own builds do not see them.
+# At -O3, where GCC follows most of the flow, and is wrong of std::string (maybe-uninitialized). The build folder remembers the flags; the tests' own builds do not see them.
 release() {
-  cmake --preset release -B "$build_dir" "-DCMAKE_CXX_FLAGS=${CXXFLAGS:-} -Wall -Wextra -Wpedantic -Werror" >/dev/null
+  cmake --preset release -B "$build_dir" "-DCMAKE_CXX_FLAGS=${CXXFLAGS:-} -Wall -Wextra -Wpedantic -Werror -Wno-maybe-uninitialized" >/dev/null
   build release
 }
 
