@@ -32,7 +32,8 @@ sanitize() {
   ctest --test-dir "$build_dir" --no-tests=error -L '^unit$' -E on_3_ranks --output-on-failure --parallel "$(nproc)"
 }
 
-# At -O3, where GCC follows most of the flow, and is wrong of std::string (maybe-uninitialized). The build folder remembers the flags; the tests' own builds do not see them.
+# At -O3, where GCC follows most of the flow, and is wrong of std::string (maybe-uninitialized). The build folder
+# remembers the flags; the tests' own builds do not see them.
 release() {
   cmake --preset release -B "$build_dir" "-DCMAKE_CXX_FLAGS=${CXXFLAGS:-} -Wall -Wextra -Wpedantic -Werror -Wno-maybe-uninitialized" >/dev/null
   build release
