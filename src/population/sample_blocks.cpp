@@ -1,6 +1,7 @@
 #include "population/sample_blocks.hpp"
 
 #include <algorithm>
+#include <optional>
 
 #include "population/kernel.hpp"
 #include "population/moment_kernel.hpp"
@@ -27,7 +28,8 @@ class TypedBlocks : public SampleBlocks {
       : generator_(model.shape, model.signal, sampling),
         kernel_(model.shape, model.activation, noise),
         tangents_(model.shape, model.activation, noise),
-        moments_(model.shape, model.activation),
+        shape_(model.shape),
+        activation_(model.activation),
         sampling_(sampling),
         blocks_(blocks),
         kept_(kept),
@@ -55,7 +57,8 @@ class TypedBlocks : public SampleBlocks {
 
   void moments(std::int64_t block, const Parameters& point, double kappa,
                std::span<double> sums) override {
-    moments_(point, kappa, samples(block), sampling_.block(block).count, sums);
+    if (!moments_) moments_.emplace(shape_, activation_);
+    (*moments_)(point, kappa, samples(block), sampling_.block(block).count, sums);
   }
 
  private:
@@ -76,7 +79,9 @@ class TypedBlocks : public SampleBlocks {
   SampleGenerator generator_;
   Kernel<Real> kernel_;
   TangentKernel<Real> tangents_;
-  MomentKernel<Real> moments_;
+  Shape shape_;
+  Activation activation_;
+  std::optional<MomentKernel<Real>> moments_;  // made when asked for: its sums are many
   Sampling sampling_;
   RankBlocks blocks_;
   bool kept_;
