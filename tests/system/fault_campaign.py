@@ -330,6 +330,7 @@ def main():
     parser.add_argument("--seed", type=int, default=20260303)
     arguments = parser.parse_args()
     folder = Path(tempfile.mkdtemp(prefix="headflow-faults-"))
+    random.seed(arguments.seed)
     campaign = Campaign(folder, arguments.seed)
     told = []
     signal.signal(signal.SIGTERM, lambda *_: told.append(True))
