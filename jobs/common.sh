@@ -94,7 +94,7 @@ stop_early() {
 # It says its exit code there, and gives 0 to the launcher, which would complain of any other, wait, and perhaps crash
 # when it is told to stop meanwhile.
 launch() {
-    HEADFLOW_EXIT=$(mktemp)
+    HEADFLOW_EXIT=$(mktemp) && echo launched >"$HEADFLOW_EXIT" || HEADFLOW_EXIT= # on a full disk it goes without
     export HEADFLOW_EXIT
     set -m # a process group of its own: Ctrl-C comes to this script only
     launched=yes
@@ -112,11 +112,11 @@ launch() {
     done
     launched=
     child=
-    word=$(<"$HEADFLOW_EXIT") || word=
-    rm -f "$HEADFLOW_EXIT"
+    word=
+    [[ -z $HEADFLOW_EXIT ]] || { word=$(<"$HEADFLOW_EXIT") && rm -f "$HEADFLOW_EXIT"; } || true
     case $word in
-        '') if ((code == 0)); then code=1; fi ;; # srun may give 0 for what it could not start
-        started) ;;
+        launched) if ((code == 0)); then code=1; fi ;; # srun may give 0 for what it could not start
+        started | '') ;; # '': it could not be written
         *) code=$word ;;
     esac
 }
@@ -138,11 +138,11 @@ run_in_job() {
         75) stop_early "stopped early, as said above (exit code 75)" ;;
         2 | 3 | 4) tell "ended with exit code $code, for the reason given above" ;; # headflow's own
         *)
-            if [[ -n $told && -z $word ]]; then
+            if [[ -n $told && $word == launched ]]; then
                 stop_early "told to stop before anything ran"
             elif [[ -n $told ]]; then
                 stop_early "told to stop, and ended with code $code without having said that it saved: there may be but an older checkpoint"
-            elif [[ -z $word ]]; then
+            elif [[ $word == launched ]]; then
                 tell "ended with code $code: the program was not started, see above$([[ $1 != srun ]] || echo ". Choose another HEADFLOW_MPI (this was ${HEADFLOW_MPI:-pmix}), or run.sh")"
             else
                 tell "ended with code $code: killed, see above. What it has saved, the same command goes on from"

@@ -7,13 +7,18 @@ from typing import NamedTuple
 from harness import HANGS, SystemTest, environment, main
 from test_array import SCRIPT
 
-# Waits for the file `go`, then says to the script what WORD is (nothing if empty) and ends with CODE.
+# Waits for the file `go`, then says to the script what WORD is (nothing if empty; if full, an empty file is left) and
+# ends with CODE.
 LAUNCHER = """#!/bin/bash
 [[ $1 != --version ]] || exit 0
 trap : USR1
 touch running
 until [[ -e go ]]; do sleep 0.01; done
-[[ -z $WORD ]] || echo "$WORD" >"$HEADFLOW_EXIT"
+case $WORD in
+  '') ;;
+  full) : >"$HEADFLOW_EXIT" ;;
+  *) echo "$WORD" >"$HEADFLOW_EXIT" ;;
+esac
 exit "$CODE"
 """
 SCONTROL = """#!/bin/sh
@@ -40,6 +45,8 @@ class Case(NamedTuple):
 
 CASES = {
     "finished": Case("0", 0, "", 0, ""),
+    "finished, on a full disk": Case("full", 0, "", 0, ""),
+    "ahead of the time limit, on a full disk": Case("full", 75, "USR1", 75, "goes back into the queue", True),
     "finished, and the launcher crashes": Case("0", 139, "TERM", 0, ""),
     "ahead of the time limit": Case("75", 0, "USR1", 75, "goes back into the queue", True),
     "the launcher passes the code on": Case("started", 75, "USR1", 75, "goes back into the queue", True),
