@@ -1,5 +1,6 @@
 """What `check` prints, and files keep, is the same input again: whatever stands in names of files."""
-from harness import HANGS, SMALL, PLOT, Raw, SystemTest, changed, execute, main
+from bits_gallery import GALLERY, INPUTS
+from harness import HANGS, PLOT, SMALL, Raw, SystemTest, changed, execute, main, side_by_side
 
 BASE = changed(SMALL, {"population.samples": 64, "population.replicates": 2, "flow.end_time": 0.5, "flow.outputs": 2})
 NAMES = ('say "a".h5', "back\\nslash.h5", "line\nend\ttab.h5", "caf\u00e9 \u20ac.h5", "quote' # = [x].h5")
@@ -66,6 +67,18 @@ class ResolvedInput(SystemTest):
         self.write_input({"population.samples": 2000000000}, base=BASE)
         self.assertIn("test_samples = 4000000000\n", self.check("case.toml"))
         self.assertEqual(self.headflow("check", "resolved.toml").returncode, 0)
+
+
+class InputsThatComeWithHeadflow(SystemTest):
+    def test_are_accepted(self):
+        paths = sorted(INPUTS.rglob("*.toml"))
+        for path, done in zip(paths, side_by_side(lambda path: self.headflow("check", path), paths)):
+            with self.subTest(path.name):
+                self.assertEqual((done.returncode, done.stderr), (0, ""))
+
+    def test_are_cases_of_same_bits(self):
+        names = {str(path.relative_to(INPUTS).with_suffix("")) for path in INPUTS.rglob("*.toml")}
+        self.assertEqual(set(GALLERY), names)
 
 
 if __name__ == "__main__":
