@@ -1,4 +1,4 @@
-"""What same_bits.py keeps of a case: what each call prints, and a hash of every dataset of every file that it writes."""
+"""What same_bits.py keeps of a case: what calls print, and a hash of every dataset of every file that they write."""
 import hashlib
 import re
 import tempfile

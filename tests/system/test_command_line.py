@@ -1,5 +1,10 @@
-"""What the program says before it computes: help, version, wrong words, alone and under mpirun."""
-from harness import BAD_INPUT, SystemTest, command, environment, execute, main
+"""Words of the command line: help, version, wrong ones, alone and under mpirun; and those that change an input."""
+import os
+import re
+import socket
+import tomllib
+
+from harness import BAD_INPUT, SystemTest, command, environment, execute, main, read_group
 
 WRONG = (["rum", "case.toml"], ["run"], ["run", "case.toml", "--part", "3/2"], ["info"], ["--nonsense"])
 
@@ -40,6 +45,83 @@ class CommandLine(SystemTest):
             self.assertEqual((done.returncode, done.stdout != ""), (0, speaks), name)
         done = execute(self.folder, command("rum"), env=environment(SLURM_PROCID="1"))
         self.assertEqual((done.returncode, done.stderr.count("headflow: error")), (BAD_INPUT, 1))
+
+    def test_overrides(self):
+        """--set wins over the file, the last --set over the others, --output over all."""
+        self.write_input()
+        self.succeed("run", "case.toml", "--set", "attention.heads=5", "--set", "attention.heads=4", "--set",
+                     "attention.activation=bayes-softmax", "--set", "model.signal=[3, 1.5]", "--set",
+                     "output.file=a.h5", "--output", "b.h5")
+        resolved = tomllib.loads(read_group(self.folder / "b.h5", "provenance")["input"])
+        self.assertEqual(resolved["attention"], {"heads": 4, "activation": "bayes-softmax"})
+        self.assertEqual(resolved["model"]["signal"], [3.0, 1.5])
+        self.assertEqual(resolved["output"]["file"], "b.h5")
+        self.assertEqual(read_group(self.folder / "b.h5")["m"].shape, (9, 4, 2))
+        self.assertFalse((self.folder / "a.h5").exists())
+
+    def test_force_replaces(self):
+        self.write_input()
+        (self.folder / "case.h5").write_bytes(b"an older result")
+        (self.folder / "case.h5.part").write_bytes(b"what a killed run left")
+        self.succeed("run", "case.toml", "--force")
+        self.assertEqual(read_group(self.folder / "case.h5")["time"].size, 9)
+        self.assertFalse((self.folder / "case.h5.part").exists())
+
+    def test_version_and_help(self):
+        for words in (["--version"], ["--help"], ["run", "--help"], ["check", "--help"], ["info", "--help"]):
+            with self.subTest(words):
+                text = self.succeed(*words)
+                self.assertEqual(self.succeed(*words, ranks=2), text)
+                self.assertTrue(text.strip())
+        self.assertRegex(self.succeed("--version"), r"^headflow \d+\.\d+\.\d+ \(.+\)\n$")
+
+    def test_help_names_every_key(self):
+        """Of the resolved input of runs that have all keys, each in its section."""
+        text = self.succeed("--help")
+        sections = {}
+        for match in re.finditer(r"^(\[(\w+)\]|  (\w+) ).*$", text[text.index("Keys of the input"):], re.MULTILINE):
+            if match[2]:
+                sections[match[2]] = {}
+            else:
+                sections[list(sections)[-1]][match[3]] = match[0]
+        resolved = {}
+        for changes in ({"model.prior": "discrete", "model.signal": None, "model.atoms": [[1.0]],
+                         "model.weights": [1.0], "start.noise": None, "start.m": [[1.0], [0.5]], "start.v": 1.0,
+                         "start.r": [[1.0, 0.0], [0.0, 1.0]], "start.b": 0.0, "flow.output_times": [1.0]},
+                        {"model.prior": "gaussian", "model.signal": None, "model.mean": 0.0,
+                         "model.covariance": [[1.0]], "start.noise": None, "start.dimension": 9},
+                        {"train": {}, "bayes": {}, "prune": {}, "maps": {}, "saddle": {},
+                         "attention.activation": "bayes-softmax",
+                         "start.bayes": True, "start.noise": None, "train.starts": 1},
+                        {"sgd.dimension": 9, "sgd.batch": 2, "sgd.learning_rate": 0.5, "sgd.steps": 4,
+                         "sgd.output_times": [1.0], "sgd.weights_times": [1.0],
+                         "fluctuations": {"output_times": [1.0]}}):
+            changes = {key: [0.0, 0.0] if key == "start.b" else value for key, value in changes.items()}
+            self.write_input(changes)
+            for section, keys in tomllib.loads(self.succeed("check", "case.toml").partition("\n#")[0]).items():
+                resolved.setdefault(section, {}).update(keys)
+        self.assertEqual(set(sections.pop("sweep")), {"repeats", "zip", "ranks_per_member"})
+        self.assertEqual(set(sections), set(resolved))
+        for section, keys in sections.items():
+            either = {"file", "member", "end_time"} if section == "sgd" else {"file", "member"}  # steps: no end_time
+            self.assertEqual(set(keys) - either, set(resolved[section]) - either, section)
+        self.assertIn("text", sections["start"]["file"])
+        self.assertIn("default 65536", sections["population"]["samples"])
+        self.assertIn("required", sections["model"]["tokens"])
+        self.assertIn("required", sections["sgd"]["batch"])
+        self.assertIn('"from-sgd"', sections["flow"]["learning_rate_noise"])
+
+    def test_many_at_once(self):
+        """A run without mpirun does not use Open MPI's folder of the user, which others make and remove at the same
+        time, and leaves nothing in the temporary folder."""
+        self.write_input()
+        temporary = self.folder / "tmp"
+        temporary.mkdir()
+        names = [f"ompi.{name}.{os.getuid()}" for name in {socket.gethostname(), socket.gethostname().split(".")[0]}]
+        for name in names:
+            (temporary / name).write_text("in the way")
+        self.succeed("run", "case.toml", env=environment(TMPDIR=str(temporary)))
+        self.assertEqual(sorted(path.name for path in temporary.iterdir()), sorted(names))
 
 
 if __name__ == "__main__":

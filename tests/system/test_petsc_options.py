@@ -130,5 +130,26 @@ class SmallStatements(SystemTest):
         self.assertIn("default: as many as", line)
 
 
+class Methods(SystemTest):
+    def test_petsc_options(self):
+        self.write_input()
+        self.assertIn("TS dt", self.succeed("run", "case.toml", "-flow_ts_monitor"), "--help offers this option")
+        plain = read_group(self.folder / "case.h5")
+        self.succeed("run", "case.toml", "--force", "-flow_ts_rk_type", "3bs")
+        other = read_group(self.folder / "case.h5")
+        self.assertFalse(np.array_equal(plain["loss"], other["loss"]))
+        np.testing.assert_allclose(plain["loss"], other["loss"], atol=1e-4)
+
+    def test_other_petsc_methods(self):
+        """Types that headflow does not name either work or are refused."""
+        plain = self.run_flow("plain")
+        for name in "beuler", "glee", "rosw":
+            with self.subTest(name):
+                done = self.headflow("run", "plain.toml", "--output", f"{name}.h5", "-flow_ts_type", name)
+                self.assertIn(done.returncode, (0, 2), done.stderr)
+                if done.returncode == 0:
+                    np.testing.assert_allclose(read_group(self.folder / f"{name}.h5")["loss"], plain["loss"], atol=0.05)
+
+
 if __name__ == "__main__":
     main()

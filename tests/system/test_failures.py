@@ -1,0 +1,75 @@
+"""What a run says and leaves behind when it goes wrong: steps that are too large, numbers too large, a full disk."""
+import resource
+import signal
+
+import numpy as np
+
+from harness import SystemTest, main, read_group
+
+
+class Failures(SystemTest):
+    def test_full_disk(self):
+        """A file that cannot be written whole: exit code 4, one line that names it, and the older file stays."""
+        self.write_input()
+        (self.folder / "case.h5").write_bytes(b"an older result")
+
+        def small_files():
+            signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+            resource.setrlimit(resource.RLIMIT_FSIZE, (40_000, 40_000))
+
+        done = self.headflow("run", "case.toml", "--force", preexec_fn=small_files, restore_signals=False)
+        self.assertEqual(done.returncode, 4, done.stderr)
+        self.assertRegex(done.stderr, r"headflow: error: .*case\.h5")
+        self.assertEqual((self.folder / "case.h5").read_bytes(), b"an older result")
+
+    def test_steps_that_are_too_large(self):
+        """The loss of fixed samples only falls. Adaptive methods see to it at any tolerance, others say what they
+        did."""
+        base = {"flow.end_time": 200.0, "start.noise": 0.05, "population.samples": 256, "population.replicates": 2}
+        for method in "5dp", "2a", "3bs", "8vr":
+            for activation in "softmax", "softmax-1", "bayes-softmax":
+                with self.subTest(method=method, activation=activation):
+                    changes = base | {"flow.method": method, "attention.activation": activation}
+                    exact = self.run_flow(f"exact-{method}-{activation}", changes)
+                    self.write_input(changes | {"flow.tolerance": 0.1}, "rough")
+                    done = self.headflow("run", "rough.toml", "--force")
+                    self.assertEqual(done.returncode, 0, done.stderr)
+                    rough = read_group(self.folder / "rough.h5")
+                    self.assertEqual((np.diff(exact["loss"]) > 1e-12).sum(), 0)
+                    self.assertEqual(exact["loss_rises"][-1], 0)
+                    # No step rises; what is interpolated between their ends may, and is told.
+                    rises = np.diff(rough["loss"])
+                    told = rises > 1e-9 * rough["loss"][:-1]
+                    self.assertEqual(rough["loss_rises"][-1], told.sum())
+                    self.assertEqual("the loss has risen" in done.stderr, told.any(), done.stderr)
+                    self.assertAlmostEqual(rough["largest_loss_rise"][-1], max(rises.max(), 0), delta=1e-9)
+                    self.assertAlmostEqual(rough["loss"][-1], exact["loss"][-1], delta=5e-3)
+        base |= {"flow.method": "euler", "attention.activation": "bayes-softmax"}
+        self.write_input(base | {"flow.step": 10.0}, "risen")
+        done = self.headflow("run", "risen.toml")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        risen = read_group(self.folder / "risen.h5")
+        count, largest = risen["loss_rises"][-1], risen["largest_loss_rise"][-1]
+        self.assertGreater(count, 0)
+        self.assertIn(f"the loss has risen in a step or between outputs {count:g} times, by at most {largest:.2g},",
+                      done.stderr)
+        self.write_input(base | {"flow.step": 15.0}, "unstable")
+        done = self.headflow("run", "unstable.toml")
+        self.assertEqual(done.returncode, 3, done.stderr)
+        self.assertRegex(done.stderr, "has raised the loss from .* the step is too large; use a smaller flow.step")
+        # With noise the loss may rise; nothing is told of it.
+        noisy = self.run_flow("noisy", {"flow.learning_rate_noise": 0.5})
+        self.assertTrue(np.isnan(noisy["loss_rises"]).all() and np.isnan(noisy["largest_loss_rise"]).all())
+
+    def test_numerical_failure(self):
+        """Exit code 3, said once."""
+        self.write_input({"start.noise": None, "start.m": [[1e308, 1e308], [0.0, 1.0]]})
+        for ranks in 0, 2:
+            with self.subTest(ranks=ranks):
+                done = self.headflow("run", "case.toml", "--force", ranks=ranks)
+                self.assertEqual(done.returncode, 3, done.stderr)
+                self.assertEqual(done.stderr.count("not finite"), 1, done.stderr)
+
+
+if __name__ == "__main__":
+    main()
