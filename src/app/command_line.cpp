@@ -65,7 +65,19 @@ std::string notes() {
 }
 
 std::string footer() {
-  return notes() + "\nKeys of the input file (TOML):\n\n" + describe_keys(input_help());
+  return notes() +
+         "\nRead on:\n"
+         "  headflow help COMMAND         the options of a command\n"
+         "  headflow help keys [SECTION]  the keys of the input\n"
+         "  headflow explain KEY          one key, as flow.end_time\n";
+}
+
+/// "help" and "help COMMAND" as what CLI11 has: --help.
+std::vector<std::string> as_option(std::vector<std::string> words) {
+  if (words.size() > 1 && (words[1] == "keys" || words[1].starts_with("-"))) return words;
+  words.erase(words.begin());
+  words.insert(words.begin() + (words.empty() ? 0 : 1), "--help");
+  return words;
 }
 
 /// The commands, and where CLI11 leaves what is not at once part of a Command.
@@ -97,6 +109,15 @@ class CommandLine {
     merge.add_option("OUT", command_.file, "file to write")->required();
     merge.add_option("FILES", command_.files, "outputs of the parts")->required();
     merge.add_flag("-f,--force", command_.force, "replace an existing OUT");
+    // What as_option leaves.
+    CLI::App& help =
+        *app_.add_subcommand("help", "this, the options of a command, or the keys of the input");
+    help.add_option("TOPIC", topic_, "a command, or keys")->check(CLI::IsMember({"keys"}));
+    help.add_option("SECTION", help_section_, "of keys, only those of this section");
+    app_.add_subcommand("explain", "what a key of the input means, what it may be, its default")
+        ->add_option("KEY", explain_, "SECTION.KEY, KEY or SECTION")
+        ->required();
+    names_.insert(names_.end(), {"help", "explain"});
     // Not shown: what the build and the Python package ask for.
     app_.add_subcommand("documentation", "manual page, completion, table of keys")
         ->group("")
@@ -107,6 +128,7 @@ class CommandLine {
 
   /// Reads `words`. Prints help or version on `root`.
   void parse(std::vector<std::string> words, bool root) {
+    if (!words.empty() && words[0] == "help") words = as_option(std::move(words));
     require_known_command(words);
     std::reverse(words.begin(), words.end());  // as CLI11 wants them
     try {
@@ -118,11 +140,9 @@ class CommandLine {
       command_.execute = nullptr;
       return;
     }
-    if (!documentation_.empty()) {
-      if (root)
-        std::cout << (documentation_ == "man"    ? manual_page(app_, notes())
-                      : documentation_ == "keys" ? keys_as_json()
-                                                 : bash_completion(app_));
+    if (command_.execute == nullptr) {
+      const std::string text = answer();
+      if (root) std::cout << text;
       return;
     }
     std::string warning;
@@ -135,6 +155,15 @@ class CommandLine {
   }
 
  private:
+  /// What a command prints that only answers a question. Throws InputError.
+  std::string answer() {
+    if (documentation_ == "man") return manual_page(app_, notes());
+    if (documentation_ == "keys") return keys_as_json();
+    if (documentation_ == "bash-completion") return bash_completion(app_);
+    if (!explain_.empty()) return explanation(explain_);
+    return keys_as_text(help_section_);
+  }
+
   CLI::App& add(const char* name, const char* help,
                 ExitCode (*execute)(const Communicator&, const Command&)) {
     names_.emplace_back(name);
@@ -178,7 +207,7 @@ class CommandLine {
   Command& command_;
   CLI::App app_;
   std::map<CLI::App*, CLI::Option*> restart_;
-  std::string wall_time_, part_, documentation_;
+  std::string wall_time_, part_, documentation_, topic_, help_section_, explain_;
   std::vector<std::string> names_;
 };
 

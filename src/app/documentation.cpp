@@ -7,6 +7,8 @@
 #include <vector>
 
 #include "git_revision.hpp"
+#include "headflow/core/error.hpp"
+#include "input/nearest.hpp"
 #include "input/toml_text.hpp"
 #include "sections/configuration.hpp"
 #include "sweep/sweep.hpp"
@@ -82,6 +84,46 @@ std::vector<KeyHelp> input_help() {
   return rows;
 }
 
+std::string keys_as_text(const std::string& section) {
+  std::vector<KeyHelp> rows;
+  std::vector<std::string> sections;
+  for (const KeyHelp& row : input_help()) {
+    if (row.key.empty()) sections.push_back(row.section);
+    if (section.empty() || row.section == section) rows.push_back(row);
+  }
+  if (rows.empty())
+    throw InputError(fmt::format("no section [{}]; did you mean [{}]? Known: {}", section,
+                                 nearest(section, sections), quoted_list(sections)));
+  return describe_keys(rows);
+}
+
+std::string explanation(const std::string& name) {
+  std::string text;
+  std::vector<std::string> known;
+  for (const auto& [section, key, help, words, decides] : input_help()) {
+    if (key.empty()) {
+      known.push_back(section);
+      if (name == section) return keys_as_text(section);
+      continue;
+    }
+    const std::string full = fmt::format("{}.{}", section, key);
+    known.insert(known.end(), {key, full});
+    if (name != key && name != full) continue;
+    text += fmt::format("{}{}\n  {}\n", text.empty() ? "" : "\n", full, help);
+    if (!decides) text += "  decides nothing in the results, and may change when a run goes on\n";
+    if (section != "sweep")
+      text += fmt::format(
+          "  in the file:         [{}]\n                       {} = ..\n  on the command line: "
+          "--set "
+          "{}=..\n",
+          section, key, full);
+  }
+  if (text.empty())
+    throw InputError(fmt::format("no key \"{}\"; did you mean \"{}\"? headflow help keys shows all",
+                                 name, nearest(name, known)));
+  return text;
+}
+
 std::string manual_page(const CLI::App& app, const std::string& notes) {
   std::string text = fmt::format(
       ".TH HEADFLOW 1 \"\" \"headflow {}\" \"User Commands\"\n.SH NAME\nheadflow \\- how the heads "
@@ -104,13 +146,16 @@ std::string manual_page(const CLI::App& app, const std::string& notes) {
 }
 
 std::string bash_completion(const CLI::App& app) {
-  std::string names, cases, keys;
+  std::string names, cases, keys, full_names;
   for (const CLI::App* command : commands_of(app)) {
     names += command->get_name() + " ";
     cases += fmt::format("    {}) words='{}' ;;\n", command->get_name(), option_words(*command));
   }
   for (const auto& [section, name, help, words, decides] : key_help(Sections().views()))
-    if (!name.empty()) keys += fmt::format("{}.{}= ", section, name);
+    if (!name.empty()) {
+      keys += fmt::format("{}.{}= ", section, name);
+      full_names += fmt::format("{}.{} ", section, name);
+    }
   return fmt::format(
       R"(# bash completion of headflow; where it gives nothing, bash completes names of files
 _headflow() {{
@@ -130,12 +175,14 @@ _headflow() {{
     --max-walltime) mapfile -t COMPREPLY < <(compgen -W 'auto' -- "$word") && return ;;
   esac
   case ${{COMP_WORDS[1]}} in
+    explain) mapfile -t COMPREPLY < <(compgen -W '{4}' -- "$word") && return ;;
+    help) mapfile -t COMPREPLY < <(compgen -W '{0}keys' -- "$word") && return ;;
 {3}  esac
   if [[ $word == -* ]]; then mapfile -t COMPREPLY < <(compgen -W "$words" -- "$word"); fi
 }}
 complete -o bashdefault -o default -F _headflow headflow
 )",
-      names, option_words(app), keys, cases);
+      names, option_words(app), keys, cases, full_names);
 }
 
 std::string keys_as_json() {

@@ -13,6 +13,13 @@ namespace headflow {
 /// All sections and keys of an input, [sweep] included.
 std::vector<KeyHelp> input_help();
 
+/// The reference of all keys, or of those of one section. Throws InputError: no such section.
+std::string keys_as_text(const std::string& section);
+
+/// What a user should know of `name`, "SECTION.KEY", "KEY" (of each section that has it) or
+/// "SECTION". Throws InputError: no such key, with the nearest one.
+std::string explanation(const std::string& name);
+
 /// The manual page headflow.1 (man, groff): commands and options from `app`, keys of the input from
 /// their declarations, the `notes` as paragraphs.
 std::string manual_page(const CLI::App& app, const std::string& notes);

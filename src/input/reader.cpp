@@ -8,31 +8,11 @@
 #include <numeric>
 
 #include "headflow/core/error.hpp"
+#include "input/nearest.hpp"
 #include "input/toml_text.hpp"
 
 namespace headflow {
 namespace {
-
-/// Fewest single-character edits between two words.
-std::size_t edit_distance(const std::string& a, const std::string& b) {
-  std::vector<std::size_t> row(b.size() + 1);
-  std::iota(row.begin(), row.end(), std::size_t{0});
-  for (std::size_t i = 1; i <= a.size(); ++i) {
-    std::size_t corner = row[0]++;
-    for (std::size_t j = 1; j <= b.size(); ++j) {
-      const std::size_t replaced = corner + (a[i - 1] == b[j - 1] ? 0 : 1);
-      corner = row[j];
-      row[j] = std::min({replaced, row[j] + 1, row[j - 1] + 1});
-    }
-  }
-  return row.back();
-}
-
-std::string nearest(const std::string& word, const std::vector<std::string>& known) {
-  return *std::min_element(known.begin(), known.end(), [&](const auto& a, const auto& b) {
-    return edit_distance(word, a) < edit_distance(word, b);
-  });
-}
 
 bool inside(const Range& range, double x) {
   return std::isfinite(x) && (range.open_below ? x > range.least : x >= range.least) &&

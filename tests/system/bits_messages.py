@@ -80,4 +80,4 @@ def messages():
         ("info", "case.toml"),
         ("merge", "out.h5", "case.toml"), ("run", "none.toml"), ("run", "empty.toml"), ("check", "empty.toml"))])
     yield Case("help", {}, [Step(words) for words in (("--help",), ("run", "--help"), ("check", "--help"),
-                                                      ("info", "--help"), ("merge", "--help"))])
+                                                      ("info", "--help"), ("merge", "--help"), ("help", "keys"))])

@@ -1,4 +1,5 @@
 """Words of the command line: help, version, wrong ones, alone and under mpirun; and those that change an input."""
+import json
 import os
 import re
 import socket
@@ -19,7 +20,7 @@ class CommandLine(SystemTest):
     def test_words_need_no_mpi(self):
         self.write_input()
         self.assertNotEqual(self.without_mpi("check", "case.toml").returncode, 0, "MPI starts all the same")
-        for words in (["--help"], ["-h"], ["--version"], ["run", "--help"], ["merge", "-h"]):
+        for words in (["--help"], ["-h"], ["--version"], ["run", "--help"], ["merge", "-h"], ["help", "run", "headflow"]):
             done = self.without_mpi(*words)
             self.assertEqual((done.returncode, done.stderr), (0, ""), words)
             self.assertIn("headflow", done.stdout)
@@ -68,7 +69,8 @@ class CommandLine(SystemTest):
         self.assertFalse((self.folder / "case.h5.part").exists())
 
     def test_version_and_help(self):
-        for words in (["--version"], ["--help"], ["run", "--help"], ["check", "--help"], ["info", "--help"]):
+        for words in (["--version"], ["--help"], ["run", "--help"], ["check", "--help"], ["info", "--help"],
+                      ["help", "keys"], ["explain", "seed"]):
             with self.subTest(words):
                 text = self.succeed(*words)
                 self.assertEqual(self.succeed(*words, ranks=2), text)
@@ -77,9 +79,9 @@ class CommandLine(SystemTest):
 
     def test_help_names_every_key(self):
         """Of the resolved input of runs that have all keys, each in its section."""
-        text = self.succeed("--help")
+        text = self.succeed("help", "keys")
         sections = {}
-        for match in re.finditer(r"^(\[(\w+)\]|  (\w+) ).*$", text[text.index("Keys of the input"):], re.MULTILINE):
+        for match in re.finditer(r"^(\[(\w+)\]|  (\w+) ).*$", text, re.MULTILINE):
             if match[2]:
                 sections[match[2]] = {}
             else:
@@ -110,6 +112,33 @@ class CommandLine(SystemTest):
         self.assertIn("required", sections["model"]["tokens"])
         self.assertIn("required", sections["sgd"]["batch"])
         self.assertIn('"from-sgd"', sections["flow"]["learning_rate_noise"])
+
+    def test_explains_every_key(self):
+        """By its full name, its own, and its section's; one that is not there with the nearest."""
+        keys = json.loads(self.succeed("documentation", "keys"))
+        for name in {row["section"] for row in keys}:
+            self.assertEqual(self.succeed("explain", name), self.succeed("help", "keys", name))
+        for row in keys[1::7]:
+            if row["key"].isidentifier():
+                full = f"{row['section']}.{row['key']}"
+                self.assertIn(f"{full}\n  {row['help']}\n", self.succeed("explain", full))
+                self.assertIn(self.succeed("explain", full), self.succeed("explain", row["key"]))
+        for words, expected in {("explain", "flow.end_tim"): "flow.end_time", ("explain", "tolerence"): "tolerance",
+                                ("help", "keys", "sdg"): "sgd", ("help", "rnu"): "run",
+                                ("explain",): "KEY", ("explain", ""): "model", ("help", "keys", "sgd", "x"): "x"}.items():
+            done = self.headflow(*words)
+            self.assertEqual((done.returncode, done.stdout), (BAD_INPUT, ""), words)
+            self.assertRegex(done.stderr, rf"\Aheadflow: error: .*{expected}.*\n\Z")
+
+    def test_help_is_short(self):
+        """A screen; where to read on is in it, and is there."""
+        text = self.succeed("--help")
+        self.assertLess(len(text.splitlines()), 30)
+        self.assertEqual(text, self.succeed("help"))
+        for line in ("headflow help COMMAND", "headflow help keys [SECTION]", "headflow explain KEY"):
+            self.assertIn(line, text)
+        for name in ("run", "check", "info", "merge", "help", "explain"):
+            self.assertEqual(self.succeed("help", name), self.succeed(name, "--help"))
 
     def test_many_at_once(self):
         """A run without mpirun does not use Open MPI's folder of the user, which others make and remove at the same

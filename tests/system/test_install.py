@@ -221,7 +221,8 @@ class Install(SystemTest):
             shown = self.run_step(self.prefix / "bin" / program, "--help").stdout
             if program == "headflow":
                 shown += "".join(self.run_step(self.prefix / "bin/headflow", command, "--help").stdout
-                                 for command in ("run", "check", "info", "merge"))
+                                 for command in ("run", "check", "info", "merge", "help", "explain"))
+                shown += self.run_step(self.prefix / "bin/headflow", "help", "keys").stdout
             words = set(re.findall(r"--[a-z-]+|^  [a-z_]{3,}|^\[[a-z]+\]", shown, re.MULTILINE)) - {"--help-all"}
             self.assertGreater(len(words), 6)
             self.assertEqual([word for word in words if word.strip() not in page], [], program)
@@ -236,7 +237,9 @@ class Install(SystemTest):
         return done.stdout.split()
 
     def test_completion(self):
-        self.assertEqual(self.complete("headflow", ""), ["run", "check", "info", "merge", "--help", "--version"])
+        self.assertEqual(self.complete("headflow", ""), ["run", "check", "info", "merge", "help", "explain", "--help", "--version"])
+        self.assertEqual(self.complete("headflow", "explain", "model.tok"), ["model.tokens"])
+        self.assertEqual(self.complete("headflow", "help", "ke"), ["keys"])
         self.assertEqual(self.complete("headflow", "run", "--max"), ["--max-walltime"])
         self.assertEqual(self.complete("headflow", "run", "x.toml", "--set", "sgd.batch"), ["sgd.batch="])
         self.assertIn("model.tokens=", self.complete("headflow", "check", "x.toml", "--set", ""))

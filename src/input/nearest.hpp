@@ -1,0 +1,10 @@
+#pragma once
+#include <string>
+#include <vector>
+
+namespace headflow {
+
+/// The one of `known`, which is not empty, that takes the fewest edits of single characters.
+std::string nearest(const std::string& word, const std::vector<std::string>& known);
+
+}  // namespace headflow
