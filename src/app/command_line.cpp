@@ -160,7 +160,7 @@ class CommandLine {
     if (documentation_ == "man") return manual_page(app_, notes());
     if (documentation_ == "keys") return keys_as_json();
     if (documentation_ == "bash-completion") return bash_completion(app_);
-    if (!explain_.empty()) return explanation(explain_);
+    if (explain_) return explanation(*explain_);
     return keys_as_text(help_section_);
   }
 
@@ -207,7 +207,8 @@ class CommandLine {
   Command& command_;
   CLI::App app_;
   std::map<CLI::App*, CLI::Option*> restart_;
-  std::string wall_time_, part_, documentation_, topic_, help_section_, explain_;
+  std::string wall_time_, part_, documentation_, topic_, help_section_;
+  std::optional<std::string> explain_;
   std::vector<std::string> names_;
 };
 
