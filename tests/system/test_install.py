@@ -237,7 +237,8 @@ class Install(SystemTest):
         return done.stdout.split()
 
     def test_completion(self):
-        self.assertEqual(self.complete("headflow", ""), ["run", "check", "info", "merge", "help", "explain", "--help", "--version"])
+        self.assertEqual(self.complete("headflow", ""),
+                         ["run", "check", "info", "merge", "help", "explain", "--help", "--version"])
         self.assertEqual(self.complete("headflow", "explain", "model.tok"), ["model.tokens"])
         self.assertEqual(self.complete("headflow", "help", "ke"), ["keys"])
         self.assertEqual(self.complete("headflow", "run", "--max"), ["--max-walltime"])

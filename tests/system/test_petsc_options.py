@@ -125,7 +125,8 @@ class SmallStatements(SystemTest):
         self.assertIn("output_times do not say it", done.stderr)
 
     def test_help_on_features(self):
-        line = next(line for line in self.succeed("help", "keys", "model").split("\n") if line.startswith("  features "))
+        text = self.succeed("help", "keys", "model")
+        line = next(line for line in text.split("\n") if line.startswith("  features "))
         self.assertNotIn("default 0", line)
         self.assertIn("default: as many as", line)
 
