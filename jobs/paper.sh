@@ -7,12 +7,14 @@
 #SBATCH --open-mode=append
 #SBATCH --output=%x-%j.log
 
-# One figure of arXiv:2603.03993: run its variants and draw them into FIGURE.png, in the working folder or $HEADFLOW_OUT.
+# One figure of arXiv:2603.03993, or a picture of one of its claims: run its variants and draw them into FIGURE.png, in the
+# working folder or $HEADFLOW_OUT.
 #   jobs/paper.sh FIGURE [options of headflow run]      by hand, on 2 ranks or $HEADFLOW_RANKS
 #   sbatch jobs/paper.sh FIGURE [options]               with Slurm, from any folder
-#   jobs/paper.sh list                                  which figures there are
+#   jobs/paper.sh list                                  which there are
 #   jobs/paper.sh all [options]                         all of them, one after the other
-# What to see in each is said at the top of input/paper/FIGURE.toml. Variants that are there already are not computed again
+#   jobs/paper.sh claims [options]                      all pictures of claims
+# What to see in each is said at the top of input/paper/FIGURE.toml or input/claims/FIGURE.toml. Variants that are there already are not computed again
 # (--force: they are). Otherwise as run.sh.
 set -euo pipefail
 
@@ -38,6 +40,14 @@ fig17   softmax, H = 8, F = 3: four starts
 fig18   softmax-1, H = 4, F = 2: four starts
 fig19   softmax-1, H = 8, F = 3: four starts
 fig20   Bayes-softmax, H = 8, F = 3 and, in fig20-H4.png, H = 4, F = 2: four starts each
+pca             heads learn the eigenvectors of a Gamma that is not diagonal, in order
+first-phase     biases and scale of softmax-1 through the first phase, and Lemma A.4
+eta             when heads align and split against their norm at the start
+batches         batches of 1, 16 and 256 at equal kappa
+biases          learnt biases of Bayes-softmax against -|theta|^2/2 + log P(theta)
+large-signals   softmax-1 at large signals: loss, heads, biases and scale
+pruning         loss and its variance over runs, against the heads removed
+samples         sequences that the two phases take, against D up to 10^8
 END
 }
 
@@ -56,9 +66,12 @@ source "$(dirname "$(readlink -f "$script")")/common.sh"
 mapfile -t known < <(list | cut -d ' ' -f 1)
 figures=()
 for figure in "${known[@]}"; do
-    if [[ $figure == "${1:-}" || ${1:-} == all ]]; then figures+=("$figure"); fi
+    case ${1:-} in
+        "$figure" | all) figures+=("$figure") ;;
+        claims) [[ $figure == fig* ]] || figures+=("$figure") ;;
+    esac
 done
-((${#figures[@]})) || refuse "usage: paper.sh FIGURE [options of headflow run]; found '${1:-}', there are all and
+((${#figures[@]})) || refuse "usage: paper.sh FIGURE [options of headflow run]; found '${1:-}', there are all, claims and
 $(list)"
 options=("${@:2}")
 out=${HEADFLOW_OUT:-.}
@@ -84,9 +97,9 @@ draw() {
 # make FIGURE: its variants, its pictures.
 make() {
     figure=$1
-    local inputs=("$top/input/paper/$figure"*.toml)
-    input=${inputs[0]}
-    [[ -f $input ]] || refuse "no input $input"
+    input=$(compgen -G "$top/input/paper/$figure*.toml" || compgen -G "$top/input/claims/$figure.toml") ||
+        refuse "no input $top/input/*/$figure.toml"
+    input=${input%%$'\n'*}
     case $figure in
         fig01)
             variant ''
@@ -174,6 +187,45 @@ make() {
             draw fig20 --panels m,space --log-time
             for seed in 1 2 3 4; do variant "H4-seed$seed" "start.seed=$seed" model.features=2 attention.heads=4; done
             draw fig20-H4 --panels m,plane --log-time ;;
+        pca)
+            variant ''
+            draw pca --panels pca,m,space --log-time ;;
+        first-phase)
+            variant gaussian
+            variant flipping model.prior=flipping-spike
+            draw first-phase --panels b,attention,m --log-time --title 'Above a signal without a mean, below one with a mean' ;;
+        eta)
+            variant ''
+            draw eta --panels alignment_time,split_time,r,loss ;;
+        batches)
+            variant B1
+            variant B16 sgd.batch=16 sgd.learning_rate=2e-3
+            variant B256 sgd.batch=256 sgd.learning_rate=3.2e-2
+            draw batches --panels m,loss --title 'SGD with batches of 1, 16 and 256 at the same kappa' ;;
+        biases)
+            variant ''
+            draw biases --panels estimator ;;
+        large-signals)
+            variant ''
+            local files_kept=("${files[@]}")
+            draw large-signals --panels trained
+            files=("${files_kept[@]}")
+            draw large-signals-scalings --panels scalings ;;
+        pruning)
+            variant atoms
+            variant gaussian model.prior=anisotropic-gaussian
+            draw pruning --panels prune-spread ;;
+        samples)
+            local exponent seed replicas=([3]=64 64 32 16 2 1) ends=([3]=16 16 20 24 28 30)
+            for exponent in {3..12}; do
+                for seed in {1..4}; do variant "flow-$exponent-$seed" "start.dimension=1e$exponent" "start.seed=$seed"; done
+            done
+            for exponent in {3..8}; do
+                variant "sgd-$exponent" "start.dimension=1e$exponent" "sgd.dimension=1e$exponent" \
+                "sgd.batch=$((10 ** (exponent - 3)))" \
+                    sgd.learning_rate=8e-3 sgd.starts=own "sgd.replicas=${replicas[exponent]}" sgd.outputs=200 "flow.end_time=${ends[exponent]}"
+            done
+            draw samples --panels samples ;;
     esac
 }
 

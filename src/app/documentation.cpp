@@ -188,7 +188,7 @@ complete -o bashdefault -o default -F _headflow headflow
 std::string keys_as_json() {
   std::string rows;
   // What quotes a text for TOML quotes it for JSON, too.
-  for (const auto& [section, name, help, words, decides] : key_help(Sections().views()))
+  for (const auto& [section, name, help, words, decides] : input_help())
     rows +=
         fmt::format(R"({}{{"section": {}, "key": {}, "help": {}, "words": [{}], "decides": {}}})",
                     rows.empty() ? "" : ",\n", to_toml(section), to_toml(name), to_toml(help),

@@ -28,7 +28,8 @@ std::string manual_page(const CLI::App& app, const std::string& notes);
 std::string bash_completion(const CLI::App& app);
 
 /// The sections and keys of the input for other programs, a JSON list of {"section", "key" (empty
-/// for the section itself), "help", "words" that are allowed, "decides" (about the results)}.
+/// for the section itself), "help", "words" that are allowed, "decides" (about the results)}. An
+/// axis of [sweep] has the key "SECTION.KEY" in quotes.
 std::string keys_as_json();
 
 }  // namespace headflow

@@ -361,11 +361,14 @@ std::vector<KeyHelp> sweep_help() {
        fmt::format("of each member with other seeds (whole number >= 1 and <= {}; default 1)",
                    most_members)},
       {name, "zip", "keys that vary together instead, as [[\"SECTION.KEY\", \"SECTION.KEY\"]]"},
-      {name, "ranks_per_member",
+      {name,
+       "ranks_per_member",
        fmt::format(
            "0: as many as there are for each member, at least one (whole number >= 0 and <= "
            "{}; default 0)",
-           most_members)},
+           most_members),
+       {},
+       false},
   };
 }
 

@@ -54,7 +54,8 @@ def parse_key(section, name, text):
 def key_table():
     """[Key] of all sections, from the program's own table."""
     text = subprocess.run([PROGRAM, "documentation", "keys"], capture_output=True, text=True, check=True).stdout
-    keys = [parse_key(row["section"], row["key"], row["help"]) for row in json.loads(text) if row["key"]]
+    keys = [parse_key(row["section"], row["key"], row["help"]) for row in json.loads(text)
+            if row["key"] and row["section"] != "sweep"]
     if len(keys) < 50 or {key.kind for key in keys} != {WHOLE, NUMBER, NUMBERS, ROWS, TRUTH, TEXT, CHOICE}:
         raise RuntimeError(f"headflow documentation keys is not understood: {len(keys)} keys")
     return keys

@@ -55,6 +55,17 @@ GALLERY = {
     "paper/fig18": {"": "start.seed=5"},
     "paper/fig19": {"": "flow.end_time=1000"},
     "paper/fig20": {"": "", "H4": "start.seed=1 model.features=2 attention.heads=4"},
+    "claims/pca": {"": "flow.end_time=100"},
+    "claims/first-phase": {"gaussian": "", "flipping": "model.prior=flipping-spike"},
+    "claims/eta": {"": 'sweep."start.eta"=[0.1,10.0] sweep.repeats=2 population.samples=256 flow.end_time=50'},
+    "claims/batches": {"B1": "sgd.end_time=4 sgd.replicas=2 sgd.outputs=10", "B256":
+                       "sgd.batch=256 sgd.learning_rate=3.2e-2 sgd.end_time=10 sgd.replicas=2 sgd.outputs=10"},
+    "claims/biases": {"": TRAIN + BAYES + "sweep.repeats=2"},
+    "claims/large-signals": {"": BAYES + "train.evaluations=100"},
+    "claims/pruning": {"atoms": TRAIN + BAYES},
+    "claims/samples": {"flow": "start.dimension=1e8",
+                       "sgd": "sgd.dimension=1e4 sgd.batch=10 sgd.learning_rate=8e-3 sgd.starts=own sgd.replicas=4 "
+                              "sgd.outputs=20 flow.end_time=16"},
     "stages/flipping": {"": f"{STARTS_SWEPT}[1e2,1e12] sweep.repeats=2 population.samples=256"},
     "stages/gaussian": {"F2": f'{STARTS_SWEPT}[1e6] sweep."model.features"=[2] sweep.repeats=1 population.samples=256',
                         "F3": f'{STARTS_SWEPT}[1e4] sweep."model.features"=[2,3] sweep.repeats=1 population.samples=64 '

@@ -76,6 +76,20 @@ def input_text(heads=3, features=3, prior="canonical-spikes", activation="softma
                         more=more)
 
 
+def write_theory(folder):
+    """For pictures beside the paper's formulas."""
+    law = 'prior = "gaussian"\ncovariance = [[3.0, 1.0], [1.0, 2.0]]\nmean = [0.5, 0.0]'
+    with h5py.File(folder / "tilted.h5", "w") as file:
+        text = input_text(3, 2, start="dimension = 1e8", more="learning_rate_noise = 4.0")
+        file["provenance/input"] = text.replace('prior = "canonical-spikes"\nsignal = [2.0, 3.0]', law)
+        put_series(file, "flow", np.linspace(0, 40, 21), 3, 2)
+    start, plane = {"start": 2}, {"head": 2, "feature": 2}
+    heads = {"train/loss": start, "train/m": start | plane, "train/b": start | {"head": 2}, "train/v": start}
+    write_sweep(folder / "signals.h5", {"attention.activation": ["softmax", "softmax-1"],
+                                        "model.signal[2]": [2.0, 8.0, 32.0]}, heads)
+    write_sweep(folder / "estimators.h5", {}, heads, repeats=3)
+
+
 def write_runs(folder):
     for name, heads, features, replicas in (("run", 3, 3, 2), ("single", 1, 1, 0), ("many", 32, 2, 0),
                                             ("two", 2, 2, 0)):
@@ -159,9 +173,11 @@ def write_sweeps(folder):
 def write_files(folder):
     write_runs(folder)
     write_sweeps(folder)
+    write_theory(folder)
 
 
-PANELS = ("loss", "m", "plane", "space", "r", "b", "cosine", "gradient", "hierarchy", "growth", "v", "evenness")
+PANELS = ("loss", "m", "plane", "space", "r", "b", "cosine", "gradient", "hierarchy", "growth", "v", "evenness",
+          "attention")
 SPLITS = [f"split{i}-{seed}.h5" for i in range(3) for seed in (1, 2)]
 TRAINED = [f"trained{i}.h5" for i in range(4)]
 # The words of headflow-plot for each picture.
@@ -186,6 +202,13 @@ CALLS = {panel: ["run.h5", "--panels", panel] for panel in PANELS if panel != "e
     "heads-map": ["pairs.h5", "--panels", "heads-map"],
     "heads-map-flow": ["plane.h5", "--panels", "heads-map", "--features", "2", "1"],
     "stages": ["stages.h5", "--panels", "stages"],
+    "pca": ["tilted.h5", "--panels", "pca"],
+    "samples": [*SPLITS, "tilted.h5", "--panels", "samples"],
+    "prune-spread": ["pruned.h5", "--panels", "prune-spread"],
+    "values": ["stages.h5", "--panels", "split_time,saddle/split_rate", "--by", "start.dimension"],
+    "values-heads": ["heads.h5", "--panels", "m,loss"],
+    "scalings": ["signals.h5", "--panels", "scalings"],
+    "estimator": ["estimators.h5", "--panels", "estimator"],
 }
 
 

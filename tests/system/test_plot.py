@@ -309,14 +309,13 @@ class Plot(SystemTest):
 
     def test_fourth_activation(self):
         """One that nothing knows has a colour of its own; those of the others stay."""
-        trained, files = importlib.import_module("headflow.plot.sweeps"), importlib.import_module("headflow.files")
-        for name, draw, panels in (("four", trained.draw_trained, "trained"),
-                                   ("four-pruned", trained.draw_prune, "prune")):
+        figures, files = importlib.import_module("headflow.plot.figures"), importlib.import_module("headflow.files")
+        for name, panels in (("four", "trained"), ("four-pruned", "prune")):
             with self.subTest(name):
                 done = self.draw(f"{name}.h5", "--panels", panels, "-o", self.folder / f"{name}.png")
                 self.assert_picture(done, self.folder / f"{name}.png")
                 figure = Figure(layout="constrained")
-                draw(figure, [files.results_of(self.shared / f"{name}.h5")], ())
+                figures.SWEEPS[panels](figure, [files.results_of(self.shared / f"{name}.h5")], ())
                 seen = list(dict.fromkeys(line.get_color() for line in figure.axes[0].lines))
                 self.assertEqual(seen[:3], COLOURS)
                 self.assertEqual(len(set(seen) - {*COLOURS, "black"}), 1)

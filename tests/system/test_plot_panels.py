@@ -47,7 +47,8 @@ def panel_calls():
     """{panel: (function of an Axes, the picture that has the same artists, the number of its axes)}."""
     plot = headflow.plot
     run = {name: (lambda ax, name=name: getattr(plot, name)("run.h5", ax), name, 0)
-           for name in ("loss", "m", "plane", "r", "b", "cosine", "gradient", "hierarchy", "growth")}
+           for name in ("loss", "m", "plane", "r", "b", "cosine", "gradient", "hierarchy", "growth",
+                        "attention")}
     return run | {
         "m-3": (lambda ax: plot.m("run.h5", ax, feature=3), "m", 2),
         "many": (lambda ax: plot.plane("many.h5", ax), "overview-many-heads", 3),
@@ -63,6 +64,12 @@ def panel_calls():
         "maps": (lambda ax: plot.maps("trained0.h5", ax), "maps", 0),
         "stage_rates": (lambda ax: plot.stage_rates("stages.h5", ax), "stages", 0),
         "stage_times": (lambda ax: plot.stage_times("stages.h5", ax), "stages", 1),
+        "pca": (lambda ax: plot.pca("tilted.h5", ax), "pca", 0),
+        "samples": (lambda ax: plot.samples([*plot_artists.SPLITS, "tilted.h5"], ax), "samples", 0),
+        "prune_spread": (lambda ax: plot.prune_spread("pruned.h5", ax), "prune-spread", 1),
+        "values": (lambda ax: plot.values("stages.h5", "split_time", ax, by="start.dimension"), "values", 0),
+        "scalings": (lambda ax: plot.scalings("signals.h5", ax), "scalings", 0),
+        "learnt_biases": (lambda ax: plot.learnt_biases("estimators.h5", ax), "estimator", 1),
     }
 
 

@@ -321,7 +321,8 @@ def data_of(source: Any) -> Data:
 def series_of(source: Any) -> Run:
     """Flow and SGD of a single run."""
     data = data_of(source)
-    trained = "--panels trained, prune, maps, cosine-map and heads-map draw trained heads and sweeps"
+    trained = "--panels trained, prune, maps, cosine-map and heads-map draw trained heads and sweeps, --panels with a "\
+              "variable's name its values against a swept key"
     path = data.path
     if "sweep" in data:
         raise ValueError(f"{path}: is a sweep, whose members have no time axis; {trained}")

@@ -14,9 +14,6 @@ import numpy as np
 from headflow.errors import InputError
 from headflow.program import KnownKey, program, table
 
-SWEEP = {"repeats": "each member so many times, with other seeds", "zip": "lists of keys that vary together",
-         "ranks_per_member": "ranks that work on one member"}
-
 
 def toml_value(value: Any) -> str:
     """A value of Python or numpy as TOML."""
@@ -78,18 +75,16 @@ def unknown(kind: str, name: str, known: Iterable[str]) -> InputError:
 def require_known(section: str, key: str, value: Any = None) -> None:
     """Throws InputError for a section or key that the program does not have, or a word that the key cannot be."""
     sections, section, key = table(), text_name(section), text_name(key)
-    if section == "sweep":
-        name, _, inner = key.partition("[")[0].partition(".")
-        if not key or key in SWEEP:
-            return
-        if not inner:
-            raise unknown("key of [sweep]", key, [f"{one}.{own}" for one in sections for own in sections[one].keys])
-        return require_known(name, inner)
     if section not in sections:
-        raise unknown("section", section, [*sections, "sweep"])
+        raise unknown("section", section, sections)
     if not key:
         return
     keys = sections[section].keys
+    if section == "sweep" and key not in keys:
+        name, _, inner = key.partition("[")[0].partition(".")
+        if not inner:
+            raise unknown("key of [sweep]", key, [f"{one}.{own}" for one in sections for own in sections[one].keys])
+        return require_known(name, inner)
     if key not in keys:
         elsewhere = [f"{one}.{key}" for one in sections if key in sections[one].keys]
         error = unknown(f"key of [{section}]", key, keys)
@@ -140,7 +135,7 @@ class Section(MutableMapping):
         raise AttributeError(key)
 
     def _ipython_key_completions_(self) -> list[str]:
-        return list(table()[self._name].keys) if self._name in table() else list(SWEEP)
+        return list(table()[self._name].keys)
 
     def __repr__(self) -> str:
         return toml_text({self._name: self._keys}).rstrip()
@@ -154,11 +149,9 @@ def _property(name: str, key: KnownKey) -> property:
 
 @functools.cache
 def _section_class(name: str, of_program: str) -> type[Section]:
-    known = table().get(name)
-    keys = {key: own.help for key, own in known.keys.items()} if known else SWEEP
-    text = "\n".join([f"[{name}]  {known.help if known else 'values of keys, to compute all of them'}", "",
-                      *(f"{key} : {text}" for key, text in keys.items())])
-    attributes = {key: _property(key, KnownKey(text, (), True)) for key, text in keys.items()}
+    known = table()[name]
+    text = "\n".join([f"[{name}]  {known.help}", "", *(f"{key} : {own.help}" for key, own in known.keys.items())])
+    attributes = {key: _property(key, own) for key, own in known.keys.items()}
     return type(name.capitalize(), (Section,), attributes | {"_name": name, "__doc__": text})
 
 
@@ -235,7 +228,7 @@ class Input(MutableMapping):
         return [*super().__dir__(), *self._ipython_key_completions_()]
 
     def _ipython_key_completions_(self) -> list[str]:
-        return [*table(), "sweep"]
+        return list(table())
 
     def to_dict(self) -> dict[str, dict[str, Any]]:
         """{section: {key: value}} of what is set."""

@@ -71,7 +71,10 @@ def _table(path: str) -> dict[str, KnownSection]:
         raise LaunchError(f"{path} does not tell its keys: {reason}") from None
     sections: dict[str, KnownSection] = {}
     for row in rows:
-        if row["key"]:
+        if row["key"].startswith('"'):  # an axis of [sweep], whose name is that of any key
+            section = sections[row["section"]]
+            sections[row["section"]] = section._replace(help=f"{section.help}. {row['key']}: {row['help']}")
+        elif row["key"]:
             sections[row["section"]].keys[row["key"]] = KnownKey(row["help"], tuple(row["words"]), row["decides"])
         else:
             sections[row["section"]] = KnownSection(row["help"], {})

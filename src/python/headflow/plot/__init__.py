@@ -5,18 +5,21 @@
     headflow.plot.loss(result, left)
     headflow.plot.plane(result, right)
 
-Panels of a run: loss, m, plane, space, r, b, cosine, gradient, hierarchy, growth, angle, and variable for any other. Of
-many runs: specialization, spread. Of sweeps and trained heads: trained, prune, maps, cosine_map, heads_map,
-stage_rates, stage_times. `figure` makes a whole picture and `save` writes it; `report` writes
-a page, `animate` a film. All but `figure` take the settings of
-matplotlib as they are; `with headflow.plot.style():` gives those of headflow-plot.
+Panels of a run: loss, m, plane, space, r, b, cosine, gradient, hierarchy, growth, angle, pca, attention, and variable
+for any other. Of many runs: specialization, spread, samples. Of sweeps and trained heads: trained, prune, prune_spread,
+maps, cosine_map, heads_map, stage_rates, stage_times, scalings, learnt_biases, and values for any variable. `figure`
+makes a whole picture and `save` writes it; `report` writes a page, `animate` a film. All but `figure` take the settings
+of matplotlib as they are; `with headflow.plot.style():` gives those of headflow-plot.
 """
 import importlib
 
-_PANELS = ("loss", "m", "plane", "space", "r", "b", "cosine", "gradient", "variable", "hierarchy", "growth", "angle",
-           "specialization", "spread", "trained", "prune", "maps", "cosine_map", "heads_map", "stage_rates",
-           "stage_times", "figure", "save", "report", "animate")
-_HOME = dict.fromkeys(_PANELS, "panels") | {"style": "figures", "STYLE": "look"}
+_HOMES = {
+    "panels": ("loss", "m", "plane", "space", "r", "b", "cosine", "gradient", "variable", "hierarchy", "growth",
+               "angle", "pca", "attention"),
+    "panels_of_many": ("specialization", "spread", "samples", "trained", "prune", "prune_spread", "maps", "cosine_map",
+                       "heads_map", "stage_rates", "stage_times", "values", "scalings", "learnt_biases"),
+    "pictures": ("figure", "save", "report", "animate"), "figures": ("style",), "look": ("STYLE",)}
+_HOME = {name: home for home, names in _HOMES.items() for name in names}
 __all__ = list(_HOME)  # noqa: PLE0604
 
 

@@ -34,11 +34,11 @@ def argument_parser() -> argparse.ArgumentParser:
     add("--panels", type=lambda text: text.split(","), default=[], metavar="NAME,...",
         help=f"overview or some of {', '.join(PANELS)}, or any variable of flow and sgd over time (default: overview; "
         f"for several files plane, or m where a file has one feature); of many files together {' or '.join(PICTURES)}; "
-        f"of trained heads and sweeps {', '.join(SWEEPS)}")
+        f"of trained heads and sweeps {', '.join(SWEEPS)}, or any variables of a sweep against a swept key")
     add("--features", nargs=2, type=int, metavar=("I", "J"), default=(), help="two, from 1, for plane, m, heads-map")
     add("--by", type=lambda text: text.split(","), default=[], metavar="KEY,...",
         help="of a sweep: the swept key on the "
-        "axis of trained, the two of cosine-map and heads-map (default: the first with numbers)")
+        "axis of trained and of variables, the two of cosine-map and heads-map (default: the first with numbers)")
     add("--log-time", action="store_true", help="logarithmic time axis, without t = 0")
     add("--animate", type=Path, metavar="FILM", help=".gif or .mp4 (by ffmpeg): the heads of one run in the plane "
         "(--panels space: in the space) as they move, with the loss")
@@ -130,20 +130,20 @@ def plot(options: argparse.Namespace) -> None:
 
 
 def report(options: argparse.Namespace) -> None:
-    from headflow.plot import panels
+    from headflow.plot import pictures
     if len(options.files) > 1:
         raise ValueError(f"{options.output}: a report is of one file, found {len(options.files)}")
     if options.features:
         read_files(options.files, options.panels, options.features)
-    panels.report(options.files[0], options.output, options.panels, features=options.features, by=options.by,
-                  log_time=options.log_time, title=options.title)
+    pictures.report(options.files[0], options.output, options.panels, features=options.features, by=options.by,
+                    log_time=options.log_time, title=options.title)
 
 
 def film(options: argparse.Namespace) -> None:
-    from headflow.plot import panels
+    from headflow.plot import pictures
     [run] = read_files(options.files, [], options.features)
     features = options.features or ((1, 2, 3) if options.panels == ["space"] else (1, 2))
-    panels.animate(run.data, options.output, features=features, log_time=options.log_time, frames=options.frames)
+    pictures.animate(run.data, options.output, features=features, log_time=options.log_time, frames=options.frames)
 
 
 def follow(options: argparse.Namespace) -> None:

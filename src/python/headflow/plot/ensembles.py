@@ -1,4 +1,4 @@
-"""Pictures of many runs: when heads split, how much replicas differ."""
+"""Pictures of many runs: when heads split, how many sequences that takes, how much replicas differ."""
 import math
 from collections import defaultdict
 from typing import Any, NamedTuple
@@ -7,7 +7,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from headflow.files import Run
+from headflow.files import Run, Series
+from headflow.plot.laws import moments_of
 from headflow.plot.look import WHITE_EDGE, bars, colours_of, points
 
 
@@ -109,6 +110,54 @@ def draw_split_times(ax: Axes, runs: list[Run], feature: int | None = None) -> N
         ax.legend(loc="upper left", fontsize=points(7))
 
 
+def crossing(time: np.ndarray, values: np.ndarray, level: float) -> float:
+    """When a curve first reaches a level; NaN for never."""
+    i = int(np.argmax(values >= level))
+    if not values[i] >= level:
+        return math.nan
+    return float(np.interp(level, values[i - 1:i + 1], time[i - 1:i + 1])) if i else float(time[0])
+
+
+def alignment_times(run: Run, series: Series) -> list[float]:
+    """When the mean over heads of the overlap with the mean of theta first reaches half of that mean's length: the time
+    of each replica. Throws ValueError for a signal without a mean."""
+    mean = moments_of(run.config["model"])[0]
+    if not (size := float(np.linalg.norm(mean))):
+        raise ValueError(f"{run.data.path}: the signal has no mean, so there is no first phase")
+    common = (series.m.mean(axis=-2) @ mean / size).reshape(series.time.size, -1)
+    return [crossing(series.time, curve, size / 2) for curve in common.T]
+
+
+def draw_samples(ax: Axes, runs: list[Run], feature: int | None = None) -> None:
+    """Sequences per dimension, n / D = t / kappa, until heads align with the mean of theta (Prop. III.3) and until they
+    split along a feature, the last if not told (Prop. III.4), against D: medians of SGD (dots) and of flows (lines)."""
+    feature = runs[0].features - 1 if feature is None else feature
+    found: dict[tuple[str, str], Splits] = defaultdict(lambda: Splits(defaultdict(list), defaultdict(list)))
+    for run in runs:
+        for series in run.series:
+            D, kappa = dimension_of(run), kappa_of(run, series.kind)
+            if series.kind == "flow" and len(run.series) > 1:
+                continue  # SGD stands beside it
+            if not kappa:
+                raise ValueError(f"{run.data.path}: {series.kind} without a kappa takes no number of sequences")
+            splits = np.atleast_2d(series.of_features("split_time"))[:, feature]
+            for phase, times in (("align", alignment_times(run, series)), ("split", list(splits))):
+                found[series.kind, phase].times[D] += [t / kappa for t in times]
+    for (phase, words), colour in zip((("align", "aligned with the mean"), ("split", "split")), colours_of(2)):
+        for kind in "flow", "sgd":
+            known = found[kind, phase].medians(f"{kind}, {words}") if (kind, phase) in found else {}
+            if not known:
+                continue
+            medians, errors = zip(*known.values())
+            if kind == "flow":
+                ax.plot(list(known), medians, color=colour, label=f"{words}, flow")
+            else:
+                ax.errorbar(list(known), medians, bars(errors), fmt="o", ms=3.6, color=colour, **WHITE_EDGE,
+                            elinewidth=0.8, zorder=3, label=f"{words}, SGD")
+    ax.set(xscale="log", ylim=(0, None), xlabel="$D$", ylabel="sequences per dimension, $n\\,/\\,D$")
+    ax.legend(loc="upper left", fontsize=points(7))
+
+
 def draw_deviations(ax: Axes, runs: list[Run], feature: int) -> None:
     """Standard deviation of m over replicas, root mean square over heads, against t: one line for each run."""
     for run, colour in zip(runs, colours_of(len(runs))):
@@ -135,3 +184,9 @@ def draw_spread(figure: Figure, runs: list[Run], features: tuple[int, ...]) -> N
         draw_deviations(ax, runs, f)
     axes[0].set_ylabel("standard deviation of $m_{hf}$ over replicas")
     axes[0].legend(loc="best", fontsize=points(7))
+
+
+def draw_samples_picture(figure: Figure, runs: list[Run], features: tuple[int, ...]) -> None:
+    """A picture of draw_samples."""
+    figure.set_size_inches(4.4, 3.3)
+    draw_samples(figure.add_subplot(), runs, *features[:1])

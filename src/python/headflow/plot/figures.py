@@ -11,17 +11,21 @@ import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
 
-from headflow.files import TITLE, Run, describe, results_of, series_of
-from headflow.plot.ensembles import draw_specialization, draw_spread
+from headflow.files import TITLE, Data, Run, data_of, describe, results_of, series_of
+from headflow.plot.ensembles import draw_samples_picture, draw_specialization, draw_spread
 from headflow.plot.look import GREY, MAX_KEYS, STYLE, colours_of, columns_of, legend_below, legend_key
 from headflow.plot.planes import draw_cosine_map, draw_heads_map
+from headflow.plot.pruning import draw_prune, draw_prune_spread
 from headflow.plot.series import PANELS, Panel, draw_heads, draw_time
 from headflow.plot.stages import draw_stages
-from headflow.plot.sweeps import draw_maps, draw_prune, draw_trained
+from headflow.plot.sweeps import draw_maps, draw_trained
+from headflow.plot.theory import draw_estimator, draw_scalings_picture
+from headflow.plot.variables import draw_variables
 
-PICTURES = {"specialization": draw_specialization, "spread": draw_spread}
-SWEEPS = {"trained": draw_trained, "prune": draw_prune, "maps": draw_maps, "cosine-map": draw_cosine_map,
-          "heads-map": draw_heads_map, "stages": draw_stages}
+PICTURES = {"specialization": draw_specialization, "spread": draw_spread, "samples": draw_samples_picture}
+SWEEPS = {"trained": draw_trained, "prune": draw_prune, "prune-spread": draw_prune_spread, "maps": draw_maps,
+          "cosine-map": draw_cosine_map, "heads-map": draw_heads_map, "stages": draw_stages, "scalings":
+          draw_scalings_picture, "estimator": draw_estimator}
 ALONE = PICTURES | SWEEPS
 NO_STYLE = ("backend", "backend_fallback", "interactive", "toolbar", "timezone", "datapath", "date.epoch",
             "docstring.hardcopy")
@@ -100,10 +104,15 @@ def style() -> Iterator[None]:
         yield
 
 
+def of_sweep(data: Data, panels: Sequence[str]) -> bool:
+    """Whether the panels are variables of a sweep, against a swept key."""
+    return "sweep" in data and len(panels) > 0 and not set(panels) & set(ALONE)
+
+
 def read_files(files: Sequence[Any], panels: Sequence[str], features: Sequence[int]) -> list[Any]:
     """The files as those panels need them: runs, or results of sweeps. Throws ValueError for features they lack."""
-    read = results_of if set(panels) & set(SWEEPS) else series_of
-    runs = [read(file) for file in files]
+    runs = [results_of(file) if set(panels) & set(SWEEPS) or of_sweep(file, panels) else series_of(file)
+            for file in map(data_of, files)]
     for run in runs:
         if len(set(features)) == 1 or not all(1 <= f <= run.features for f in features):
             raise ValueError(f"--features: choose two different ones from 1 to {run.features}, of {run.data.path}")
@@ -115,13 +124,17 @@ def draw(figure: Figure, files: Sequence[Any], panels: Sequence[str] = (), featu
     """All panels into an empty figure, which takes the size that they need. Features count from 1."""
     if len(panels) > 1 and (alone := [name for name in panels if name in ALONE]):
         raise ValueError(f"--panels: '{alone[0]}' is a picture of its own, found '{','.join(panels)}'")
-    if by and not set(panels) & set(SWEEPS):
-        raise ValueError(f"--by: is of pictures of sweeps: {', '.join(SWEEPS)}")
+    files = [data_of(file) for file in files]
+    variables = any(of_sweep(file, panels) for file in files)
+    if by and not variables and not set(panels) & set(SWEEPS):
+        raise ValueError(f"--by: is of pictures of sweeps: {', '.join(SWEEPS)}, and their variables")
     runs = read_files(files, panels, features)
     plane = "plane" if min(run.features for run in runs) > 1 else "m"
     names = list(panels) or ["overview" if len(runs) == 1 else plane]
     places = tuple(f - 1 for f in features)
-    if names[0] in SWEEPS:
+    if variables:
+        draw_variables(figure, runs, names, tuple(by))
+    elif names[0] in SWEEPS:
         SWEEPS[names[0]](figure, runs, places, tuple(by))
     elif names[0] in PICTURES:
         PICTURES[names[0]](figure, runs, places)

@@ -17,9 +17,12 @@ NAMES = {"loss": "Loss", "m": "Overlaps of heads and features", "plane": "Heads 
          "space": "Heads in the space of three features", "r": "Overlaps outside the span of the spikes",
          "b": "Biases and scale", "cosine": "Similarity of heads", "gradient": "Norm of the gradient",
          "hierarchy": "Sides of the heads along each feature", "growth": "Growth of the differences between heads",
-         "angle": "Growth rate against the angle of patterns", "trained": "Loss of trained heads", "prune": "Pruning",
+         "angle": "Growth rate against the angle of patterns",
+         "pca": "Overlaps with the eigenvectors of E[theta theta']", "attention": "Attention at zero fields",
+         "estimator": "Heads beside the Bayes estimator", "trained": "Loss of trained heads", "prune": "Pruning",
          "maps": "Attention maps", "cosine-map": "Similarity of heads over two swept keys",
          "heads-map": "Heads over two swept keys", "stages": "Growth and splits, predicted and observed"}
+OWN_WORDS = "prune-spread", "scalings"  # drawn where they are asked for
 WIDTH = 7.5  # of a picture at most, rem an inch: letters of all are of one size
 PAGE = """\
 <!DOCTYPE html>
@@ -113,7 +116,7 @@ def panels_of(data: Data, asked: list[str]) -> list[str]:
     if asked:
         return asked
     if "sweep" in data:
-        return [*SWEEPS]
+        return [name for name in SWEEPS if name not in OWN_WORDS]
     run = ["loss", "m", "plane", "space", "r", "b", "cosine", "gradient", "hierarchy", "growth", "angle"]
     groups = {"prune": "prune/loss", "maps": "maps/sigma"}
     kinds = [name for name in run if "flow" in data or "sgd" in data]

@@ -1,6 +1,5 @@
 """Pictures of trained heads: loss against a swept key, pruning, attention."""
 import textwrap
-from collections import defaultdict
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -199,55 +198,6 @@ def draw_trained(figure: Figure, files: list[Results], features: tuple[int, ...]
 def model_of(results: Results) -> str:
     """All of the model but its activation."""
     return describe(results.config, *(name for name in TITLE if name != "activation"))
-
-
-def pruned_panels(files: list[Results]) -> list[list[tuple[Results, Line]]]:
-    """A panel for each sweep and for each model of the single runs: these differ in activation, or in their names."""
-    panels, colours = defaultdict(list), activation_colours(files)
-    for results in files:
-        place = results.data.path if results.axes else model_of(results)
-        panels[place] += [(results, line) for line in lines_of(results, (), colours)]
-    for members in panels.values():
-        if len({line.label for _, line in members}) < len(members):
-            for i, ((results, line), colour) in enumerate(zip(members.copy(), colours_of(len(members)))):
-                name, look = results.data.path.stem, line.look | {"color": colour}
-                keys = {name: legend_key(color=colour, marker=look["marker"])}
-                members[i] = results, line._replace(label=name, look=look, keys=keys)
-    return list(panels.values())
-
-
-def draw_pruned(ax: Axes, members: list[tuple[Results, Line]]) -> dict[str, Line2D]:
-    """The lines of one panel; returns their legend keys."""
-    shown, risks, keys = [], {}, {}
-    for results, line in members:
-        loss = results.get("prune/loss", "start", "left")[line.index]
-        loss = loss.reshape(-1, loss.shape[-1])
-        removed = np.arange(loss.shape[1])
-        if len(loss) > 1:
-            ax.plot(removed, loss.T, color=line.look["color"], lw=0.5, alpha=0.35, zorder=2)
-        ax.plot(removed, np.nanmedian(loss, axis=0), **line.look)
-        shown.append(loss.ravel())
-        keys |= line.keys
-        if "bayes/risk" in results.data:
-            risks.setdefault(f"{np.nanmean(results.get('bayes/risk')[line.index]):.3g}", line.label)
-    for risk, label in risks.items():
-        ax.axhline(float(risk), **BAYES)
-        keys[f"Bayes, {label}" if len(risks) > 1 else "Bayes"] = legend_key(**BAYES)
-    ax.set_xlabel("heads removed")
-    ax.margins(x=0.05)
-    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
-    set_scale(ax, "y", np.concatenate([*shown, [float(risk) for risk in risks]]))
-    return keys
-
-
-def draw_prune(figure: Figure, files: list[Results], features: tuple[int, ...], by: tuple[str, ...] = ()) -> None:
-    """Loss against the heads removed: median of starts and repeats, each of them a faint line, Bayes risk dashed."""
-    groups = pruned_panels(files)
-    panels, keys = row_of_panels(figure, len(groups), 3.0, 2.8, LOSS), {}
-    for ax, members in zip(panels, groups):
-        keys |= draw_pruned(ax, members)
-        ax.set_title(wrapped(model_of(members[0][0])) if len(files) > 1 else "")
-    add_legend(figure, panels, keys)
 
 
 def theta_text(theta: np.ndarray) -> str:
