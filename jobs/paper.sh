@@ -216,14 +216,14 @@ make() {
             variant gaussian model.prior=anisotropic-gaussian
             draw pruning --panels prune-spread ;;
         samples)
-            local exponent seed replicas=([3]=64 64 32 16 2 1) ends=([3]=16 16 20 24 28 30)
-            for exponent in {3..12}; do
+            local exponent seed replicas=([4]=64 32 8 1 1) ends=([4]=14 18 22 26 6) # at 10^8 the first phase alone
+            for exponent in {4..12}; do
                 for seed in {1..4}; do variant "flow-$exponent-$seed" "start.dimension=1e$exponent" "start.seed=$seed"; done
             done
-            for exponent in {3..8}; do
+            for exponent in {4..8}; do
                 variant "sgd-$exponent" "start.dimension=1e$exponent" "sgd.dimension=1e$exponent" \
-                "sgd.batch=$((10 ** (exponent - 3)))" \
-                    sgd.learning_rate=8e-3 sgd.starts=own "sgd.replicas=${replicas[exponent]}" sgd.outputs=200 "flow.end_time=${ends[exponent]}"
+                    "sgd.batch=$((10 ** (exponent - 4)))" sgd.learning_rate=4e-4 sgd.starts=own sgd.outputs=200 \
+                    "sgd.replicas=${replicas[exponent]}" "flow.end_time=${ends[exponent]}"
             done
             draw samples --panels samples ;;
     esac

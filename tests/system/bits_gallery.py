@@ -64,7 +64,7 @@ GALLERY = {
     "claims/large-signals": {"": BAYES + "train.evaluations=100"},
     "claims/pruning": {"atoms": TRAIN + BAYES},
     "claims/samples": {"flow": "start.dimension=1e8",
-                       "sgd": "sgd.dimension=1e4 sgd.batch=10 sgd.learning_rate=8e-3 sgd.starts=own sgd.replicas=4 "
+                       "sgd": "sgd.dimension=1e4 sgd.batch=1 sgd.learning_rate=4e-4 sgd.starts=own sgd.replicas=2 "
                               "sgd.outputs=20 flow.end_time=16"},
     "stages/flipping": {"": f"{STARTS_SWEPT}[1e2,1e12] sweep.repeats=2 population.samples=256"},
     "stages/gaussian": {"F2": f'{STARTS_SWEPT}[1e6] sweep."model.features"=[2] sweep.repeats=1 population.samples=256',
