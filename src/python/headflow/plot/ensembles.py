@@ -38,7 +38,7 @@ class Splits(NamedTuple):
         found = {D: median_and_error(times) for D, times in sorted(self.times.items())}
         for D, (median, _) in found.items():
             if not np.isfinite(median):
-                print(f"{name}, D = {D:g}: left out, most runs have not split by their end")
+                print(f"{name}, D = {D:g}: left out, most runs have not come to it by their end")
         return {D: pair for D, pair in found.items() if np.isfinite(pair[0])}
 
 
