@@ -175,10 +175,11 @@ class CommandLine {
   void add_input(CLI::App& sub) {
     sub.add_option("INPUT", command_.request.input, "input file (TOML)")->required();
     sub.add_option("--set", command_.request.overrides,
-                   "section.key=value: one key's value instead of the file's")
+                   "section.key=value: one key's value instead of the file's, as --set "
+                   "'model.signal=[4, 1]'")
         ->type_size(1)
         ->allow_extra_args(false);
-    sub.add_option("--output", command_.request.output, "name of the output file")
+    sub.add_option("-o,--output", command_.request.output, "name of the output file")
         ->check([](const std::string& name) {
           return name.empty() ? std::string("must not be empty") : std::string();
         });

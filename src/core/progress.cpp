@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
+#include <utility>
 
 namespace headflow {
 
@@ -30,17 +31,20 @@ double interval(bool terminal) {
 
 }  // namespace
 
-ProgressPrinter::ProgressPrinter(bool active, double end_time)
+ProgressPrinter::ProgressPrinter(bool active, std::string what, double end_time,
+                                 std::string quantity)
     : active_(active),
       terminal_(isatty(STDERR_FILENO) == 1),
       every_(interval(terminal_)),
+      what_(std::move(what)),
+      quantity_(std::move(quantity)),
       end_time_(end_time) {}
 
 ProgressPrinter::~ProgressPrinter() {
   if (drawn_ && terminal_) fmt::print(stderr, "\n");
 }
 
-void ProgressPrinter::update(double time, double loss, long long steps) {
+void ProgressPrinter::update(double time, double value, long long steps) {
   if (!active_) return;
   const auto now = Clock::now();
   const double quiet = std::chrono::duration<double>(now - last_).count();
@@ -49,9 +53,10 @@ void ProgressPrinter::update(double time, double loss, long long steps) {
   drawn_ = true;
   const double elapsed = std::chrono::duration<double>(now - begin_).count();
   const double done = std::clamp(time / end_time_, 1e-9, 1.0);
-  const std::string text = fmt::format("t = {:.4g} of {:.4g}, loss {:.6f}, {:.1f} steps/s, {} left",
-                                       time, end_time_, loss, static_cast<double>(steps) / elapsed,
-                                       clock_text(elapsed * (1 - done) / done));
+  const std::string text =
+      fmt::format("{}: t = {:.4g} of {:.4g}, {} {:.6f}, {:.1f} steps/s, {} left", what_, time,
+                  end_time_, quantity_, value, static_cast<double>(steps) / elapsed,
+                  clock_text(elapsed * (1 - done) / done));
   if (terminal_) {
     const auto filled = static_cast<std::size_t>(30 * done);
     fmt::print(stderr, "\r[{}{}] {}\x1b[K", std::string(filled, '#'), std::string(30 - filled, '.'),
@@ -66,6 +71,10 @@ std::string with_error(double x, double error, const char* format) {
   const std::string value = fmt::format(fmt::runtime(format), x);
   return std::isnan(error) ? value + " (no error: one replicate)"
                            : fmt::format("{} +- {:.1g}", value, error);
+}
+
+std::string time_or_never(double t) {
+  return std::isnan(t) ? "not reached" : fmt::format("t = {:.4g}", t);
 }
 
 std::string number_or_dash(double x, const char* format) {

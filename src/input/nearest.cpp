@@ -26,7 +26,8 @@ std::size_t edit_distance(const std::string& a, const std::string& b) {
 
 std::string nearest(const std::string& word, const std::vector<std::string>& known) {
   return *std::min_element(known.begin(), known.end(), [&](const auto& a, const auto& b) {
-    return edit_distance(word, a) < edit_distance(word, b);
+    const std::size_t to_a = edit_distance(word, a), to_b = edit_distance(word, b);
+    return to_a != to_b ? to_a < to_b : a.size() > b.size();
   });
 }
 

@@ -16,8 +16,9 @@ toml::table parse(const std::string& text, const std::string& name) {
   try {
     return toml::parse(text, name);
   } catch (const toml::parse_error& error) {
-    throw InputError(fmt::format("{}:{}: not valid TOML: {}", name, error.source().begin.line,
-                                 error.description()));
+    throw InputError(
+        fmt::format("{}:{}: not valid TOML: {} (texts need quotes, lists need brackets)", name,
+                    error.source().begin.line, error.description()));
   }
 }
 

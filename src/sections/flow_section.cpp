@@ -18,10 +18,6 @@
 namespace headflow {
 namespace {
 
-std::string time_or_never(double t) {
-  return std::isnan(t) ? "not reached" : fmt::format("t = {:.4g}", t);
-}
-
 /// How many right-hand sides a flow needs.
 struct FlowPilot {
   double right_hand_sides = 0;
@@ -137,7 +133,7 @@ void FlowSection::run(Run& run) {
   const bool root = run.comm().root();  // which alone has the outputs
   if (root) reserve_records(run.group(name()), options.output_times.size() + 1);
   const Snapshot from = run.saved_state(name());
-  ProgressPrinter progress(run.talks(), options.end_time);
+  ProgressPrinter progress(run.talks(), name(), options.end_time);
   const Stopwatch watch;
   FlowRecord last;
   Stages known;  // at the last record, as in the file

@@ -125,7 +125,7 @@ void FluctuationsSection::run(Run& run) {
   const bool root = run.comm().root();  // which alone has the outputs
   if (root) reserve_records(run.group(name()), options_.output_times.size() + 1);
   const Snapshot from = run.saved_state(name());
-  ProgressPrinter progress(run.talks(), options_.end_time);
+  ProgressPrinter progress(run.talks(), name(), options_.end_time);
   const Stopwatch watch;
   FluctuationsRecord last;
   const FluctuationsResult result = run_fluctuations(

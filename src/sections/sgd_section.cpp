@@ -253,7 +253,8 @@ void SgdSection::run(Run& run) {
     series_.emplace(run.add_group(name()), run.model(), split_threshold_, options_.replicas);
   const bool root = run.comm().root();  // which alone has the outputs
   if (root) reserve_records(run.group(name()), options_.output_steps.size() + 1);
-  ProgressPrinter progress(run.talks(), problem_.time(options_.output_steps.back()));
+  ProgressPrinter progress(run.talks(), name(), problem_.time(options_.output_steps.back()),
+                           "batch loss");
   const Stopwatch watch;
   SgdRecord last;
   const bool finished =
@@ -274,9 +275,25 @@ void SgdSection::run(Run& run) {
               run, source_ ? &*source_ : nullptr);
   if (run.talks()) print(last, watch.seconds());
   if (!finished) throw Interrupt{};
+  if (run.talks()) fmt::print("{}", series_->describe_splits());
   const auto& flow = run.section<FlowSection>();
   if (run.talks() && flow.given && options_.first.empty())
-    fmt::print("{}", compare(flow.trajectory(), series_->trajectory(), options_.replicas));
+    fmt::print("{}",
+               compare(flow.trajectory(), series_->trajectory(), options_.replicas, advice(run)));
+}
+
+std::string SgdSection::advice(Run& run) const {
+  const std::string reasons[] = {
+      run.section<PopulationSection>().sampling.symmetric
+          ? ""
+          : "population.symmetric = true: samples do not push heads apart",
+      run.section<FlowSection>().options.kappa > 0
+          ? ""
+          : "flow.learning_rate_noise = \"from-sgd\": kappa is not small"};
+  std::string text;
+  for (const auto& reason : reasons)
+    if (!reason.empty()) text += fmt::format("  it may come nearer with {}\n", reason);
+  return text;
 }
 
 void SgdSection::write_weights(Run& run, const SgdRecord& record, const SgdWeights& weights) const {

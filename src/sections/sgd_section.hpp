@@ -43,6 +43,8 @@ class SgdSection : public Section {
   std::int64_t resolve_end_times(std::optional<double>& end_of_flow);
   void resolve_outputs(std::int64_t steps);
   void add_memory(CostReport& report, std::int64_t replicas) const;
+  /// What may bring the flow nearer to SGD, a line each.
+  std::string advice(Run& run) const;
   void write_weights(Run& run, const SgdRecord& record, const SgdWeights& weights) const;
   void print(const SgdRecord& last, double seconds) const;
 

@@ -3,7 +3,9 @@
 #include <fmt/format.h>
 
 #include <cmath>
+#include <numeric>
 
+#include "core/progress.hpp"
 #include "headflow/flow/stages.hpp"
 
 namespace headflow {
@@ -154,6 +156,23 @@ void SgdSeries::find_splits(const std::vector<Vector>& spreads) {
       time -= (times[last] - times[last - 1]) * (reached - split_threshold_) / (reached - before);
     }
   spreads_ = spreads;
+}
+
+std::string SgdSeries::describe_splits() const {
+  const Values& times = group_.variables[split_time_].data;
+  const auto F = static_cast<std::size_t>(shape_.features);
+  std::string text;
+  for (std::size_t f = 0; f < F; ++f) {
+    std::vector<double> seen;
+    for (std::size_t place = f; place < times.size(); place += F)
+      if (!std::isnan(times[place])) seen.push_back(times[place]);
+    const double sum = std::accumulate(seen.begin(), seen.end(), 0.0), error = standard_error(seen);
+    text += fmt::format(
+        "heads split along feature {}: {}{} ({} of {} replicas)\n", f + 1,
+        time_or_never(seen.empty() ? never : sum / static_cast<double>(seen.size())),
+        std::isnan(error) ? "" : fmt::format(" +- {:.2g}", error), seen.size(), times.size() / F);
+  }
+  return text;
 }
 
 void SgdSeries::resume() {

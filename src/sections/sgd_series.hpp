@@ -16,6 +16,9 @@ class SgdSeries {
   void append(const SgdRecord& record);
   /// Goes on after the records that the group has got from a checkpoint.
   void resume();
+  /// A line for each feature: when heads split, the mean over the replicas in which they do, with
+  /// its standard error.
+  std::string describe_splits() const;
   /// What is compared with the flow.
   Trajectory trajectory() const;
 

@@ -14,7 +14,7 @@ class StartSection : public Section {
   const char* name() const override { return "start"; }
   const char* help() const override {
     return "the state at t = 0: one of dimension, noise, m (with r, b, v), file or bayes; default "
-           "noise = 0.01";
+           "the dimension of [sgd] if there is one, else noise = 0.01";
   }
   void declare_keys(KeyVisitor& visitor) override;
   void prepare(Configuration& input) override;

@@ -141,7 +141,9 @@ std::vector<std::pair<std::size_t, std::size_t>> common_times(const std::vector<
 
 }  // namespace
 
-std::string compare(const Trajectory& flow, const Trajectory& sgd, std::int64_t replicas) {
+std::string compare(const Trajectory& flow, const Trajectory& sgd, std::int64_t replicas,
+                    const std::string& advice) {
+  constexpr double far = 10;  // spreads
   const auto common = common_times(flow.times, sgd.times);
   if (common.empty()) return "";
   std::string text =
@@ -151,6 +153,7 @@ std::string compare(const Trajectory& flow, const Trajectory& sgd, std::int64_t 
   std::stable_partition(order.begin(), order.end(), [&](std::size_t line) {
     return flow.lines[line].mean.size() == flow.times.size();  // a single number comes first
   });
+  double farthest = 0;
   for (const std::size_t line : order) {
     const auto& [name, mean, deviation] = sgd.lines[line];
     const std::size_t entries = mean.size() / sgd.times.size();
@@ -169,10 +172,11 @@ std::string compare(const Trajectory& flow, const Trajectory& sgd, std::int64_t 
       const double spread = std::sqrt(variance / static_cast<double>(common.size() * entries));
       text += fmt::format(", {:.1f} times the spread {:.2g} of {} replicas", largest / spread,
                           spread, replicas);
+      farthest = std::max(farthest, largest / spread);
     }
     text += "\n";
   }
-  return text;
+  return farthest > far ? text + advice : text;
 }
 
 }  // namespace headflow

@@ -45,7 +45,8 @@ struct Trajectory {
 /// How far the mean over `replicas` of SGD gets from the flow: the largest deviation of each line
 /// over all common times after the start, also in units of the replicas' spread (the root mean
 /// square of the standard deviation over entries and times). A line of text for each, or nothing
-/// without common times.
-std::string compare(const Trajectory& flow, const Trajectory& sgd, std::int64_t replicas);
+/// without common times. `advice` follows where one is more than ten spreads off.
+std::string compare(const Trajectory& flow, const Trajectory& sgd, std::int64_t replicas,
+                    const std::string& advice);
 
 }  // namespace headflow

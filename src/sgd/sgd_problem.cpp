@@ -18,7 +18,10 @@ void SgdProblem::declare_keys(KeyVisitor& visitor) {
   visitor.key({"dimension", "D, at least F + 2H + L (engine direct: F + H + L, at most 1e9)", true},
               dimension, {.least = 1, .most = 1e15});
   visitor.key({"batch", "B, sequences in a step", true}, batch, {.least = 1, .most = 4e9});
-  visitor.key({"learning_rate", "of k, b and v; time is t = learning rate * steps", true},
+  visitor.key({"learning_rate",
+               "of k, b and v; time is t = learning rate * steps; 0.1 * batch / dimension is near "
+               "the flow, less is nearer and slower",
+               true},
               learning_rate, positive);
   visitor.choice<Reduction>(
       {"reduction",

@@ -12,7 +12,7 @@ BLOCK = re.compile(r"^ *```(\w*)\n(.*?)^ *```$", re.MULTILINE | re.DOTALL)
 OWN_INPUTS = "my.toml", "sweep.toml"  # names in commands, which the quickstart's input stands for
 QUICK = sets("population.samples=512 population.replicates=4 flow.end_time=5")
 PLACEHOLDERS = {"..", "KEY", "COMMAND", "SECTION", "[SECTION]", "NAME", "FILE", "FILES", "OUT", "INPUT"}
-WORDS_OF_OTHERS = "(Open MPI)", "(the shell)"
+WORDS_OF_OTHERS = "(Open MPI)", "(the shell)", "(Python)"
 
 
 def anchors(text):

@@ -61,11 +61,20 @@ class BesideTheFlow(SgdTest):
 
     def test_split_time(self):
         """Of each replica, linear between the outputs around it; NaN for those that have not split."""
-        sgd = self.compute({"sgd.learning_rate": 0.01, "sgd.end_time": 60.0, "flow.end_time": None, "sgd.outputs": 150,
-                            "sgd.dimension": 200, "sgd.replicas": 20, "model.signal": [4.0, 4.0],
-                            "attention.activation": "bayes-softmax"})[0].sgd
+        changes = {"sgd.learning_rate": 0.01, "sgd.end_time": 60.0, "flow.end_time": None, "sgd.outputs": 150,
+                   "sgd.dimension": 200, "sgd.replicas": 20, "model.signal": [4.0, 4.0],
+                   "attention.activation": "bayes-softmax"}
+        [(_, text, _, sgd)] = self.compute(changes)
         spread = sgd["m"].std(axis=2)  # time, replica, feature
         self.assertTrue(np.isfinite(sgd["split_time"][:, 1]).sum() > 3, "no split: the input is too short")
+        for feature, times in enumerate(sgd["split_time"].T):
+            seen = times[np.isfinite(times)]
+            line, = re.findall(rf"sgd: .*\n.*\n(?:.*\n)?heads split along feature {feature + 1}: (.*)\n", text)
+            self.assertTrue(line.endswith(f" ({seen.size} of 20 replicas)"), line)
+            if seen.size > 1:
+                mean, error = map(float, re.match(r"t = (\S+) \+- (\S+) ", line).groups())
+                self.assertAlmostEqual(mean / seen.mean(), 1, delta=1e-3)
+                self.assertAlmostEqual(error * seen.size**0.5 / seen.std(ddof=1), 1, delta=0.06)  # two digits
         for replica, feature in np.ndindex(*sgd["split_time"].shape):
             found, curve = sgd["split_time"][replica, feature], spread[:, replica, feature]
             above = np.flatnonzero(curve >= 0.3)
@@ -95,8 +104,14 @@ class BesideTheFlow(SgdTest):
         self.assert_same_bits({"split": both.flow["split_time"]}, {"split": flow.flow["split_time"]})
 
     def test_summary(self):
-        """The largest deviations on standard output are those of the file."""
-        for _, text, flow, sgd in self.compute({}, {"sgd.replicas": 1}):
+        """The largest deviations on standard output are those of the file; what is far off is told what may help."""
+        far, farthest = {"sgd.dimension": 60000, "sgd.batch": 5000}, []
+        for path, text, flow, sgd in self.compute({}, {"sgd.replicas": 1}, far, far | {"population.symmetric": True}):
+            ratios = [float(ratio) for ratio in re.findall(r" (\S+) times the spread", text)]
+            for advice in "population.symmetric", "flow.learning_rate_noise":
+                given = f"{advice[11:]} = true" in read_group(path, "provenance")["input"]
+                self.assertEqual(f"it may come nearer with {advice}" in text, max(ratios, default=0) > 10 and not given)
+            farthest.append(max(ratios, default=0))
             times, here, there = np.intersect1d(sgd["time"][1:], flow["time"], return_indices=True)
             self.assertIn(f"largest deviation of SGD from the flow at {len(times)} common times\n", text)
             self.assertIn(f"loss {sgd['loss_mean'][-1]:.6f}, ", text)
@@ -108,6 +123,8 @@ class BesideTheFlow(SgdTest):
                     spread = np.sqrt(np.mean(sgd[f"{name}_std"][1:][here] ** 2))
                     line += f", {largest.max() / spread:.1f} times the spread {spread:.2g} of 3 replicas"
                 self.assertIn(f"{line}\n", text)
+
+        self.assertTrue(max(farthest[:2]) < 10 < min(farthest[2:]), f"the cases say nothing: {farthest}")
 
     def test_learning_rate_noise(self):
         """"from-sgd" is the number learning rate * D / batch."""

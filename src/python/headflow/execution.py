@@ -21,7 +21,7 @@ from headflow.files import Data
 from headflow.program import environment, program
 
 KINDS: dict[int, type[Error]] = {2: InputError, 3: NumericalError, 4: FileError, 75: Stopped}
-AT = re.compile(r"t = (\S+) of ([^\s,]+), loss (\S+),")
+AT = re.compile(r"(\w+): t = (\S+) of ([^\s,]+), ((?:batch )?loss) (\S+),")
 FIELD = re.compile(r"^\s*(\w+):\s+(\S.*)$|^\s+(\S+ failed)$", re.MULTILINE)  # of a message of Open MPI
 SESSIONS = itertools.count()
 
@@ -151,8 +151,8 @@ class Bar:
         if self.bar is None:
             return
         if found := AT.findall(tail):
-            t, end, loss = found[-1]
-            self.show(float(t) / float(end), f"t = {t} of {end}, loss {loss}")
+            what, t, end, quantity, value = found[-1]
+            self.show(float(t) / float(end), f"{what}: t = {t} of {end}, {quantity} {value}")
         elif time.monotonic() - self.looked > 2 and self.path.exists():
             self.looked = time.monotonic()
             with contextlib.suppress(Error, OSError, KeyError):

@@ -102,6 +102,7 @@ def check_options(options: argparse.Namespace) -> None:
     if options.animate and options.output:
         raise ValueError(f"--animate {options.animate} names what is written: leave out --output {options.output}")
     output = options.output = options.animate or options.output or picture_of(options.files[0])
+    options.replaced = output.exists()
     known = FILMS if options.animate else SUFFIXES
     if output.suffix.lower() not in known:
         raise ValueError(f"{output}: unknown picture suffix '{output.suffix}', known are {', '.join(known)}")
@@ -187,4 +188,4 @@ def main() -> None:
         plot(options)
     except (OSError, RuntimeError, TypeError, ValueError) as error:
         parser.error(" ".join(str(error).split()))
-    print(options.output)
+    print(f"{options.output} (replaced)" if options.replaced else options.output)
