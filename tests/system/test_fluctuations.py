@@ -7,7 +7,7 @@ from harness import BAD_INPUT, SystemTest, changed, command, execute, main, read
 from python_harness import headflow
 from restart_harness import RestartTest, checkpoints
 
-from headflow.plot.series import REPLICAS
+from headflow.plot.curves import REPLICAS
 
 CASE = {
     "model": {"tokens": 4, "prior": "flipping-spike", "signal": [2.0, 2.0]},
