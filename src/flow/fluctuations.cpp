@@ -104,8 +104,8 @@ class Fluctuations {
   std::vector<Matrix> C_at(double part) const {
     std::vector<Matrix> result = before_;
     for (std::size_t i = 0; i < result.size() && part > 0; ++i)
-      result[i] = propagated(before_[i], first_[i], second_[i], options_.kappa / options_.dimension,
-                             stepper_.step_size(), part);
+      result[i] = propagator(first_[i], second_[i], options_.kappa / options_.dimension,
+                             stepper_.step_size(), part)(before_[i]);
     return result;
   }
 

@@ -69,8 +69,13 @@ std::vector<LinearNoise> linear_noise(PopulationLoss& loss, const Parameters& at
   return replicates;
 }
 
-Matrix propagated(const Matrix& covariance, const LinearNoise& first, const LinearNoise& second,
-                  double strength, double h, double part) {
+Matrix Propagator::operator()(const Matrix& covariance) const {
+  const Matrix C = growth * covariance * growth.transpose() + noise;
+  return 0.5 * (C + C.transpose());
+}
+
+Propagator propagator(const LinearNoise& first, const LinearNoise& second, double strength,
+                      double h, double part) {
   constexpr double off = 0.5 / std::numbers::sqrt3;
   const Matrix early = generator(between(first, second, part * (0.5 - off)), strength);
   const Matrix late = generator(between(first, second, part * (0.5 + off)), strength);
@@ -78,10 +83,9 @@ Matrix propagated(const Matrix& covariance, const LinearNoise& first, const Line
   const Matrix exponent =
       0.5 * t * (early + late) + std::numbers::sqrt3 / 12 * t * t * (late * early - early * late);
   const Matrix X = exponent.exp();
-  const Eigen::Index n = covariance.rows();
+  const Eigen::Index n = first.jacobian.rows();
   const auto growth = X.topLeftCorner(n, n);
-  const Matrix C = (growth * covariance + X.topRightCorner(n, n)) * growth.transpose();
-  return 0.5 * (C + C.transpose());
+  return {growth, X.topRightCorner(n, n) * growth.transpose()};
 }
 
 Sensitivities sensitivities(const Model& model, const State& state) {

@@ -2,35 +2,26 @@
 
 #include <utility>
 
-#include "core/eigen.hpp"
-
 namespace headflow {
 namespace {
 
 /// A sum of two eigenvalues of r below this part of its size is rounding.
 constexpr double rounding = 1e-16;
 
-/// Solves Lambda r + r Lambda = dr for symmetric Lambda, zero where r has nothing.
-class Lyapunov {
- public:
-  explicit Lyapunov(const Matrix& r) : eigen_(r), least_(rounding * (1 + r.trace())) {}
-
-  Matrix solve(const Matrix& dr) const {
-    Matrix inside = eigen_.vectors.transpose() * dr * eigen_.vectors;
-    for (Eigen::Index i = 0; i < inside.rows(); ++i)
-      for (Eigen::Index j = 0; j < inside.cols(); ++j) {
-        const double sum = eigen_.values[i] + eigen_.values[j];
-        inside(i, j) = sum > least_ ? inside(i, j) / sum : 0;
-      }
-    return eigen_.vectors * inside * eigen_.vectors.transpose();
-  }
-
- private:
-  SymmetricEigen eigen_;
-  double least_;
-};
-
 }  // namespace
+
+RootTangents::RootTangents(const Matrix& u)
+    : u_(u), eigen_(Matrix(u * u.transpose())), least_(rounding * (1 + u.squaredNorm())) {}
+
+Matrix RootTangents::along(const Matrix& dr) const {
+  Matrix inside = eigen_.vectors.transpose() * dr * eigen_.vectors;
+  for (Eigen::Index i = 0; i < inside.rows(); ++i)
+    for (Eigen::Index j = 0; j < inside.cols(); ++j) {
+      const double sum = eigen_.values[i] + eigen_.values[j];
+      inside(i, j) = sum > least_ ? inside(i, j) / sum : 0;
+    }
+  return eigen_.vectors * inside * eigen_.vectors.transpose() * u_;
+}
 
 OrderTangents::OrderTangents(const Model& model, const Parameters& at) : trained_(model.trained()) {
   const auto& [L, H, F] = model.shape;
@@ -55,14 +46,13 @@ OrderTangents::OrderTangents(const Model& model, const Parameters& at) : trained
 
 void OrderTangents::add_r(const Parameters& at) {
   const Eigen::Index H = at.K.rows();
-  const Matrix u = at.K.rightCols(H);
-  const Lyapunov lyapunov(u * u.transpose());
+  const RootTangents root(at.K.rightCols(H));
   for (Eigen::Index h = 0; h < H; ++h)
     for (Eigen::Index other = 0; other <= h; ++other) {
       Matrix dr = Matrix::Zero(H, H);
       dr(h, other) = dr(other, h) = 1;
       Parameters direction{Matrix::Zero(H, at.K.cols()), Vector::Zero(H), 0};
-      direction.K.rightCols(H) = lyapunov.solve(dr) * u;
+      direction.K.rightCols(H) = root.along(dr);
       add(std::move(direction), std::move(dr));
     }
 }

@@ -1,10 +1,24 @@
 #pragma once
 #include <vector>
 
+#include "core/eigen.hpp"
 #include "headflow/model/model.hpp"
 #include "headflow/model/parameters.hpp"
 
 namespace headflow {
+
+/// How a root u of r = u u' changes with r: du = Lambda u, where Lambda r + r Lambda = dr, Lambda
+/// symmetric and zero where r has nothing.
+class RootTangents {
+ public:
+  explicit RootTangents(const Matrix& u);
+  Matrix along(const Matrix& dr) const;
+
+ private:
+  Matrix u_;
+  SymmetricEigen eigen_;  // of r
+  double least_;
+};
 
 /// The tangent space of y = (m, r, b, v) at K = [m | u], in the order of StepMoments: a change of
 /// each of its n entries alone, as one of (K, b, v).

@@ -2,169 +2,186 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <memory>
+#include <numbers>
 #include <span>
 #include <utility>
 
 #include "core/bisect.hpp"
+#include "flow/drift.hpp"
 #include "headflow/core/keys.hpp"
 #include "headflow/core/statistics.hpp"
-#include "headflow/flow/stages.hpp"
-#include "headflow/flow/time_stepper.hpp"
+#include "saddle/pattern_dynamics.hpp"
 
 namespace headflow {
 namespace {
 
-/// Alternating signs over heads, orthogonal to (1, .., 1), normalised.
-Vector alternating(int heads) {
-  Vector e(heads);
-  for (int h = 0; h < heads; ++h) e[h] = h % 2 == 0 ? 1 : -1;
-  return (e.array() - e.mean()).matrix().normalized();
-}
+constexpr int nodes_in_step = 4;
+constexpr double nothing = -std::numeric_limits<double>::infinity();  // log of 0
 
-/// The right-hand side of both: the flow on the manifold, and for each feature the amplitudes that
-/// have grown from it, kept at unit length beside the logarithm of their growth. The state is what
-/// is trained (packed), then for each c all C amplitudes and an exponent.
-class TangentFlow {
+/// The flow on the manifold: the drift, projected.
+class ManifoldDrift {
  public:
-  TangentFlow(PopulationLoss& loss, const UnspecializedManifold& manifold, const Parameters& start,
-              Control& control)
-      : loss_(loss),
+  ManifoldDrift(PopulationLoss& loss, const UnspecializedManifold& manifold,
+                const Parameters& start, double kappa, Control& control)
+      : drift_(loss, start, kappa),
         manifold_(manifold),
-        activation_(manifold.model().activation),
+        zero_(Parameters::zero(manifold.model().shape)),
         control_(control),
-        point_(start),
-        pattern_(alternating(manifold.model().shape.heads)),
-        F_(manifold.model().shape.features),
-        C_(manifold.head_coordinate_count()),
-        trained_size_(start.trained_size(activation_)),
-        directions_(static_cast<std::size_t>(C_), Parameters::zero(manifold.model().shape)) {
-    for (int c = 0; c < C_; ++c) {
-      Parameters& direction = directions_[static_cast<std::size_t>(c)];
-      if (c < F_)
-        direction.K.col(c) = pattern_;
-      else
-        direction.b = pattern_;
-    }
-  }
+        y_(projected(drift_.packed(start))) {}
 
-  std::size_t trained_size() const { return trained_size_; }
-  std::size_t amplitudes(int c) const {
-    return trained_size_ + static_cast<std::size_t>(c * (C_ + 1));
-  }
-  std::size_t exponent(int c) const { return amplitudes(c) + static_cast<std::size_t>(C_); }
-
-  std::vector<double> start() const {
-    std::vector<double> y(amplitudes(C_), 0.0);
-    point_.pack(activation_, y);
-    for (int c = 0; c < C_; ++c) y[amplitudes(c) + static_cast<std::size_t>(c)] = 1;
-    return y;
-  }
+  const std::vector<double>& start() const { return y_; }
+  Parameters unpacked(std::span<const double> y) const { return drift_.unpacked(y); }
 
   void operator()(std::span<const double> y, std::span<double> slope) {
-    point_.unpack(activation_, y.subspan(0, trained_size_));
-    const LossTangents found = loss_.differentiate(point_, directions_, control_);
-    last_loss_ = found.at.loss;
-    manifold_.projection(found.at.gradient).pack(activation_, slope.subspan(0, trained_size_));
-    for (std::size_t i = 0; i < trained_size_; ++i) slope[i] = -slope[i];
-    const Matrix B = pattern_block(found.products);
-    for (int c = 0; c < C_; ++c) {
-      const Eigen::Map<const Vector> amplitude(&y[amplitudes(c)], C_);
-      const Vector change = -B * amplitude;
-      const double rate = amplitude.dot(change) / amplitude.squaredNorm();
-      Eigen::Map<Vector>(&slope[amplitudes(c)], C_) = change - rate * amplitude;
-      slope[exponent(c)] = rate;
-    }
+    last_loss_ = drift_(y, slope, control_).loss;
+    const auto on_manifold = projected(slope);
+    std::copy(on_manifold.begin(), on_manifold.end(), slope.begin());
   }
 
   /// Of the last call.
   double last_loss() const { return last_loss_; }
-  double rounding() const { return loss_.rounding(); }
 
  private:
-  /// B = e' (Hessian) e, without what the prior's symmetries forbid.
-  Matrix pattern_block(const std::vector<Parameters>& products) const {
-    Matrix B = Matrix::Zero(C_, C_);
-    for (int c = 0; c < C_; ++c)
-      for (int other = 0; other < C_; ++other) {
-        const Parameters& product = products[static_cast<std::size_t>(c)];
-        if (manifold_.coupled(c, other))
-          B(other, c) = pattern_.dot(other < F_ ? Vector(product.K.col(other)) : product.b);
-      }
-    return B;
+  /// u or r, whichever is the state, has the same projection.
+  std::vector<double> projected(std::span<const double> y) const {
+    const Activation& activation = manifold_.model().activation;
+    Parameters parameters = zero_;
+    parameters.unpack(activation, y);
+    std::vector<double> result(y.size());
+    manifold_.projection(parameters).pack(activation, result);
+    return result;
   }
 
-  PopulationLoss& loss_;
-  double last_loss_ = 0;
+  Drift drift_;
   const UnspecializedManifold& manifold_;
-  Activation activation_;
+  Parameters zero_;
   Control& control_;
-  Parameters point_;
-  Vector pattern_;
-  int F_, C_;
-  std::size_t trained_size_;
-  std::vector<Parameters> directions_;
+  std::vector<double> y_;
+  double last_loss_ = 0;
+};
+
+/// What has grown until now: from each coordinate alone the amplitudes, of unit length beside the
+/// logarithm of their growth, and the covariance that noise has made, of unit trace beside its own.
+struct Grown {
+  Matrix amplitudes;  // C x C, one in each column
+  Vector exponent;
+  Matrix noise;  // C x C
+  double log_noise = nothing;
+
+  explicit Grown(Eigen::Index C)
+      : amplitudes(Matrix::Identity(C, C)), exponent(Vector::Zero(C)), noise(Matrix::Zero(C, C)) {}
+
+  Grown after(const Propagator& step) const {
+    Grown next = *this;
+    next.amplitudes = step.growth * amplitudes;
+    for (Eigen::Index c = 0; c < exponent.size(); ++c) {
+      const double norm = next.amplitudes.col(c).norm();
+      next.amplitudes.col(c) /= norm;
+      next.exponent[c] += std::log(norm);
+    }
+    const bool before = log_noise > nothing;  // whether there is some already
+    const double unit = before ? log_noise : 0;
+    next.noise = step.growth * noise * step.growth.transpose() + std::exp(-unit) * step.noise;
+    const double trace = next.noise.trace();
+    if (!(trace > 0)) return next;
+    next.noise /= trace;
+    next.log_noise = unit + std::log(trace);
+    return next;
+  }
+
+  LinearGrowth::Node node(double time, const Matrix& spike_factor) const {
+    const Eigen::Index F = spike_factor.rows();
+    LinearGrowth::Node node{time, exponent, Matrix(exponent.size(), F), Vector(F)};
+    node.direction = amplitudes.topRows(F).transpose() * spike_factor.transpose();
+    const Matrix of_m = spike_factor * noise.topLeftCorner(F, F) * spike_factor.transpose();
+    node.log_noise = of_m.diagonal().array().max(0.0).log() + (log_noise > nothing ? log_noise : 0);
+    return node;
+  }
 };
 
 using Nodes = std::vector<LinearGrowth::Node>;
+
+/// The numbers of several matrices, one after the other, and back.
+void add_numbers(std::vector<double>& numbers, const auto&... values) {
+  (numbers.insert(numbers.end(), values.data(), values.data() + values.size()), ...);
+}
+void take_numbers(const double*& next, auto&... values) {
+  ((std::copy_n(next, values.size(), values.data()), next += values.size()), ...);
+}
 
 /// The flow, step by step. The list of nodes only grows, so that snapshots share it.
 class ManifoldFlow {
  public:
   ManifoldFlow(PopulationLoss& loss, const UnspecializedManifold& manifold, const Parameters& start,
                const LinearGrowthOptions& options, Control& control)
-      : F_(manifold.model().shape.features),
-        C_(manifold.head_coordinate_count()),
-        tangents_(loss, manifold, start, control),
-        y_(tangents_.start()),
-        slope_(y_.size()),
+      : loss_(loss),
+        manifold_(manifold),
+        options_(options),
+        control_(control),
+        drift_(loss, manifold, start, options.kappa, control),
+        grown_(manifold.head_coordinate_count()),
         stepper_(
             options.stepper(),
-            [this](double, std::span<const double> y, std::span<double> f) { tangents_(y, f); }, y_,
-            options.end_time) {}
+            [this](double, std::span<const double> y, std::span<double> f) { drift_(y, f); },
+            drift_.start(), options.end_time) {}
 
   void begin(const Snapshot& from) {
-    if (from.empty()) return add_node();
+    if (from.empty()) {
+      nodes_->push_back(grown_.node(0, manifold_.model().spike_factor));
+      return end_step();
+    }
     stepper_.restore(from);
-    y_ = stepper_.state();
+    const double* next = from.list("grown").data();
+    take_numbers(next, grown_.amplitudes, grown_.exponent, grown_.noise);
+    grown_.log_noise = *next;
     restore_nodes(from.list("nodes"));
     gradient_norm_ = from.number("gradient_norm");
-    loss_ = from.number("loss");
+    last_loss_ = from.number("loss");
   }
 
-  /// The loss falls along this flow, too: a step that raises it is rejected.
+  /// Without noise the loss falls along this flow, too: a step that raises it is rejected.
   void step() {
     stepper_.step([this] {
+      if (options_.kappa > 0) return true;
       stepper_.end_slope();
-      return tangents_.last_loss() <= loss_ + tangents_.rounding() * std::abs(loss_);
+      return drift_.last_loss() <= last_loss_ + loss_.rounding() * std::abs(last_loss_);
     });
-    y_ = stepper_.state();
-    add_node();
+    end_step();
+    const double begin = stepper_.previous_time(), h = stepper_.step_size();
+    constexpr double off = 0.5 / std::numbers::sqrt3;
+    const LinearNoise first = dynamics(begin + (0.5 - off) * h);
+    const LinearNoise second = dynamics(begin + (0.5 + off) * h);
+    Grown grown = grown_;
+    for (int i = 1; i <= nodes_in_step; ++i) {
+      const double part = static_cast<double>(i) / nodes_in_step;
+      grown = grown_.after(propagator(first, second, options_.kappa, h, part));
+      nodes_->push_back(grown.node(i == nodes_in_step ? stepper_.time() : begin + part * h,
+                                   manifold_.model().spike_factor));
+    }
+    grown_ = std::move(grown);
   }
 
   double time() const { return stepper_.time(); }
   double gradient_norm() const { return gradient_norm_; }
   const Nodes& nodes() const { return *nodes_; }
-  std::span<const double> trained() const {
-    return std::span(y_).subspan(0, tangents_.trained_size());
-  }
+  Parameters parameters() const { return drift_.unpacked(stepper_.state()); }
 
   /// Makes the snapshot of now, whenever it is called.
   std::function<Snapshot()> snapshot() const {
-    return [nodes = nodes_, count = nodes_->size(), gradient_norm = gradient_norm_, loss = loss_,
-            snapshot = stepper_.snapshot(true)] {
-      std::vector<double> numbers;
-      const auto add = [&](const auto& values) {
-        numbers.insert(numbers.end(), values.data(), values.data() + values.size());
-      };
+    return [nodes = nodes_, count = nodes_->size(), gradient_norm = gradient_norm_,
+            loss = last_loss_, grown = grown_, snapshot = stepper_.snapshot(true)] {
+      std::vector<double> numbers, state;
       for (const LinearGrowth::Node& node : std::span(*nodes).first(count)) {
         numbers.push_back(node.time);
-        add(node.exponent);
-        add(node.rate);
-        add(node.direction);
+        add_numbers(numbers, node.exponent, node.direction, node.log_noise);
       }
+      add_numbers(state, grown.amplitudes, grown.exponent, grown.noise);
+      state.push_back(grown.log_noise);
       Snapshot all = snapshot;
       all.put("nodes", std::move(numbers));
+      all.put("grown", std::move(state));
       all.put("gradient_norm", gradient_norm);
       all.put("loss", loss);
       return all;
@@ -172,44 +189,44 @@ class ManifoldFlow {
   }
 
  private:
-  void add_node() {
-    tangents_(y_, slope_);
-    loss_ = tangents_.last_loss();
-    LinearGrowth::Node node{stepper_.time(), Vector(C_), Vector(C_), Matrix(C_, F_)};
-    for (int c = 0; c < C_; ++c) {
-      const Eigen::Map<const Vector> amplitude(&y_[tangents_.amplitudes(c)], C_);
-      node.direction.row(c) = amplitude.normalized().head(F_);
-      node.exponent[c] = y_[tangents_.exponent(c)];
-      node.rate[c] = slope_[tangents_.exponent(c)];
-    }
-    nodes_->push_back(std::move(node));
+  void end_step() {
+    const auto& slope = stepper_.end_slope();
+    last_loss_ = drift_.last_loss();
     gradient_norm_ =
-        Eigen::Map<const Vector>(slope_.data(), static_cast<Eigen::Index>(tangents_.trained_size()))
-            .norm();
+        Eigen::Map<const Vector>(slope.data(), static_cast<Eigen::Index>(slope.size())).norm();
+  }
+
+  LinearNoise dynamics(double t) {
+    return pattern_dynamics(loss_, manifold_, drift_.unpacked(stepper_.interpolate(t)),
+                            options_.kappa, control_);
   }
 
   void restore_nodes(const std::vector<double>& numbers) {
-    const double* next = numbers.data();
-    const auto take = [&](auto& values) {
-      std::copy_n(next, values.size(), values.data());
-      next += values.size();
-    };
-    while (next < numbers.data() + numbers.size()) {
-      LinearGrowth::Node node{*next++, Vector(C_), Vector(C_), Matrix(C_, F_)};
-      take(node.exponent);
-      take(node.rate);
-      take(node.direction);
+    const Eigen::Index C = grown_.exponent.size(), F = manifold_.model().shape.features;
+    for (const double* next = numbers.data(); next < numbers.data() + numbers.size();) {
+      LinearGrowth::Node node{*next++, Vector(C), Matrix(C, F), Vector(F)};
+      take_numbers(next, node.exponent, node.direction, node.log_noise);
       nodes_->push_back(std::move(node));
     }
   }
 
-  int F_, C_;
-  TangentFlow tangents_;
-  std::vector<double> y_, slope_;
+  PopulationLoss& loss_;
+  const UnspecializedManifold& manifold_;
+  const LinearGrowthOptions& options_;
+  Control& control_;
+  ManifoldDrift drift_;
+  Grown grown_;
   TimeStepper stepper_;
   std::shared_ptr<Nodes> nodes_ = std::make_shared<Nodes>();
-  double gradient_norm_ = 0, loss_ = 0;
+  double gradient_norm_ = 0, last_loss_ = 0;
 };
+
+/// The first from the line through both at s in [0, 1), which stays minus infinity where it is so.
+auto on_line(const auto& before, const auto& after, double s) {
+  return before
+      .binaryExpr(after, [s](double a, double b) { return a == b ? a : (1 - s) * a + s * b; })
+      .eval();
+}
 
 }  // namespace
 
@@ -226,16 +243,13 @@ LinearGrowth follow_manifold(PopulationLoss& loss, const UnspecializedManifold& 
                              Control& control,
                              const std::function<void(const std::function<Snapshot()>&)>& step,
                              const Snapshot& from) {
-  Parameters end = manifold.projection(start);
-  ManifoldFlow flow(loss, manifold, end, options, control);
+  ManifoldFlow flow(loss, manifold, start, options, control);
   flow.begin(from);
   while (!(flow.gradient_norm() <= options.gradient_tolerance) && flow.time() < options.end_time) {
     flow.step();
     if (step) step(flow.snapshot());
   }
-  end.unpack(manifold.model().activation, flow.trained());
-  return {flow.nodes(), end, flow.gradient_norm(), options.gradient_tolerance,
-          manifold.model().spike_factor};
+  return {flow.nodes(), flow.parameters(), flow.gradient_norm(), options.gradient_tolerance};
 }
 
 LinearGrowth::Node LinearGrowth::at(double t) const {
@@ -244,37 +258,57 @@ LinearGrowth::Node LinearGrowth::at(double t) const {
   const Node& before = *(past - 1);
   Node node = before;
   node.time = t;
-  if (past == nodes_.end()) {
-    node.exponent += (t - before.time) * before.rate;
-    if (t > before.time && !at_rest()) node.exponent.setConstant(never);
-    return node;
+  if (past != nodes_.end()) {
+    const double s = (t - before.time) / (past->time - before.time);
+    node.exponent = on_line(before.exponent, past->exponent, s);
+    node.direction = on_line(before.direction, past->direction, s);
+    node.log_noise = on_line(before.log_noise, past->log_noise, s);
+  } else if (t > before.time) {
+    if (!at_rest()) {
+      node.exponent.setConstant(never);
+      node.log_noise.setConstant(never);
+    } else if (nodes_.size() > 1) {
+      const Node& earlier = *(past - 2);
+      const double beyond = (t - before.time) / (before.time - earlier.time);
+      node.exponent += beyond * (before.exponent - earlier.exponent);
+      for (Eigen::Index f = 0; f < node.log_noise.size(); ++f)
+        if (earlier.log_noise[f] > nothing)
+          node.log_noise[f] += beyond * (before.log_noise[f] - earlier.log_noise[f]);
+    }
   }
-  // The cubic that has the exponents and rates of both ends.
-  const double width = past->time - before.time;
-  const double s = (t - before.time) / width;
-  node.exponent = (1 + 2 * s) * (1 - s) * (1 - s) * before.exponent +
-                  s * s * (3 - 2 * s) * past->exponent +
-                  width * s * (1 - s) * ((1 - s) * before.rate - s * past->rate);
-  node.direction = (1 - s) * before.direction + s * past->direction;
   return node;
 }
 
-Vector LinearGrowth::log_spread(const Matrix& heads, double t) const {
+SplitLaw LinearGrowth::law(const HeadLaw& start, int feature, double t) const {
   const Node node = at(t);
-  const Matrix direction = node.direction * spike_factor_.transpose();
-  Vector logs(direction.cols());
-  for (Eigen::Index f = 0; f < logs.size(); ++f) {
-    // The largest contribution is taken out, so that none over- or underflows beside it.
-    const Vector exponents = node.exponent.array() + direction.col(f).array().abs().log();
-    const double top = exponents.maxCoeff();
-    const Vector growth = (exponents.array() - top).exp() * direction.col(f).array().sign();
-    logs[f] = std::log(spread_over_heads(heads * growth)[0]) + top;
-  }
+  const Vector logs = node.exponent.array() + node.direction.col(feature).array().abs().log();
+  SplitLaw law{.patterns = static_cast<int>(start.mean.rows()) - 1, .mean = {}};
+  // The largest contribution is taken out, so that none over- or underflows beside it.
+  law.log_unit = logs.maxCoeff();
+  if (law.log_unit == nothing) law.log_unit = 0;
+  const Vector growth =
+      (logs.array() - law.log_unit).exp() * node.direction.col(feature).array().sign();
+  law.mean = (start.mean.rowwise() - start.mean.colwise().mean()) * growth;
+  law.log_variance = log_of_sum(2 * law.log_unit + std::log(start.variance.dot(growth.cwiseAbs2())),
+                                std::log(start.strength) + node.log_noise[feature]);
+  return law;
+}
+
+Vector LinearGrowth::log_spread(const Matrix& heads, double t) const {
+  const HeadLaw start{heads, Vector::Zero(heads.cols())};
+  Vector logs(nodes_[0].direction.cols());
+  for (Eigen::Index f = 0; f < logs.size(); ++f)
+    logs[f] = law(start, static_cast<int>(f), t).log_spread_of_mean();
   return logs;
 }
 
 double LinearGrowth::time_of(const Matrix& heads, int feature, double level) const {
-  const auto above = [&](double t) { return log_spread(heads, t)[feature] >= std::log(level); };
+  const HeadLaw start{heads, Vector::Zero(heads.cols())};
+  return first_time(
+      [&](double t) { return law(start, feature, t).log_spread_of_mean() >= std::log(level); });
+}
+
+double LinearGrowth::first_time(const std::function<bool(double)>& above) const {
   if (above(0)) return 0;
   double before = 0, after = 0;
   for (const Node& node : nodes_) {

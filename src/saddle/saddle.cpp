@@ -89,7 +89,7 @@ struct SymmetricHessian {
 
 SymmetricHessian symmetrised(const Matrix& hessian, const UnspecializedManifold& manifold) {
   const int H = manifold.model().shape.heads, F = manifold.model().shape.features;
-  const int P = F + H, C = manifold.head_coordinate_count();
+  const int P = F + H, C = F + (manifold.model().trained().b ? 1 : 0);
   const auto place = [&](int h, int c) { return c < F ? h * P + c : H * P + h; };
   const bool scaled = manifold.model().trained().v;
   const double pairs = std::max(1, H * (H - 1));

@@ -69,11 +69,26 @@ Matrix UnspecializedManifold::directions_without_u() const {
   return all;
 }
 
+int UnspecializedManifold::head_coordinate_count() const {
+  const auto& [L, H, F] = model_.shape;
+  return F + (model_.trained().b ? 1 : 0) + (H > 2 ? 2 : 1);
+}
+
 Matrix UnspecializedManifold::head_coordinates(const Parameters& parameters) const {
-  const int F = model_.shape.features;
-  Matrix coordinates(model_.shape.heads, head_coordinate_count());
-  coordinates.leftCols(F) = parameters.K.leftCols(F);
-  if (coordinates.cols() > F) coordinates.rightCols(1) = parameters.b;
+  const auto& [L, H, F] = model_.shape;
+  const auto u = parameters.K.rightCols(H);
+  return head_coordinates(parameters.K.leftCols(F), u * u.transpose(), parameters.b);
+}
+
+Matrix UnspecializedManifold::head_coordinates(const Matrix& m, const Matrix& r,
+                                               const Vector& b) const {
+  const auto& [L, H, F] = model_.shape;
+  Matrix coordinates(H, head_coordinate_count());
+  coordinates.leftCols(F) = m;
+  Eigen::Index next = F;
+  if (model_.trained().b) coordinates.col(next++) = b;
+  coordinates.col(next++) = r.diagonal();
+  if (H > 2) coordinates.col(next) = (r.rowwise().sum() - r.diagonal()) / (H - 2);
   return coordinates;
 }
 

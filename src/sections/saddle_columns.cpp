@@ -113,37 +113,38 @@ std::vector<Column<SaddleResult>> saddle_columns(const Model& model) {
   add_modes(columns, "common", &Saddle::common, model.trained(), "all heads together");
   add_number("u_split_rate", "growth rate of u apart, H (H - 1) times", &Saddle::u_split);
   add_number("u_common_rate", "growth rate of u together, H times", &Saddle::u_common);
-  const std::vector<Column<SaddleResult>> predictions = {
-      {"manifold_time",
-       {},
-       "end of the flow on the unspecialized manifold",
-       [](Result r) { return Values{r.growth.end_time()}; }},
-      {"predicted_growth_rate",
-       {"feature"},
-       "predicted growth_rate of the flow from this start",
-       [](Result r) { return r.prediction.rate; }},
-      {"predicted_growth_rate_stderr",
-       {"feature"},
-       "its standard error, from replicates of the samples",
-       [](Result r) { return r.errors.rate; }},
-      {"predicted_split_time",
-       {"feature"},
-       "predicted split_time of the flow from this start",
-       [](Result r) { return r.prediction.split_time; }},
-      {"predicted_split_time_stderr",
-       {"feature"},
-       "its standard error, from replicates of the samples",
-       [](Result r) { return r.errors.split_time; }},
-      {"split_time_at_dimension",
-       {"dimension", "feature"},
-       "predicted time at which heads that start with the root mean square spread of random "
-       "ones split along this feature, were there no other",
-       [](Result r) { return r.split_time_at_D; }},
-      {"predicted_spread",
-       {"time", "feature"},
-       "predicted spread of m over heads, below 1",
-       [](Result r) { return r.spread; }}};
-  columns.insert(columns.end(), predictions.begin(), predictions.end());
+  columns.push_back(
+      {"manifold_time", {}, "end of the flow on the unspecialized manifold", [](Result r) {
+         return Values{r.growth.end_time()};
+       }});
+  const auto add_prediction = [&](const char* name, std::vector<std::string> axes, const char* text,
+                                  Values Prediction::*numbers) {
+    add_measured<SaddleResult>(columns, name, axes, text, [numbers](Result r) {
+      std::vector<Measured> all;
+      for (std::size_t i = 0; i < (r.prediction.*numbers).size(); ++i)
+        all.push_back({(r.prediction.*numbers)[i], (r.errors.*numbers)[i]});
+      return all;
+    });
+  };
+  add_prediction("predicted_growth_rate", {"feature"},
+                 "predicted growth_rate of the flow from this start", &Prediction::rate);
+  add_prediction("predicted_split_time", {"feature"},
+                 "predicted split_time of the flow from this start", &Prediction::split_time);
+  add_prediction("split_time_at_dimension", {"dimension", "feature"},
+                 "predicted time at which the root mean square spread over heads of runs of SGD "
+                 "reaches the threshold, were there no other feature",
+                 &Prediction::time_at_dimension);
+  add_prediction("split_time_quantile", {"dimension", "quantile", "feature"},
+                 "predicted quantile of the split_time of runs of SGD, were there no other feature",
+                 &Prediction::quantiles);
+  add_prediction("upper_side_probability", {"dimension", "head", "feature"},
+                 "predicted probability that m of the head is above the mean of all heads, at the "
+                 "median of the split time",
+                 &Prediction::upper_side);
+  columns.push_back({"predicted_spread",
+                     {"time", "feature"},
+                     "predicted spread of m over heads, below 1",
+                     [](Result r) { return r.spread; }});
   return columns;
 }
 

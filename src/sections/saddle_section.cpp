@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cmath>
 
 #include "core/progress.hpp"
@@ -12,6 +13,7 @@
 #include "sections/population_section.hpp"
 #include "sections/run.hpp"
 #include "sections/saddle_columns.hpp"
+#include "sections/sgd_section.hpp"
 #include "sections/start_section.hpp"
 
 namespace headflow {
@@ -25,16 +27,30 @@ void SaddleSection::declare_keys(KeyVisitor& visitor) {
   options_.declare_keys(visitor);
   visitor.key(
       {.name = "dimensions",
-       .help = "values of D for which the time of the split is predicted, from random heads "
-               "of norm start.eta; default 1e2, 1e4, .., 1e12",
+       .help =
+           "values of D for which the law of the split time is predicted; default 1e2, 1e4, .., "
+           "1e12, and that of [sgd]",
        .change = Change::allowed},
       dimensions_, positive);
+  visitor.key({"learning_rate_noise",
+               "kappa = learning rate * D / batch of SGD, whose noise adds to that of the start; "
+               "\"from-flow\", \"from-sgd\": that of [flow], of [sgd]"},
+              learning_rate_noise_, at_least_zero, {"from-flow", "from-sgd"});
+  visitor.key({"starts",
+               "for that law, \"own\": each run of SGD from random heads of norm start.eta in R^D; "
+               "\"shared\": all from [start]"},
+              starts_, {"own", "shared"});
 }
 
 void SaddleSection::prepare(Configuration& input) {
-  constexpr std::size_t most = 5000;  // numbers, whose Hessian of every replicate is kept
   const auto& flow = input.prepared<FlowSection>();
-  if (!dimensions_) dimensions_ = {1e2, 1e4, 1e6, 1e8, 1e10, 1e12};
+  const auto& sgd = input.section<SgdSection>();
+  if (!dimensions_) {
+    dimensions_ = {1e2, 1e4, 1e6, 1e8, 1e10, 1e12};
+    if (sgd.given) dimensions_->push_back(static_cast<double>(sgd.dimension()));
+    std::sort(dimensions_->begin(), dimensions_->end());
+    dimensions_->erase(std::unique(dimensions_->begin(), dimensions_->end()), dimensions_->end());
+  }
   if (!end_time_) end_time_ = flow.options.end_time;
   options_.end_time = *end_time_;
   split_threshold_ = flow.options.split_threshold;
@@ -42,23 +58,42 @@ void SaddleSection::prepare(Configuration& input) {
   const Model& model = input.model();
   if (model.shape.heads < 2)
     throw InputError("[saddle] is about heads that split: it needs attention.heads >= 2, found 1");
-  const std::size_t trained =
-      input.section<StartSection>().parameters().trained_size(model.activation);
-  if (trained > most)
-    throw InputError(fmt::format(
-        "[saddle] has a Hessian in m, u, b and v, at most {} numbers; heads = {} and features = {} "
-        "make {}",
-        most, model.shape.heads, model.shape.features, trained));
-  if (flow.given && flow.options.kappa > 0)
-    throw InputError(
-        fmt::format("[saddle] is of the gradient flow, where there is a Hessian: it needs "
-                    "flow.learning_rate_noise = 0, found {}",
-                    flow.options.kappa));
+  options_.kappa = kappa(input);
+  require_size(input);
+  if (options_.kappa > 0) input.section<PopulationSection>().step_moments = true;
   if (flow.given && flow.options.resample > 0)
     throw InputError(
         fmt::format("[saddle] is of the loss on the flow's own samples: it needs "
                     "population.resample = 0, found {}",
                     flow.options.resample));
+}
+
+double SaddleSection::kappa(Configuration& input) const {
+  if (const auto* number = std::get_if<double>(&learning_rate_noise_)) return *number;
+  const auto& flow = input.section<FlowSection>();
+  if (std::get<std::string>(learning_rate_noise_) == "from-flow")
+    return flow.given ? flow.options.kappa : 0;
+  const auto& sgd = input.section<SgdSection>();
+  if (!sgd.given)
+    throw InputError("saddle.learning_rate_noise = \"from-sgd\" needs a section [sgd]");
+  return sgd.problem().kappa();
+}
+
+void SaddleSection::require_size(const Configuration& input) const {
+  constexpr std::size_t most = 5000;         // numbers, whose Hessian of every replicate is kept
+  constexpr std::size_t most_moments = 300;  // whose covariance is summed over all samples
+  const Model& model = input.model();
+  const auto require = [&](std::size_t found, std::size_t allowed, const char* what) {
+    if (found > allowed)
+      throw InputError(
+          fmt::format("[saddle] {}, at most {} numbers; heads = {} and features = {} make {}", what,
+                      allowed, model.shape.heads, model.shape.features, found));
+  };
+  require(input.section<StartSection>().parameters().trained_size(model.activation), most,
+          "has a Hessian in m, u, b and v");
+  if (options_.kappa > 0)
+    require(order_parameter_count(model.shape, model.activation), most_moments,
+            "with saddle.learning_rate_noise > 0 has a covariance of m, r, b and v");
 }
 
 void SaddleSection::print_cost(CostReport& report) const {
@@ -67,10 +102,9 @@ void SaddleSection::print_cost(CostReport& report) const {
   const double each = report.seconds_per_evaluation(input.section<PopulationSection>().sampling);
   const auto trained = static_cast<double>(
       input.section<StartSection>().parameters().trained_size(input.model().activation));
-  fmt::print(
-      "# saddle                     {:.3g} s a right-hand side, about 7 a step; twice, for the "
-      "errors\n",
-      each * (1 + tangent * (input.model().shape.features + 1)));
+  const double coordinates = UnspecializedManifold(input.model()).head_coordinate_count();
+  fmt::print("# saddle                     {:.3g} s a step; twice, for the errors\n",
+             each * (7 + 2 * (1 + tangent * coordinates)));
   const auto replicates =
       static_cast<double>(input.section<PopulationSection>().sampling.replicates);
   constexpr double entry = 80;  // bytes of a number of a Hessian: its exact sum, and copies
@@ -82,31 +116,41 @@ void SaddleSection::print_cost(CostReport& report) const {
              each * (1 + tangent * trained));
 }
 
+SplitQuestion SaddleSection::question(const Run& run, const UnspecializedManifold& manifold) const {
+  const auto& start = run.section<StartSection>();
+  return {.heads = manifold.head_coordinates(start.parameters()),
+          .threshold = split_threshold_,
+          .dimensions = *dimensions_,
+          .shared = starts_ == "shared",
+          .eta = start.eta,
+          .biased = manifold.model().trained().b};
+}
+
 void SaddleSection::run(Run& run) {
   const UnspecializedManifold manifold(run.model());
-  const Matrix heads = manifold.head_coordinates(run.section<StartSection>().parameters());
-  const int F = run.model().shape.features;
+  const SplitQuestion question = this->question(run, manifold);
   Snapshot state;
   LinearGrowth growth = follow_manifold_saving(run, manifold, state);
-  const Prediction errors = prediction_errors(run, manifold, state);
+  const Prediction prediction = predict(growth, question);
+  const Prediction errors = prediction_errors(run, manifold, question, prediction, state);
   SaddleResult result{
       .saddle = find_saddle(run.loss(), manifold, growth.end(), run.without_state()),
       .growth = growth,
-      .prediction = predict(growth, heads, F, split_threshold_),
+      .prediction = prediction,
       .errors = errors,
       .times = {},
-      .spread = {},
-      .split_time_at_D =
-          times_against_dimension(growth, run.model().shape, static_cast<int>(heads.cols()),
-                                  *dimensions_, run.section<StartSection>().eta, split_threshold_)};
+      .spread = {}};
   const auto& flow = run.section<FlowSection>();
   result.times = flow.given ? flow.options.output_times
                             : OutputTimes().until("output_times", growth.end_time());
   for (const double t : result.times)
-    for (const double log : growth.log_spread(heads, t))
+    for (const double log : growth.log_spread(question.heads, t))
       result.spread.push_back(log < 0 ? std::exp(log) : never);
   add_group(run, result);
-  if (run.talks()) print(run, result);
+  if (run.talks()) {
+    print(run, result);
+    print_law(result);
+  }
   if (flow.given) run_plateaus(run);
   run.forget(name());
   run.host().updated();
@@ -142,35 +186,37 @@ LinearGrowth SaddleSection::follow_manifold_saving(Run& run, const Unspecialized
 /// Standard errors of the prediction from those of the replicates of the samples, one after the
 /// other. What is known of them is part of the state.
 Prediction SaddleSection::prediction_errors(Run& run, const UnspecializedManifold& manifold,
+                                            const SplitQuestion& question, Prediction prediction,
                                             Snapshot state) const {
   const auto& start = run.section<StartSection>().parameters();
   const Sampling& sampling = run.section<PopulationSection>().sampling;
-  const Matrix heads = manifold.head_coordinates(start);
-  const int F = run.model().shape.features;
-  const auto size = static_cast<std::size_t>(2 * F);
+  Values errors = prediction.packed();
+  const std::size_t size = errors.size();
   const auto replicates = static_cast<std::size_t>(sampling.replicates);
   Values known;
   const Snapshot from = run.saved_state(name());
-  if (from.has("predictions") && from.number("predictions_end") == options_.end_time)
+  if (from.has("predictions") && from.number("predictions_end") == options_.end_time &&
+      from.list("predictions_dimensions") == *dimensions_)
     known = from.list("predictions");
   for (std::size_t r = known.size() / size; r < replicates && replicates > 1; ++r) {
-    PopulationLoss one(run.comm(), run.model(), sampling.replicate(static_cast<int>(r)), false,
-                       run.without_state());
+    PopulationLoss one(run.comm(), run.model(), sampling.replicate(static_cast<int>(r)),
+                       options_.kappa > 0, run.without_state());
     const LinearGrowth growth =
         follow_manifold(one, manifold, start, options_, run.without_state());
-    append(known, predict(growth, heads, F, split_threshold_).packed());
+    append(known, predict(growth, question).packed());
     state.put("predictions", known);
     state.put("predictions_end", options_.end_time);
+    state.put("predictions_dimensions", *dimensions_);
     run.save(state_group("saddle_state", state));
   }
-  Prediction errors{Values(static_cast<std::size_t>(F), never),
-                    Values(static_cast<std::size_t>(F), never)};
-  for (std::size_t i = 0; i < size && replicates > 1; ++i) {
+  for (std::size_t i = 0; i < size; ++i) {
     Values each;
-    for (std::size_t r = 0; r < replicates; ++r) each.push_back(known[r * size + i]);
-    (i < size / 2 ? errors.rate[i] : errors.split_time[i - size / 2]) = standard_error(each);
+    for (std::size_t r = 0; r < replicates && replicates > 1; ++r)
+      each.push_back(known[r * size + i]);
+    errors[i] = standard_error(each);
   }
-  return errors;
+  prediction.unpack(errors);
+  return prediction;
 }
 
 void SaddleSection::add_group(Run& run, const SaddleResult& result) const {
@@ -182,12 +228,16 @@ void SaddleSection::add_group(Run& run, const SaddleResult& result) const {
       counted("split_mode", count(result.saddle.split),
               "growth mode of patterns orthogonal to (1, .., 1)"),
       counted("common_mode", count(result.saddle.common), "growth mode of the pattern (1, .., 1)"),
-      {.name = "dimension", .values = *dimensions_, .long_name = "token dimension D"}};
+      {.name = "dimension", .values = *dimensions_, .long_name = "token dimension D"},
+      {.name = "quantile",
+       .values = split_quantiles(),
+       .long_name = "share of the runs of SGD that have split"},
+      counted("head", run.model().shape.heads, "head h")};
   add_variables(group, saddle_columns(run.model()), result);
 }
 
 void SaddleSection::print(Run& run, const SaddleResult& result) const {
-  const auto& [saddle, growth, prediction, errors, times, spread, at_D] = result;
+  const auto& [saddle, growth, prediction, errors, times, spread] = result;
   if (!growth.at_rest())
     fmt::print(
         "saddle: the flow on the unspecialized manifold has not come to rest by t = {:g} "
@@ -215,6 +265,27 @@ void SaddleSection::print(Run& run, const SaddleResult& result) const {
                or_dash(prediction.split_time[f], errors.split_time[f], "{:.4g} +- {}"),
                number_or_dash(seen(observed.split_time), "{:.4g}"));
   }
+}
+
+/// Median and quantiles at each D of the feature that splits first.
+void SaddleSection::print_law(const SaddleResult& result) const {
+  const auto& [rate, split_time, at_dimension, quantiles, upper_side] = result.prediction;
+  const std::size_t F = rate.size(), Q = split_quantiles().size();
+  const auto quantile = [&](std::size_t d, std::size_t q, std::size_t f) {
+    return quantiles[(d * Q + q) * F + f];
+  };
+  std::size_t first = 0;
+  for (std::size_t f = 1; f < F; ++f) {
+    const double median = quantile(0, Q / 2, f), best = quantile(0, Q / 2, first);
+    if (!std::isnan(median) && !(best <= median)) first = f;
+  }
+  fmt::print("runs of SGD, kappa = {:.3g}: feature {} splits at t (1, 50, 99 %)\n", options_.kappa,
+             first + 1);
+  for (std::size_t d = 0; d < dimensions_->size(); ++d)
+    fmt::print("D = {:<12g} {:>10} {:>10} {:>10}\n", (*dimensions_)[d],
+               number_or_dash(quantile(d, 0, first), "{:.4g}"),
+               number_or_dash(quantile(d, Q / 2, first), "{:.4g}"),
+               number_or_dash(quantile(d, Q - 1, first), "{:.4g}"));
 }
 
 void SaddleSection::run_plateaus(Run& run) const {

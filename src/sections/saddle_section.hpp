@@ -1,5 +1,7 @@
 #pragma once
 #include <optional>
+#include <string>
+#include <vector>
 
 #include "headflow/flow/flow.hpp"
 #include "headflow/saddle/linear_growth.hpp"
@@ -13,11 +15,10 @@ namespace headflow {
 struct SaddleResult {
   Saddle saddle;
   LinearGrowth growth;
-  Prediction prediction;       ///< for this start
+  Prediction prediction;
   Prediction errors;           ///< its standard errors, from replicates of the samples
   std::vector<double> times;   ///< at which the spread is predicted
   std::vector<double> spread;  ///< (time, feature): predicted spread of m over heads, below 1
-  std::vector<double> split_time_at_D;  ///< (dimension, feature), predicted
 };
 
 /// [saddle]: why and when heads split. Groups `saddle` (the unspecialized saddle, growth modes
@@ -40,17 +41,24 @@ class SaddleSection : public Section {
   void run(Run& run) override;
 
  private:
+  double kappa(Configuration& input) const;
+  void require_size(const Configuration& input) const;
+  SplitQuestion question(const Run& run, const UnspecializedManifold& manifold) const;
   LinearGrowth follow_manifold_saving(Run& run, const UnspecializedManifold& manifold,
                                       Snapshot& state) const;
   Prediction prediction_errors(Run& run, const UnspecializedManifold& manifold,
+                               const SplitQuestion& question, Prediction prediction,
                                Snapshot state) const;
   void add_group(Run& run, const SaddleResult& result) const;
   void print(Run& run, const SaddleResult& result) const;
+  void print_law(const SaddleResult& result) const;
   void run_plateaus(Run& run) const;
 
   LinearGrowthOptions options_;
   std::optional<double> end_time_;
   std::optional<std::vector<double>> dimensions_;
+  NumberOrWord learning_rate_noise_ = "from-flow";
+  std::string starts_ = "own";
   double split_threshold_ = 0;
 };
 

@@ -1,5 +1,6 @@
 """[saddle] and the measures of hierarchy: bits, what the output holds, predictions against the flow, stops, sweeps."""
 import re
+from math import erfc
 
 import h5netcdf  # noqa: F401  (missing readers must fail, not skip)
 import h5py
@@ -29,7 +30,10 @@ SADDLE = {
     "common_feature": ("common_mode", "feature"), "u_split_rate": (), "u_split_rate_stderr": (), "u_common_rate": (),
     "u_common_rate_stderr": (), "predicted_growth_rate": ("feature",), "predicted_split_time": ("feature",),
     "predicted_growth_rate_stderr": ("feature",), "predicted_split_time_stderr": ("feature",),
-    "split_time_at_dimension": ("dimension", "feature"), "predicted_spread": ("time", "feature"),
+    "split_time_at_dimension": ("dimension", "feature"), "split_time_at_dimension_stderr": ("dimension", "feature"),
+    "split_time_quantile": ("dimension", "quantile", "feature"),
+    "split_time_quantile_stderr": ("dimension", "quantile", "feature"),
+    "upper_side_probability": ("dimension", "head", "feature"), "predicted_spread": ("time", "feature"),
 }
 PLATEAUS = {
     "time": ("plateau",), "eigenvalue": ("plateau", "mode"), "eigenvalue_stderr": ("plateau", "mode"),
@@ -172,11 +176,82 @@ class Predictions(SaddleTest):
         self.assertEqual(np.abs(run["flow"]["side"][-1, :, 0]).max(), 0)
 
 
+# The law of the split time of runs of SGD: equal heads, whose differences come from start and noise of SGD alone.
+LAW = {"attention.activation": "softmax", "model.signal": [2.0, 2.0], "start": {"noise": 0.0, "eta": 1.0},
+       "flow": None, "saddle": {"learning_rate_noise": 1.0, "dimensions": [1e3, 1e12], "end_time": 400.0}}
+
+
+class LawOfSplits(SaddleTest):
+    def run_law(self, *changes):
+        cases = [(LAW | more, 0) for more in changes]
+        for (case, _) in cases:
+            (self.folder / "case.toml").write_text(toml_text(changed(FLIPPING, case)))
+            self.succeed("run", "case.toml", "--force")
+            yield read_group(self.folder / "case.h5", "saddle")
+
+    def test_reference(self):
+        """Quantiles 10, 25, 50 % of theory.md section 11, of other samples: 81, 95, 119; those of [fluctuations] exactly."""
+        (law,) = self.run_law({"population.samples": 8192})
+        found, error = (law[f"split_time_quantile{part}"][0, :, 1] for part in ("", "_stderr"))
+        self.assertTrue((error[:4] < 0.1 * found[:4]).all(), error)
+        np.testing.assert_allclose(found[1:4], [81, 95, 119], rtol=0.12)
+        own = {"start": {"dimension": 1e3, "spikes": "orthonormal"}, "saddle": None, "population.samples": 8192,
+               "fluctuations": {"dimension": 1e3, "learning_rate_noise": 1.0, "starts": "own", "covariance": True,
+                                "end_time": 150.0, "output_times": found[:4].tolist()}}
+        (self.folder / "own.toml").write_text(toml_text(changed(FLIPPING, LAW | own)))
+        self.succeed("run", "own.toml")
+        covariance = read_group(self.folder / "own.h5", "fluctuations")["covariance"]
+        sigma = np.sqrt((covariance[:, 1, 1] + covariance[:, 3, 3] - 2 * covariance[:, 1, 3]) / 4)
+        split = [erfc(0.3 / (np.sqrt(2) * one)) for one in sigma]
+        np.testing.assert_allclose(split, [0.01, 0.1, 0.25, 0.5], rtol=0.01)
+        self.assertEqual(law["quantile"].tolist(), [0.01, 0.1, 0.25, 0.5, 0.75, 0.9, 0.99])
+        self.assertTrue((np.diff(law["split_time_quantile"][0, :, 1]) > 0).all())
+        np.testing.assert_array_equal(law["upper_side_probability"][0, :, 1], 0.5)
+        self.assertTrue(np.isnan(law["predicted_split_time"]).all(), "equal heads do not split by themselves")
+
+    def test_noise_adds_to_the_start(self):
+        """The first runs split earlier with noise; without it the law is of random starts alone, for 2 heads erf."""
+        laws = list(self.run_law(*({"saddle": LAW["saddle"] | {"learning_rate_noise": kappa}} for kappa in (0.0, 1.0))))
+        quiet, loud = (law["split_time_quantile"][0, :, 1] for law in laws)
+        self.assertLess(loud[0], quiet[0])
+        # The median is that of |N(0, 1)|, .6745, the root mean square 1: so much later, by growth from D to D / .6745^2.
+        times = laws[0]["split_time_at_dimension"][:, 1]
+        slope = (times[1] - times[0]) / np.log(1e9)
+        self.assertAlmostEqual((laws[0]["split_time_quantile"][1, 3, 1] - times[1]) / (slope * -2 * np.log(0.6745)), 1,
+                               delta=0.1)
+
+    def test_from_one_start(self):
+        """Runs from one start split as its flow does where noise is small, on the sides that it has."""
+        start = {"m": [[1.0, 1e-3], [1.0, -1e-3]], "r": [[1.0, 0.0], [0.0, 1.0]]}
+        saddle = LAW["saddle"] | {"starts": "shared", "dimensions": [1e3, 1e12]}
+        (law,) = self.run_law({"start": start, "saddle": saddle})
+        np.testing.assert_allclose(law["split_time_quantile"][1, :, 1], law["predicted_split_time"][1], rtol=1e-3)
+        np.testing.assert_allclose(law["upper_side_probability"][1, :, 1], [1, 0], atol=1e-6)
+        near = law["upper_side_probability"][0, :, 1]
+        self.assertTrue(0.5 < near[0] < 0.9 and abs(near.sum() - 1) < 1e-9, near)
+
+    def test_of_sgd(self):
+        """kappa is that of [flow] or [sgd], D that of [sgd], too; the flow with noise splits when it is predicted."""
+        changes = {"flow": {"end_time": 250.0, "learning_rate_noise": "from-sgd"}, "population.samples": 16384,
+                   "start": {"m": [[1.0, 1e-3], [1.0, -1e-3]], "r": [[1.0, 0.0], [0.0, 1.0]]}, "saddle": {},
+                   "sgd": {"dimension": 5000, "batch": 16, "learning_rate": 1.6e-3, "end_time": 0.1}}
+        (self.folder / "case.toml").write_text(toml_text(changed(FLIPPING, LAW | changes)))
+        said = self.succeed("run", "case.toml")
+        self.assertRegex(said, "(?m)^runs of SGD, kappa = 0.5: feature 2 splits")
+        saddle, flow = (read_group(self.folder / "case.h5", group) for group in ("saddle", "flow"))
+        self.assertEqual(saddle["dimension"].tolist(), [1e2, 5e3, 1e4, 1e6, 1e8, 1e10, 1e12])
+        rate = saddle["predicted_growth_rate"][1]
+        self.assertLess(abs(rate / flow["growth_rate"][1] - 1), 0.01)
+        late = flow["split_time"][1] - saddle["predicted_split_time"][1]
+        self.assertTrue(0 < late < 1 / rate, (flow["split_time"], saddle["predicted_split_time"], rate))
+
+
 class Readers(SaddleTest):
     def test_groups(self):
         self.compute(({}, 2))
         path = self.folder / "case0.h5"
-        sizes = {"saddle": {"time": 101, "feature": 2, "split_mode": 3, "common_mode": 3, "dimension": 3},
+        sizes = {"saddle": {"time": 101, "feature": 2, "split_mode": 3, "common_mode": 3, "dimension": 3,
+                            "quantile": 7, "head": 2},
                  "plateaus": {"head": 2, "head_b": 2, "feature": 2, "mode": 2 * 4 + 2}}
         for engine in "h5netcdf", "netcdf4":
             for name, variables in ("saddle", SADDLE), ("plateaus", PLATEAUS):
@@ -251,7 +326,11 @@ class Elsewhere(SaddleTest):
         for changes, message in (
                 ({"attention.heads": 1}, "[saddle] is about heads that split: it needs attention.heads >= 2, found 1"),
                 ({"attention.heads": 80}, "at most 5000 numbers; heads = 80 and features = 2 make 6640"),
-                ({"flow.learning_rate_noise": 0.5}, "needs flow.learning_rate_noise = 0, found 0.5"),
+                ({"saddle.learning_rate_noise": "from-sgd"}, "needs a section [sgd]"),
+                ({"saddle.learning_rate_noise": -0.5}, "saddle.learning_rate_noise"),
+                ({"saddle.starts": "mine"}, "saddle.starts"),
+                ({"saddle.learning_rate_noise": 0.5, "attention.heads": 30},
+                 "at most 300 numbers; heads = 30 and features = 2 make 555"),
                 ({"population.resample": 3, "flow.method": "euler"}, "needs population.resample = 0, found 3"),
                 ({"saddle.dimensions": [0.0]}, "saddle.dimensions"), ({"saddle.end_time": -1.0}, "saddle.end_time"),
                 ({"saddle.dimension": 3.0}, "did you mean saddle.dimensions?")):

@@ -28,13 +28,22 @@ struct LinearNoise {
 std::vector<LinearNoise> linear_noise(PopulationLoss& loss, const Parameters& at, double kappa,
                                       Control& control = Control::none());
 
-/// The covariance at the end of a step of length h from `covariance` at its begin, where
-///   dC/dt = J C + C J' + strength Cov[zeta]
-/// and `first` and `second` are at Gauss's two points of the step, (1 -+ 1/sqrt(3)) h / 2, by
+/// What a step does: y -> growth y to first order, C -> growth C growth' + noise.
+struct Propagator {
+  Matrix growth, noise;
+
+  /// The covariance at the end of the step from that at its begin.
+  Matrix operator()(const Matrix& covariance) const;
+};
+
+/// That of a step of length h with
+///   dC/dt = J C + C J' + strength Cov[zeta],
+/// where `first` and `second` are at Gauss's two points of the step, (1 -+ 1/sqrt(3)) h / 2, by
 /// the Magnus series of fourth order: exact where J and Cov[zeta] do not change, however stiff.
-/// With `part` < 1 it is that at the time part * h, from what lies on the line through these two.
-Matrix propagated(const Matrix& covariance, const LinearNoise& first, const LinearNoise& second,
-                  double strength, double h, double part = 1);
+/// With `part` < 1 it is that until the time part * h, from what lies on the line through these
+/// two.
+Propagator propagator(const LinearNoise& first, const LinearNoise& second, double strength,
+                      double h, double part = 1);
 
 /// How numbers of a state change with y, to first order: a row for each number, n columns.
 struct Sensitivities {

@@ -19,15 +19,18 @@ class UnspecializedManifold {
   Parameters projection(const Parameters& parameters) const;
   /// Orthonormal directions, as packed, that span the manifold at u = 0 (one in each column).
   Matrix directions_without_u() const;
-  /// C: the number of coordinates of one head besides u, its F components of m, and its bias where
-  /// that is trained.
-  int head_coordinate_count() const { return model_.shape.features + (model_.trained().b ? 1 : 0); }
-  /// These of every head (H x C): K[:, :F], in an orthonormal basis of the span of the spikes, and
-  /// b.
+  /// C: the number of coordinates in which one head differs from the others: its F components of m,
+  /// its bias where that is trained, r_hh, and with more than two heads what it has in common with
+  /// the others, sum_{h' != h} r_hh' / (H - 2). A pattern e over heads changes the last by e where
+  /// r_hh' changes by e_h + e_h'.
+  int head_coordinate_count() const;
+  /// These of every head (H x C); m is K[:, :F], in an orthonormal basis of the span of the spikes.
   Matrix head_coordinates(const Parameters& parameters) const;
-  /// True if entry (c, other) of a head's C x C block of the Hessian on the manifold may differ
-  /// from zero: it vanishes if some sign symmetry of the prior flips exactly one of the two. Number
-  /// F is the bias, which no symmetry flips.
+  /// The same of given m (H x F), r (H x H) and b (H).
+  Matrix head_coordinates(const Matrix& m, const Matrix& r, const Vector& b) const;
+  /// True if entry (c, other) of a head's C x C block of the drift's Jacobian on the manifold may
+  /// differ from zero: it vanishes if some sign symmetry of the prior flips exactly one of the two.
+  /// No symmetry flips those from number F on.
   bool coupled(int c, int other) const;
 
   const Model& model() const { return model_; }

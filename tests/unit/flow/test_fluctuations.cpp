@@ -112,23 +112,23 @@ TEST(LinearNoise, isFiniteWhereHeadsLieInTheSpanOfTheSpikes) {
 
 /// J = [[-a, 1], [0, -c]] and noise s s' are constant: one long step is exact. By hand, in the
 /// second entry C = s_2^2 (1 - exp(-2 c t)) / (2 c).
-TEST(Propagated, isExactWhereNothingChanges) {
+TEST(Propagator, isExactWhereNothingChanges) {
   LinearNoise at{Matrix(2, 2), Matrix(2, 2)};
   at.jacobian << -30, 1, 0, -0.5;
   at.noise << 4, 1, 1, 2;
   const Matrix start = Matrix::Identity(2, 2);
   constexpr double t = 0.1, strength = 0.3;
   Matrix many = start;
-  for (int i = 0; i < 10; ++i) many = propagated(many, at, at, strength, t / 10);
-  const Matrix one = propagated(start, at, at, strength, t);
+  for (int i = 0; i < 10; ++i) many = propagator(at, at, strength, t / 10)(many);
+  const Matrix one = propagator(at, at, strength, t)(start);
   EXPECT_LT((one - many).cwiseAbs().maxCoeff(), 1e-12);
   EXPECT_NEAR(one(1, 1), std::exp(-t) + strength * 2 * (1 - std::exp(-t)), 1e-13);
-  EXPECT_LT((propagated(start, at, at, strength, 2 * t, 0.5) - one).cwiseAbs().maxCoeff(), 1e-13);
+  EXPECT_LT((propagator(at, at, strength, 2 * t, 0.5)(start) - one).cwiseAbs().maxCoeff(), 1e-13);
 }
 
 /// C' = 2 J C + q with J = cos t and C = 2 + sin t, so q = cos t - 2 cos t (2 + sin t): the error
 /// falls by 16 where the step is halved.
-TEST(Propagated, isOfFourthOrder) {
+TEST(Propagator, isOfFourthOrder) {
   const auto error = [](int steps) {
     const double h = 2.0 / steps;
     Matrix C = Matrix::Constant(1, 1, 2);
@@ -138,7 +138,7 @@ TEST(Propagated, isOfFourthOrder) {
     };
     for (int i = 0; i < steps; ++i) {
       const double t = i * h, off = 0.5 / std::sqrt(3.0);
-      C = propagated(C, at(t + (0.5 - off) * h), at(t + (0.5 + off) * h), 1, h);
+      C = propagator(at(t + (0.5 - off) * h), at(t + (0.5 + off) * h), 1, h)(C);
     }
     return std::abs(C(0, 0) - 2 - std::sin(2.0));
   };
