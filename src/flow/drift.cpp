@@ -1,4 +1,4 @@
-#include "flow/drift.hpp"
+#include "headflow/flow/drift.hpp"
 
 namespace headflow {
 

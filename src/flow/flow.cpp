@@ -5,10 +5,10 @@
 #include <algorithm>
 #include <string>
 
-#include "flow/drift.hpp"
 #include "headflow/core/error.hpp"
 #include "headflow/core/keys.hpp"
 #include "headflow/core/statistics.hpp"
+#include "headflow/flow/drift.hpp"
 
 namespace headflow {
 namespace {

@@ -5,9 +5,9 @@
 #include <numbers>
 #include <string>
 
-#include "flow/drift.hpp"
-#include "flow/order_tangents.hpp"
 #include "headflow/core/error.hpp"
+#include "headflow/flow/drift.hpp"
+#include "headflow/flow/order_tangents.hpp"
 
 namespace headflow {
 namespace {

@@ -3,8 +3,8 @@
 #include <unsupported/Eigen/MatrixFunctions>
 #include <utility>
 
-#include "flow/order_tangents.hpp"
 #include "headflow/flow/fluctuations.hpp"
+#include "headflow/flow/order_tangents.hpp"
 
 namespace headflow {
 namespace {

@@ -1,6 +1,8 @@
-#include "flow/order_tangents.hpp"
+#include "headflow/flow/order_tangents.hpp"
 
 #include <utility>
+
+#include "core/eigen.hpp"
 
 namespace headflow {
 namespace {
@@ -10,17 +12,20 @@ constexpr double rounding = 1e-16;
 
 }  // namespace
 
-RootTangents::RootTangents(const Matrix& u)
-    : u_(u), eigen_(Matrix(u * u.transpose())), least_(rounding * (1 + u.squaredNorm())) {}
+RootTangents::RootTangents(const Matrix& u) : u_(u), least_(rounding * (1 + u.squaredNorm())) {
+  SymmetricEigen eigen(Matrix(u * u.transpose()));
+  eigenvalues_ = std::move(eigen.values);
+  eigenvectors_ = std::move(eigen.vectors);
+}
 
 Matrix RootTangents::along(const Matrix& dr) const {
-  Matrix inside = eigen_.vectors.transpose() * dr * eigen_.vectors;
+  Matrix inside = eigenvectors_.transpose() * dr * eigenvectors_;
   for (Eigen::Index i = 0; i < inside.rows(); ++i)
     for (Eigen::Index j = 0; j < inside.cols(); ++j) {
-      const double sum = eigen_.values[i] + eigen_.values[j];
+      const double sum = eigenvalues_[i] + eigenvalues_[j];
       inside(i, j) = sum > least_ ? inside(i, j) / sum : 0;
     }
-  return eigen_.vectors * inside * eigen_.vectors.transpose() * u_;
+  return eigenvectors_ * inside * eigenvectors_.transpose() * u_;
 }
 
 OrderTangents::OrderTangents(const Model& model, const Parameters& at) : trained_(model.trained()) {

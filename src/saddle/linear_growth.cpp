@@ -9,9 +9,9 @@
 #include <utility>
 
 #include "core/bisect.hpp"
-#include "flow/drift.hpp"
 #include "headflow/core/keys.hpp"
 #include "headflow/core/statistics.hpp"
+#include "headflow/flow/drift.hpp"
 #include "saddle/pattern_dynamics.hpp"
 
 namespace headflow {

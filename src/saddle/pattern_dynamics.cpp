@@ -3,7 +3,7 @@
 #include <utility>
 #include <vector>
 
-#include "flow/order_tangents.hpp"
+#include "headflow/flow/order_tangents.hpp"
 
 namespace headflow {
 namespace {

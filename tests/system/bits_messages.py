@@ -35,7 +35,7 @@ OTHER_ERRORS = {
     "test samples": {"train": {}, "population.test_samples": 63},
     "saddle of one head": {"saddle": {}, "attention.heads": 1},
     "saddle too large": {"saddle": {}, "attention.heads": 40},
-    "saddle with noise": {"saddle": {}, "flow.learning_rate_noise": 0.5},
+    "saddle with the noise of no SGD": {"saddle": {"learning_rate_noise": "from-sgd"}},
     "saddle of fresh samples": EULER | {"saddle": {}, "population.resample": 3},
     "saddle of no D": {"saddle.dimensions": [0.0]},
     "weights of a sweep": {"sgd": BASE["sgd"] | {"save_weights": True}, "start": {}, "sweep": {"sgd.seed": [1, 2]}},

@@ -7,9 +7,13 @@ import h5py
 import netCDF4  # noqa: F401
 import numpy as np
 import xarray
+from matplotlib.figure import Figure
 
 from harness import BAD_INPUT, SystemTest, changed, command, execute, main, read_group, side_by_side, toml_text
+from python_harness import headflow
 from restart_harness import RestartTest, checkpoints, numbers_in
+
+from headflow.plot.splits import share_at
 
 # Two heads split along feature 2 from differences of 1e-4, on a closed sample set.
 FLIPPING = {
@@ -244,6 +248,20 @@ class LawOfSplits(SaddleTest):
         self.assertLess(abs(rate / flow["growth_rate"][1] - 1), 0.01)
         late = flow["split_time"][1] - saddle["predicted_split_time"][1]
         self.assertTrue(0 < late < 1 / rate, (flow["split_time"], saddle["predicted_split_time"], rate))
+        self.check_pictures(saddle)
+
+    def check_pictures(self, saddle):
+        """The quantiles' median and bands are the file's; a share of runs comes back from its quantile."""
+        ax = Figure().add_subplot()
+        headflow.plot.quantiles(self.folder / "case.h5", ax)
+        known = saddle["split_time_quantile"][..., 1]
+        np.testing.assert_array_equal(ax.lines[0].get_xydata(), np.column_stack([saddle["dimension"], known[:, 3]]))
+        corners = ax.collections[0].get_paths()[0].vertices
+        np.testing.assert_allclose(np.sort(corners[corners[:, 0] == 100.0, 1])[[0, -1]], known[0, [0, -1]])
+        shares = share_at(known[0], known[0], saddle["quantile"])
+        np.testing.assert_allclose(shares, saddle["quantile"], rtol=1e-9)
+        beyond = share_at(np.array([0.0, 1e3]), known[0], saddle["quantile"])
+        self.assertTrue(0 <= beyond[0] < 0.01 and 0.99 < beyond[1] <= 1, beyond)
 
 
 class Readers(SaddleTest):

@@ -1,7 +1,7 @@
 #include "headflow/flow/fluctuations.hpp"
 
-#include "flow/drift.hpp"
-#include "flow/order_tangents.hpp"
+#include "headflow/flow/drift.hpp"
+#include "headflow/flow/order_tangents.hpp"
 #include "support.hpp"
 
 namespace headflow {

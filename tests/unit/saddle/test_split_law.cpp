@@ -1,8 +1,8 @@
 // The law of the time at which heads split: closed forms, and the covariance of [fluctuations].
 #include <gtest/gtest.h>
 
-#include "flow/order_tangents.hpp"
 #include "headflow/flow/fluctuations.hpp"
+#include "headflow/flow/order_tangents.hpp"
 #include "headflow/saddle/prediction.hpp"
 #include "saddle/pattern_dynamics.hpp"
 #include "support.hpp"
@@ -125,8 +125,9 @@ TEST(LinearGrowth, hasTheCovarianceOfFluctuations) {
   }
 }
 
-// With D the noise of start and SGD falls together, so quantiles move by log(100) / (2 lambda) at
-// large D, and are ordered; those of one start with little noise are its own split time.
+// With D the noise of start and SGD falls together, so with a hundred times larger D a quantile is
+// where the variance has grown by that factor more; quantiles are ordered; those of one start with
+// little noise are its own split time.
 TEST(Prediction, ofRunsAtLargeDimension) {
   const Shape shape{4, 2, 2};
   const Model model(shape, BayesSoftmax{}, flipping_spike(2, 4));
@@ -145,8 +146,11 @@ TEST(Prediction, ofRunsAtLargeDimension) {
     return of.quantiles[(d * split_quantiles().size() + q) * 2 + 1];
   };
   for (std::size_t q = 1; q < 7; ++q) EXPECT_GT(quantile(own, 0, q), quantile(own, 0, q - 1));
-  const double shift = quantile(own, 1, 3) - quantile(own, 0, 3);
-  EXPECT_NEAR(shift, std::log(100.0) / (2 * own.rate[1]), 0.03 * shift);
+  const HeadLaw at_1e8 = law_at_dimension(question, 1e8);
+  const auto log_variance = [&](double t) { return growth.law(at_1e8, 1, t).log_variance; };
+  for (std::size_t q = 0; q < 7; ++q)
+    EXPECT_NEAR(log_variance(quantile(own, 1, q)) - log_variance(quantile(own, 0, q)),
+                std::log(100.0), 1e-6);
   for (const double half : own.upper_side)
     if (!std::isnan(half)) EXPECT_EQ(half, 0.5);
   question.shared = true;

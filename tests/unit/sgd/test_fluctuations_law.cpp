@@ -3,8 +3,8 @@
 
 #include <Eigen/LU>
 
-#include "flow/order_tangents.hpp"
 #include "headflow/flow/fluctuations.hpp"
+#include "headflow/flow/order_tangents.hpp"
 #include "headflow/sgd/run_sgd.hpp"
 #include "support.hpp"
 

@@ -18,6 +18,7 @@ NAMES = {"loss": "Loss", "m": "Overlaps of heads and features", "plane": "Heads 
          "b": "Biases and scale", "cosine": "Similarity of heads", "gradient": "Norm of the gradient",
          "hierarchy": "Sides of the heads along each feature", "growth": "Growth of the differences between heads",
          "angle": "Growth rate against the angle of patterns",
+         "splits": "When runs of SGD split", "quantiles": "Quantiles of the split time against D",
          "pca": "Overlaps with the eigenvectors of E[theta theta']", "attention": "Attention at zero fields",
          "estimator": "Heads beside the Bayes estimator", "trained": "Loss of trained heads", "prune": "Pruning",
          "maps": "Attention maps", "cosine-map": "Similarity of heads over two swept keys",
@@ -118,6 +119,7 @@ def panels_of(data: Data, asked: list[str]) -> list[str]:
     if "sweep" in data:
         return [name for name in SWEEPS if name not in OWN_WORDS]
     run = ["loss", "m", "plane", "space", "r", "b", "cosine", "gradient", "hierarchy", "growth", "angle"]
+    run += ["splits", "quantiles"] if "saddle/split_time_quantile" in data else []
     groups = {"prune": "prune/loss", "maps": "maps/sigma"}
     kinds = [name for name in run if "flow" in data or "sgd" in data]
     still = [] if moves(data) else ["b"]

@@ -77,7 +77,7 @@ def place_of(of: Sequence[Run | Results], feature: int | None) -> int | None:
 def _run_panel(name: str, data: Data, ax: Axes | None, features: Sequence[int], log_time: bool,
                legend: bool) -> list[Artist]:
     run: Run = series_of(one_of(data))
-    places = places_of(run, features, {"m": 1, "plane": 2, "space": 3}.get(name, 0))
+    places = places_of(run, features, {"m": 1, "plane": 2, "space": 3}.get(name, len(features)))
     drawable = [one for one, need in PANELS.items() if run.heads >= need.heads and run.features >= need.features
                 and any(need.variable in series for series in run.series)]
     panel = panel_of(run, name, drawable)
@@ -168,6 +168,22 @@ def growth(data: Data, ax: Axes | None = None, *, log_time: bool = False, legend
 def angle(data: Data, ax: Axes | None = None, *, legend: bool = True) -> list[Artist]:
     """Growth rate of the next feature at a plateau, against the angle of its pattern to those learnt. See `loss`."""
     return _run_panel("angle", data, ax, (), False, legend)
+
+
+def splits(data: Data, ax: Axes | None = None, *, feature: int | None = None, legend: bool = True) -> list[Artist]:
+    """Times at which replicas of SGD split, and the law of them that [saddle] predicts. See `loss` for the parameters.
+
+    Parameters
+    ----------
+    feature : int, optional
+        Counted from 1; that which splits first, if not told.
+    """
+    return _run_panel("splits", data, ax, () if feature is None else (feature,), False, legend)
+
+
+def quantiles(data: Data, ax: Axes | None = None, *, feature: int | None = None, legend: bool = True) -> list[Artist]:
+    """Quantiles of the time at which runs of SGD split, against the dimension D. See `splits` for the parameters."""
+    return _run_panel("quantiles", data, ax, () if feature is None else (feature,), False, legend)
 
 
 def pca(data: Data, ax: Axes | None = None, *, log_time: bool = False, legend: bool = True) -> list[Artist]:

@@ -1,7 +1,6 @@
 #pragma once
 #include <vector>
 
-#include "core/eigen.hpp"
 #include "headflow/model/model.hpp"
 #include "headflow/model/parameters.hpp"
 
@@ -16,7 +15,8 @@ class RootTangents {
 
  private:
   Matrix u_;
-  SymmetricEigen eigen_;  // of r
+  Vector eigenvalues_;  // of r
+  Eigen::MatrixXd eigenvectors_;
   double least_;
 };
 
