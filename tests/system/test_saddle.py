@@ -194,7 +194,7 @@ class LawOfSplits(SaddleTest):
             yield read_group(self.folder / "case.h5", "saddle")
 
     def test_reference(self):
-        """Quantiles 10, 25, 50 % of theory.md section 11, of other samples: 81, 95, 119; those of [fluctuations] exactly."""
+        """Quantiles 10, 25, 50 % of theory.md section 11, of other samples: 81, 95, 119; those of [fluctuations]."""
         (law,) = self.run_law({"population.samples": 8192})
         found, error = (law[f"split_time_quantile{part}"][0, :, 1] for part in ("", "_stderr"))
         self.assertTrue((error[:4] < 0.1 * found[:4]).all(), error)
@@ -218,7 +218,7 @@ class LawOfSplits(SaddleTest):
         laws = list(self.run_law(*({"saddle": LAW["saddle"] | {"learning_rate_noise": kappa}} for kappa in (0.0, 1.0))))
         quiet, loud = (law["split_time_quantile"][0, :, 1] for law in laws)
         self.assertLess(loud[0], quiet[0])
-        # The median is that of |N(0, 1)|, .6745, the root mean square 1: so much later, by growth from D to D / .6745^2.
+        # The median of |N(0, 1)| is .6745, its root mean square 1: so much later as growth from D to D / .6745^2 takes.
         times = laws[0]["split_time_at_dimension"][:, 1]
         slope = (times[1] - times[0]) / np.log(1e9)
         self.assertAlmostEqual((laws[0]["split_time_quantile"][1, 3, 1] - times[1]) / (slope * -2 * np.log(0.6745)), 1,

@@ -1,4 +1,4 @@
-"""The predicted law of the time at which heads split, against replicas of SGD. --long: also with four and eight heads."""
+"""The predicted law of the time at which heads split, against replicas of SGD. --long: also four and eight heads."""
 import sys
 import unittest
 from math import log, sqrt

@@ -6,10 +6,10 @@
     headflow.plot.plane(result, right)
 
 Panels of a run: loss, m, plane, space, r, b, cosine, gradient, hierarchy, growth, angle, splits, quantiles, pca,
-attention, and variable for any other. Of many runs: specialization, spread, samples. Of sweeps and trained heads: trained, prune, prune_spread,
-maps, cosine_map, heads_map, stage_rates, stage_times, scalings, learnt_biases, and values for any variable. `figure`
-makes a whole picture and `save` writes it; `report` writes a page, `animate` a film. All but `figure` take the settings
-of matplotlib as they are; `with headflow.plot.style():` gives those of headflow-plot.
+attention, and variable for any other. Of many runs: specialization, spread, samples. Of sweeps and trained heads:
+trained, prune, prune_spread, maps, cosine_map, heads_map, stage_rates, stage_times, scalings, learnt_biases, and values
+for any variable. `figure` makes a whole picture and `save` writes it; `report` writes a page, `animate` a film. All but
+`figure` take the settings of matplotlib as they are; `with headflow.plot.style():` gives those of headflow-plot.
 """
 import importlib
 
