@@ -12,6 +12,8 @@ struct Dual {
 
   Dual& operator+=(const Dual& b) { return *this = *this + b; }
   Dual& operator-=(const Dual& b) { return *this = *this - b; }
+  Dual& operator+=(Element<V> b) { return *this = *this + b; }
+  Dual& operator-=(Element<V> b) { return *this = *this - b; }
   Dual& operator*=(const Dual& b) { return *this = *this * b; }
   Dual& operator*=(Element<V> b) { return *this = b * *this; }
 
@@ -22,6 +24,8 @@ struct Dual {
   friend Dual operator-(const Dual& a, const Dual& b) {
     return {a.value - b.value, a.tangent - b.tangent};
   }
+  friend Dual operator+(const Dual& a, Element<V> b) { return {a.value + b, a.tangent}; }
+  friend Dual operator-(const Dual& a, Element<V> b) { return {a.value - b, a.tangent}; }
   friend Dual operator*(const Dual& a, const Dual& b) {
     return {a.value * b.value, a.value * b.tangent + a.tangent * b.value};
   }

@@ -11,11 +11,13 @@ namespace headflow {
 //
 // `forward` turns the fields chi_{h,l} of one sequence into normalised scores s_{h,l} (in place,
 // s[h * L + l]) and the head-averaged attention A_l; `backward` turns s, A and a_l = de/dA_l into
-// g_{h,l} = de/dchi_{h,l} (in place) and adds de/db_h and de/dv. Real is a number or a vector of
-// lanes; L may be an integral constant. The largest field is subtracted first, so any finite field
-// is safe. Equations: theory.md, sections 2 and 3. head_scale(H, v) s_{h,l} is the head's own
-// attention sigma_{h,l}, whose mean over heads is A_l. `joint` tells whether heads are normalised
-// together, so that without one of them the others' attention is another.
+// g_{h,l} = de/dchi_{h,l} (in place) and adds de/db_h and de/dv. Real is a number, a vector of
+// lanes, or a Dual of lanes (core/dual.hpp), which carries a derivative: use +, -, *, / between
+// Reals and with numbers, lane_max and exp_nonpositive. L may be an integral constant. The largest
+// field is subtracted first, so any finite field is safe. Equations: theory.md, sections 2 and 3.
+// head_scale(H, v) s_{h,l} is the head's own attention sigma_{h,l}, whose mean over heads is A_l.
+// `joint` tells whether heads are normalised together, so that without one of them the others'
+// attention is another.
 
 /// Which parameters besides K an activation trains.
 struct TrainedParts {
@@ -37,8 +39,8 @@ struct OffsetGradient {
   Real* v;
 };
 
-/// Head by head normalisation shared by softmax (sink = 0) and softmax-1 (sink = 1):
-/// s_{h,l} = exp(f_{h,l}) / (sink + sum_j exp(f_{h,j})), f = chi + b_h.
+/// Head by head normalisation shared by softmax and softmax-1; `sink` says whether the denominator
+/// has the 1: s_{h,l} = exp(f_{h,l}) / (1 + sum_j exp(f_{h,j})), f = chi + b_h.
 template <bool sink, class Real, class Scalar, class Tokens, class Heads>
 inline void normalise_each_head(Real* s, Tokens L, Heads H, const Scalar* b);
 

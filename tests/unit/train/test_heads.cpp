@@ -22,9 +22,9 @@ Matrix reference_sigma(const Activation& activation, const Matrix& chi, const Ve
   Matrix e = chi.array().exp();
   if (name != "softmax") e = b.array().exp().matrix().asDiagonal() * e;
   if (name == "bayes-softmax") return static_cast<double>(chi.rows()) * e / e.sum();
-  const double sink = name == "softmax-1" ? 1 : 0;
+  const double sink = reference_sink(activation);
   const Vector total = e.rowwise().sum().array() + sink;
-  return (name == "softmax-1" ? v : 1) * total.cwiseInverse().asDiagonal() * e;
+  return (sink > 0 ? v : 1) * total.cwiseInverse().asDiagonal() * e;
 }
 
 /// The loss of any heads by sections 10 and 13, one sample after the other.

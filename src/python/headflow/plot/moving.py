@@ -138,7 +138,8 @@ def moving(run: Run, features: tuple[int, int]) -> str:
               "places": {kind: place.tolist() for kind, place in places.items() if kind != "origin"},
               "attention": None if sigma is None else sigma.tolist()}
     script, last = json.dumps(frames, separators=(",", ":")).replace("<", "\\u003c"), times.size - 1
-    table = cells(sigma[-1], thetas) if sigma is not None else ""
+    unknown = "<p>The attention of this activation is not known to the report.</p>"
+    table = cells(sigma[-1], thetas) if sigma is not None else unknown
     return (f'<h2>The heads over time</h2><div class="slider"><label for="time">Time</label>'
             f'<input type="range" id="time" min="0" max="{last}" value="{last}" step="1"></div>'
             f'<p><output id="clock" for="time" aria-live="polite">t = {times[-1]:.4g}, loss {loss[-1]:.4f}</output></p>'
