@@ -130,7 +130,7 @@ class Runs(SystemTest):
         """One line, whatever it says on how many; all of it is in the notes."""
         few = {"OMPI_MCA_rmaps_base_oversubscribe": "0", "PRTE_MCA_rmaps_default_mapping_policy": ""}
         for variables, message in (
-                ({"OMPI_MCA_btl": "none-such"}, "headflow ended with code \d+: .*not found.*none-such"),
+                ({"OMPI_MCA_btl": "none-such"}, r"headflow ended with code \d+: .*not found.*none-such"),
                 (few, "mpirun ended with code 1: There are not enough slots")):
             with unittest.mock.patch.dict(os.environ, variables), self.subTest(message):
                 with self.assertRaisesRegex(headflow.LaunchError, message) as caught:
