@@ -20,6 +20,7 @@ GALLERY = {
     "quickstart": {"": "flow.end_time=150"},
     "learning_rate_noise": {"": "sgd.end_time=8 sgd.replicas=5 sgd.outputs=10 flow.outputs=20"},
     "fluctuations": {"": "sgd.end_time=10 sgd.replicas=9 sgd.outputs=10"},
+    "fluctuations/splits": {"": "sgd.end_time=1 sgd.replicas=2 sgd.outputs=10"},
     "fluctuations/bands": {"": "sgd.end_time=10 sgd.replicas=2 sgd.outputs=10"},
     "specialization_time": {
         "flow": "start.dimension=1e8",

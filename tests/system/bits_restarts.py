@@ -10,6 +10,8 @@ SGD_PARTS = changed(BASE, ALONE | {"sgd.outputs": None, "sgd.end_time": None, "s
 SGD_LATER = "sgd.steps=150 sgd.output_times=[0.0,1.0,4.0,5.0]"
 FLOW_LATER = "flow.output_times=[0.0,1.0,4.0,6.0,9.0] flow.end_time=9.0"
 SHORT_FLIPPING = changed(FLIPPING, {"flow.end_time": 20.0, "flow.outputs": 40})
+FLUCTUATIONS = changed(QUICK, {"flow": None, "fluctuations": {"dimension": 1e3, "learning_rate_noise": 0.5,
+                                                               "end_time": 4.0, "outputs": 4}})
 EXTENDED = {  # input and the keys of its later end
     "5dp": (QUICK, FLOW_LATER),
     "Euler": (changed(QUICK, EULER | {"population.resample": 2, "flow.step": 0.3}), FLOW_LATER),
@@ -18,6 +20,7 @@ EXTENDED = {  # input and the keys of its later end
     "overlaps": (SGD_PARTS, SGD_LATER),
     "flow and SGD": (SGD_PARTS | {"flow": QUICK["flow"]}, f"{FLOW_LATER} {SGD_LATER}"),
     "saddle": (SHORT_FLIPPING, "flow.end_time=50.0 flow.outputs=100"),
+    "fluctuations": (FLUCTUATIONS, "fluctuations.end_time=6.0 fluctuations.outputs=6"),
     "train": (changed(FULL, {"flow": QUICK["flow"]}), FLOW_LATER),
     "train from the flow": (changed(FULL, {"flow": QUICK["flow"], "train.from": "flow", "train.starts": 1}),
                             FLOW_LATER),
@@ -29,6 +32,8 @@ INTERRUPTED = {  # inputs that are stopped at once, several times, and then fini
     "overlaps": changed(SGD_PARTS, {"attention.activation": "softmax-1"}),
     "flow and SGD": SGD_PARTS | {"flow": QUICK["flow"]},
     "saddle": SHORT_FLIPPING,
+    "fluctuations": FLUCTUATIONS,
+    "fluctuations on a closed set": changed(FLUCTUATIONS, {"population.symmetric": True}),
     "train": FULL,
     "search": changed(FULL, {"train.from": "search", "attention.heads": 3}),
     "sweep": changed(SWEPT, SWEEPS["product"]),

@@ -93,6 +93,7 @@ SADDLES = {  # changes of FLIPPING
     "plateaus, softmax": LATER | {"attention.activation": "softmax"},
     "alone": {"flow": None, "saddle.end_time": 40.0, "saddle.gradient_tolerance": 1e-4},
     "finite spikes": {"start": {"dimension": 1e6, "seed": 3}, "population.symmetric": False},
+    "noise of SGD": {"flow": None, "saddle.end_time": 40.0, "saddle.learning_rate_noise": 0.5},
     "unequal biases": PRIORS["gaussian"] | {"start": {"m": [[1.0, 1e-5], [1.0, -1e-5]], "b": [0.02, -0.02]},
                                             "flow.end_time": 4.0},
 }

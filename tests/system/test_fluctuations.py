@@ -134,7 +134,13 @@ class Stops(RestartTest):
 
     def test_stopped(self):
         """On another number of ranks it goes on with the same bits."""
-        whole, parts = (self.place(name, CASE, self.CHANGES) for name in ("whole", "parts"))
+        self.check_stopped({})
+
+    def test_stopped_on_a_closed_set(self):
+        self.check_stopped({"population.symmetric": True, "population.samples": 1024})
+
+    def check_stopped(self, changes):
+        whole, parts = (self.place(name, CASE, self.CHANGES | changes) for name in ("whole", "parts"))
         self.finish(whole)
         self.stop(parts, ranks=2, pause=20)
         self.assertTrue(read_group(max(checkpoints(parts).items())[1], "fluctuations_state"))
