@@ -1,6 +1,7 @@
 """The predicted law of the time at which heads split, against replicas of SGD. --long: also four heads, and one start."""
 import sys
 import unittest
+from copy import deepcopy
 from math import log, sqrt
 
 import numpy as np
@@ -31,7 +32,7 @@ class AgainstReplicas(SystemTest):
         """Largest difference of the shares of runs that have split, for the law at D / 4, D, and 4 D."""
         both = {key: value for key, value in changes.items() if not key.startswith(("saddle", "sgd"))}
         law = both | {key: value for key, value in changes.items() if key.startswith("saddle")}
-        runs = both | SGD | {key: value for key, value in changes.items() if key.startswith("sgd")}
+        runs = both | deepcopy(SGD) | {key: value for key, value in changes.items() if key.startswith("sgd")}
         for name, case in ("law", law), ("runs", runs):
             (self.folder / f"{name}.toml").write_text(toml_text(changed(CASE, case)))
             self.succeed("run", f"{name}.toml", "--force")
