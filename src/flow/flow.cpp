@@ -73,8 +73,8 @@ class Flow {
   struct Trail {
     StageFinder stages;
     PlateauFinder plateaus{};
-    double loss = 0;
-    double loss_of_record = never;  // the last one that was handed out
+    double objective = 0;
+    double objective_of_record = never;  // the last one that was handed out
     LossRises rises{};
   };
 
@@ -94,7 +94,7 @@ class Flow {
     draw_samples();
     if (falls_ && stepper_.steps() == 0) {
       stepper_.end_slope();
-      now_.loss = last_loss_;
+      now_.objective = last_objective_;
     }
     before_ = now_;
     in_step_ = true;
@@ -115,8 +115,8 @@ class Flow {
         Eigen::Map<const Vector>(slope.data(), static_cast<Eigen::Index>(slope.size())).norm();
     const double gradient_norm = last_gradient_norm_;
     if (falls_) count_rise();
-    now_.loss = last_loss_;
-    const FlowProgress progress{end, now_.loss, stepper_.steps()};
+    now_.objective = last_objective_;
+    const FlowProgress progress{end, last_loss_, stepper_.steps()};
     now_.stages.step(stepper_.previous_time(), end, [this](double t) {
       return loss_.model().overlaps(drift_.unpacked(stepper_.interpolate(t)).K);
     });
@@ -127,22 +127,22 @@ class Flow {
     if (gradient_norm < options_.stop_gradient_norm) stop(end);
   }
 
-  /// By how much the loss at the end of the step is above that at its start, beyond rounding.
+  /// By how much the objective at the end of the step is above that at its start, beyond rounding.
   double rise() {
-    stepper_.end_slope();  // of which last_loss_ is the loss
-    const double rise = last_loss_ - now_.loss;
-    return rise <= loss_.rounding() * std::abs(now_.loss) ? 0 : rise;
+    stepper_.end_slope();  // of which last_objective_ is the objective
+    const double rise = last_objective_ - now_.objective;
+    return rise <= loss_.rounding() * std::abs(now_.objective) ? 0 : rise;
   }
 
   void count_rise() {
     const double by = rise();
     if (by <= 0) return;
-    if (by > largest_rise * now_.loss)
+    if (by > largest_rise * now_.objective)
       throw NumericalError(fmt::format(
           "the step from t = {:.6g} to {:.6g} has raised the loss from {:.6g} to {:.6g}, which the "
           "flow cannot do: the step is too large; use a smaller flow.step or an adaptive "
           "flow.method",
-          stepper_.previous_time(), stepper_.time(), now_.loss, last_loss_));
+          stepper_.previous_time(), stepper_.time(), now_.objective, last_objective_));
     count(by);
   }
 
@@ -167,8 +167,8 @@ class Flow {
   void save(Snapshot snapshot, const Trail& trail) const {
     trail.stages.save(snapshot);
     trail.plateaus.save(snapshot);
-    snapshot.put("loss", trail.loss);
-    snapshot.put("loss_of_record", trail.loss_of_record);
+    snapshot.put("loss", trail.objective);
+    snapshot.put("loss_of_record", trail.objective_of_record);
     snapshot.put("loss_rises", {trail.rises.count, trail.rises.largest});
     snapshot.put("right_hand_sides", static_cast<double>(result_.right_hand_sides));
     observer_.save(snapshot);
@@ -178,8 +178,8 @@ class Flow {
     stepper_.restore(from);
     now_.stages.restore(from);
     now_.plateaus.restore(from);
-    now_.loss = last_loss_ = from.number("loss");
-    now_.loss_of_record = from.number("loss_of_record");
+    now_.objective = last_objective_ = from.number("loss");
+    now_.objective_of_record = from.number("loss_of_record");
     const auto& rises = from.list("loss_rises");
     now_.rises = {rises[0], rises[1]};
     result_.right_hand_sides = static_cast<std::int64_t>(from.number("right_hand_sides"));
@@ -200,6 +200,7 @@ class Flow {
     }
     last_gradient_norm_ = value.gradient.packed(loss_.model().activation).norm();
     last_loss_ = value.loss;
+    last_objective_ = value.objective();
     ++result_.right_hand_sides;
   }
 
@@ -212,10 +213,10 @@ class Flow {
   void write_record(double t) {
     const Parameters parameters = t == 0 ? start_ : drift_.unpacked(stepper_.resolve(t));
     FlowRecord record{loss_.state(parameters, control_), t, stepper_.step_size()};
-    const double loss = record.loss.mean.loss, before = now_.loss_of_record;
-    if (falls_ && loss - before > std::max(interpolation, loss_.rounding()) * before)
-      count(loss - before);
-    now_.loss_of_record = loss;
+    const double objective = record.loss.mean.objective(), before = now_.objective_of_record;
+    if (falls_ && objective - before > std::max(interpolation, loss_.rounding()) * before)
+      count(objective - before);
+    now_.objective_of_record = objective;
     record.rises = now_.rises;
     observer_.record(record, now_.stages.stages());
   }
@@ -237,12 +238,12 @@ class Flow {
   const FlowObserver& observer_;
   Control& control_;
   Drift drift_;
-  bool falls_;          // whether the loss can only fall
+  bool falls_;          // whether the objective can only fall
   Trail now_, before_;  // the latter before the step
   TimeStepper stepper_;
   FlowResult result_;
   std::size_t next_output_ = 0;
-  double last_loss_ = 0, last_gradient_norm_ = 0;  // of the last right-hand side
+  double last_loss_ = 0, last_objective_ = 0, last_gradient_norm_ = 0;  // of the last slope
   bool in_step_ = false;  // whether the stepper has begun the last step that was asked for
 };
 

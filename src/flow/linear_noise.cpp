@@ -97,7 +97,8 @@ Sensitivities sensitivities(const Model& model, const State& state) {
       state.order.q.diagonal().unaryExpr([](double q) { return q > 0 ? 1 / std::sqrt(q) : 0.0; });
   Sensitivities rows{Matrix(H * F, n), Matrix(H * H, n), Matrix(H * H, n), Matrix(H, n),
                      Matrix(1, n),     Matrix(1, n),     Matrix(H * H, n), Matrix(n, n)};
-  const Parameters& gradient = state.loss.mean.gradient;
+  Parameters gradient = state.loss.mean.gradient;  // of the loss alone
+  gradient.K -= model.weight_decay * state.parameters.K;
   for (Eigen::Index i = 0; i < n; ++i) {
     const Parameters& direction = tangents.directions()[static_cast<std::size_t>(i)];
     const Matrix dm = direction.K.leftCols(F), dr = tangents.of_r()[static_cast<std::size_t>(i)];

@@ -120,6 +120,21 @@ class PopulationLoss::Impl {
     return moments;
   }
 
+  /// With what weight decay adds at K.
+  LossGradient with_decay(LossGradient value, const Matrix& K) const {
+    if (model_.weight_decay == 0) return value;
+    value.penalty = model_.penalty(K);
+    value.gradient.K += model_.weight_decay * K;
+    return value;
+  }
+  /// Derivatives along dK, with those of what weight decay adds at K.
+  LossGradient with_decay(LossGradient along, const Matrix& K, const Matrix& dK) const {
+    if (model_.weight_decay == 0) return along;
+    along.penalty = model_.weight_decay * K.cwiseProduct(dK).sum();
+    along.gradient.K += model_.weight_decay * dK;
+    return along;
+  }
+
   /// The mean over the samples of `groups` sets of sums, the first of which starts at `offset`.
   LossGradient mean(const ExactSums& sums, std::size_t offset, std::size_t groups, double samples,
                     bool with_noise = false) const {
@@ -127,7 +142,7 @@ class PopulationLoss::Impl {
     const TrainedParts trained = model_.trained();
     std::size_t next = offset;
     const auto value = [&] { return sums.value(next++, result_size_, groups) * scale; };
-    LossGradient result{value(), Parameters::zero(model_.shape), {}};
+    LossGradient result{.loss = value(), .gradient = Parameters::zero(model_.shape), .noise = {}};
     Parameters& gradient = result.gradient;
     for (Eigen::Index i = 0; i < gradient.K.size(); ++i) gradient.K.data()[i] = value();
     if (trained.b)
@@ -204,8 +219,10 @@ double PopulationLoss::rounding() const {
 }
 
 LossGradient PopulationLoss::evaluate(const Parameters& parameters, Control& control) {
-  return impl_->mean(impl_->sums(parameters, 1, control), 0, 1,
-                     static_cast<double>(impl_->sampling_.samples), impl_->noise_);
+  return impl_->with_decay(
+      impl_->mean(impl_->sums(parameters, 1, control), 0, 1,
+                  static_cast<double>(impl_->sampling_.samples), impl_->noise_),
+      parameters.K);
 }
 
 LossStatistics PopulationLoss::statistics(const Parameters& parameters, Control& control) {
@@ -214,12 +231,15 @@ LossStatistics PopulationLoss::statistics(const Parameters& parameters, Control&
   const std::size_t size = impl_->result_size_;
   const auto per_replicate = static_cast<double>(impl_->sampling_.samples_per_replicate());
 
+  const auto mean = [&](std::size_t offset, std::size_t groups) {
+    return impl_->with_decay(
+        impl_->mean(sums, offset, groups, per_replicate * static_cast<double>(groups),
+                    impl_->noise_),
+        parameters.K);
+  };
   std::vector<LossGradient> each;
-  for (int r = 0; r < replicates; ++r)
-    each.push_back(
-        impl_->mean(sums, static_cast<std::size_t>(r) * size, 1, per_replicate, impl_->noise_));
-  LossStatistics result{.mean = impl_->mean(sums, 0, static_cast<std::size_t>(replicates),
-                                            per_replicate * replicates, impl_->noise_)};
+  for (int r = 0; r < replicates; ++r) each.push_back(mean(static_cast<std::size_t>(r) * size, 1));
+  LossStatistics result{.mean = mean(0, static_cast<std::size_t>(replicates))};
 
   const Vector gradient = result.mean.gradient.packed(impl_->model_.activation);
   result.gradient_norm = gradient.norm();
@@ -247,9 +267,13 @@ LossTangents PopulationLoss::differentiate(const Parameters& parameters,
   const std::size_t size = Kernel<double>::result_size(impl_->model_.shape);
   const ExactSums sums = impl_->tangent_sums({&parameters, 1}, directions, 1, size, control);
   const auto samples = static_cast<double>(impl_->sampling_.samples);
-  LossTangents result{.at = impl_->mean(sums, 0, 1, samples), .products = {}};
-  for (std::size_t d = 1; d <= directions.size(); ++d)
-    result.products.push_back(impl_->mean(sums, d * size, 1, samples).gradient);
+  LossTangents result{.at = impl_->with_decay(impl_->mean(sums, 0, 1, samples), parameters.K),
+                      .products = {}};
+  for (std::size_t d = 0; d < directions.size(); ++d)
+    result.products.push_back(impl_
+                                  ->with_decay(impl_->mean(sums, (d + 1) * size, 1, samples),
+                                               parameters.K, directions[d].K)
+                                  .gradient);
   return result;
 }
 
@@ -267,8 +291,10 @@ std::vector<Linearization> PopulationLoss::linearize(const Parameters& parameter
   };
   std::vector<Linearization> result;
   for (int r = 0; r < replicates; ++r) {
-    Linearization& one = result.emplace_back(Linearization{next(), {}});
-    for (std::size_t d = 0; d < directions.size(); ++d) one.along.push_back(next());
+    Linearization& one =
+        result.emplace_back(Linearization{impl_->with_decay(next(), parameters.K), {}});
+    for (const Parameters& direction : directions)
+      one.along.push_back(impl_->with_decay(next(), parameters.K, direction.K));
   }
   return result;
 }
@@ -295,11 +321,13 @@ std::vector<Curvature> PopulationLoss::curvatures(std::span<const Parameters> po
     const auto sum = [&](std::size_t i) {
       return impl_->mean(sums, (r * (n + 1) + i) * size, 1, samples);
     };
-    const LossGradient at = sum(0);
+    const Matrix& K = points[points.size() == 1 ? 0 : r].K;
+    const LossGradient at = impl_->with_decay(sum(0), K);
     Curvature& one =
         result.emplace_back(Curvature{at.loss, at.gradient.packed(activation), Matrix(N, N)});
     for (std::size_t i = 0; i < n; ++i)
-      one.hessian.row(static_cast<Eigen::Index>(i)) = sum(i + 1).gradient.packed(activation);
+      one.hessian.row(static_cast<Eigen::Index>(i)) =
+          impl_->with_decay(sum(i + 1), K, units[i].K).gradient.packed(activation);
     one.hessian = (0.5 * (one.hessian + one.hessian.transpose())).eval();
   }
   return result;

@@ -35,13 +35,13 @@ class ManifoldDrift {
   Parameters unpacked(std::span<const double> y) const { return drift_.unpacked(y); }
 
   void operator()(std::span<const double> y, std::span<double> slope) {
-    last_loss_ = drift_(y, slope, control_).loss;
+    last_objective_ = drift_(y, slope, control_).objective();
     const auto on_manifold = projected(slope);
     std::copy(on_manifold.begin(), on_manifold.end(), slope.begin());
   }
 
   /// Of the last call.
-  double last_loss() const { return last_loss_; }
+  double last_objective() const { return last_objective_; }
 
  private:
   /// u or r, whichever is the state, has the same projection.
@@ -59,7 +59,7 @@ class ManifoldDrift {
   Parameters zero_;
   Control& control_;
   std::vector<double> y_;
-  double last_loss_ = 0;
+  double last_objective_ = 0;
 };
 
 /// What has grown until now: from each coordinate alone the amplitudes, of unit length beside the
@@ -138,15 +138,15 @@ class ManifoldFlow {
     grown_.log_noise = *next;
     restore_nodes(from.list("nodes"));
     gradient_norm_ = from.number("gradient_norm");
-    last_loss_ = from.number("loss");
+    objective_ = from.number("loss");
   }
 
-  /// Without noise the loss falls along this flow, too: a step that raises it is rejected.
+  /// Without noise the objective falls along this flow, too: a step that raises it is rejected.
   void step() {
     stepper_.step([this] {
       if (options_.kappa > 0) return true;
       stepper_.end_slope();
-      return drift_.last_loss() <= last_loss_ + loss_.rounding() * std::abs(last_loss_);
+      return drift_.last_objective() <= objective_ + loss_.rounding() * std::abs(objective_);
     });
     end_step();
     const double begin = stepper_.previous_time(), h = stepper_.step_size();
@@ -171,7 +171,7 @@ class ManifoldFlow {
   /// Makes the snapshot of now, whenever it is called.
   std::function<Snapshot()> snapshot() const {
     return [nodes = nodes_, count = nodes_->size(), gradient_norm = gradient_norm_,
-            loss = last_loss_, grown = grown_, snapshot = stepper_.snapshot(true)] {
+            objective = objective_, grown = grown_, snapshot = stepper_.snapshot(true)] {
       std::vector<double> numbers, state;
       for (const LinearGrowth::Node& node : std::span(*nodes).first(count)) {
         numbers.push_back(node.time);
@@ -183,7 +183,7 @@ class ManifoldFlow {
       all.put("nodes", std::move(numbers));
       all.put("grown", std::move(state));
       all.put("gradient_norm", gradient_norm);
-      all.put("loss", loss);
+      all.put("loss", objective);
       return all;
     };
   }
@@ -191,7 +191,7 @@ class ManifoldFlow {
  private:
   void end_step() {
     const auto& slope = stepper_.end_slope();
-    last_loss_ = drift_.last_loss();
+    objective_ = drift_.last_objective();
     gradient_norm_ =
         Eigen::Map<const Vector>(slope.data(), static_cast<Eigen::Index>(slope.size())).norm();
   }
@@ -218,7 +218,7 @@ class ManifoldFlow {
   Grown grown_;
   TimeStepper stepper_;
   std::shared_ptr<Nodes> nodes_ = std::make_shared<Nodes>();
-  double gradient_norm_ = 0, last_loss_ = 0;
+  double gradient_norm_ = 0, objective_ = 0;
 };
 
 /// The first from the line through both at s in [0, 1), which stays minus infinity where it is so.

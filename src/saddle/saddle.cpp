@@ -69,7 +69,7 @@ double minimise_on(PopulationLoss& loss, const Matrix& Z, Parameters& point, Con
     double change = 1;
     for (int halving = 0; halving < 30 && change > -1e-4 * fall; ++halving) {
       trial = point.moved(activation, Z * step);
-      change = loss.evaluate(trial, control).loss - found.at.loss;
+      change = loss.evaluate(trial, control).objective() - found.at.objective();
       step *= 0.5;
       fall *= 0.5;
     }

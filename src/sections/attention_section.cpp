@@ -10,6 +10,10 @@ void AttentionSection::declare_keys(KeyVisitor& visitor) {
               {.least = 1, .most = 1024});
   visitor.key({.name = "activation", .help = "how scores are normalised"}, name_,
               activation_names());
+  visitor.key({.name = "weight_decay",
+               .help = "what is trained, by whatever section, is the loss plus (weight_decay / 2) "
+                       "sum_h |k_h|^2; b and v are not decayed"},
+              weight_decay, at_least_zero);
 }
 
 void AttentionSection::prepare(Configuration& input) {

@@ -15,6 +15,7 @@ class AttentionSection : public Section {
 
   Shape shape;  ///< with the tokens and features of [model]
   Activation activation;
+  double weight_decay = 0;
 
  private:
   std::int64_t heads_ = 0;

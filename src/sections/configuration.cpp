@@ -37,8 +37,10 @@ const Model& Configuration::model() {
   if (model_) return *model_;
   const auto& attention = prepared<AttentionSection>();
   const Prior& prior = prepared<ModelSection>().prior();
-  return model_.emplace(attention.shape, attention.activation, prior,
-                        prepared<StartSection>().start().spike_factor);
+  model_.emplace(attention.shape, attention.activation, prior,
+                 prepared<StartSection>().start().spike_factor);
+  model_->weight_decay = attention.weight_decay;
+  return *model_;
 }
 
 std::string Configuration::resolved() const { return to_toml(sections_.views()); }

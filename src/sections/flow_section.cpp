@@ -153,10 +153,11 @@ void FlowSection::run(Run& run) {
   if (run.talks() && went_on) print(last, known, watch.seconds());
   if (went_on && result_->rises.count > 0)
     run.warn(fmt::format(
-        "the loss has risen in a step or between outputs {:g} times, by at most {:.2g}, which it "
+        "the loss{} has risen in a step or between outputs {:g} times, by at most {:.2g}, which it "
         "cannot do along the flow: use a smaller flow.tolerance, or a smaller flow.step of a "
         "method that is not adaptive",
-        result_->rises.count, result_->rises.largest));
+        run.model().weight_decay > 0 ? " with weight decay" : "", result_->rises.count,
+        result_->rises.largest));
   if (result_->end == FlowEnd::requested) throw Interrupt{};
 }
 

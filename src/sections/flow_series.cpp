@@ -22,7 +22,8 @@ const std::vector<Column<FlowSeries::Row>>& FlowSeries::columns() {
        [](const Row& row) { return Values{row.record.step_size}; }},
       {"loss_rises",
        {},
-       "steps and outputs so far with a higher loss of the same samples than the one before",
+       "steps and outputs so far with a higher loss (with weight decay) of the same samples than "
+       "the one before",
        [](const Row& row) { return Values{row.record.rises.count}; }},
       {"largest_loss_rise",
        {},

@@ -71,6 +71,11 @@ void SgdSection::prepare(Configuration& input) {
   resolve_engine(input.prepared<AttentionSection>().shape);
   const std::int64_t steps = resolve_end_times(input.section<FlowSection>().end_time);
   problem_.model = input.model();
+  if (problem_.kept() <= 0)
+    throw InputError(
+        fmt::format("sgd.learning_rate = {} times attention.weight_decay = {} must be below 1: a "
+                    "step keeps 1 - learning_rate * weight_decay of the weights",
+                    problem_.learning_rate, problem_.model.weight_decay));
   options_.start_seed = static_cast<std::uint64_t>(start.seed);
   resolve_outputs(steps);
   if (own_starts_)

@@ -48,7 +48,7 @@ const std::vector<StateColumn>& state_columns() {
        false},
       {{"gradient_norm",
         {},
-        "Euclidean norm of dE/d(K, b, v)",
+        "Euclidean norm of d/d(K, b, v) of what is trained, E + (weight_decay / 2) sum_h q_hh",
         [](const State& s) { return Values{s.loss.gradient_norm}; }}},
       {{"gradient_norm_stderr",
         {},

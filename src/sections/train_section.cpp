@@ -23,7 +23,7 @@ const std::vector<Column<FinishedSearch>>& search_columns() {
   static const std::vector<Column<FinishedSearch>> columns = {
       {"sampled_loss",
        {},
-       "population loss on the samples that were trained on",
+       "population loss on the samples that were trained on, without weight decay",
        [](Search s) { return Values{s.minimum.loss}; }},
       {"sampled_gradient_norm",
        {},
@@ -31,7 +31,7 @@ const std::vector<Column<FinishedSearch>>& search_columns() {
        [](Search s) { return Values{s.minimum.gradient_norm}; }},
       {"choice_loss",
        {},
-       "population loss on other fresh samples, by which the best is chosen",
+       "population loss on other fresh samples, by which, with weight decay, the best is chosen",
        [](Search s) { return Values{s.choice.mean}; }},
       {"loss_share",
        {},
@@ -188,9 +188,10 @@ void TrainSection::search(Run& run, PopulationLoss& fresh) {
 }
 
 std::size_t TrainSection::best() const {
-  const auto least =
-      std::min_element(result_.begin(), result_.end(),
-                       [](const auto& a, const auto& b) { return a.choice.mean < b.choice.mean; });
+  const auto least = std::min_element(result_.begin(), result_.end(),
+                                      [](const FinishedSearch& a, const FinishedSearch& b) {
+                                        return a.choice_objective() < b.choice_objective();
+                                      });
   return static_cast<std::size_t>(least - result_.begin());
 }
 
@@ -207,10 +208,11 @@ void TrainSection::fill_group(Run& run) {
     for (const FinishedSearch& one : result_) append(variable.data, column.values(one));
   }
   if (!result_.empty())
-    group_->variables.push_back({.name = "best",
-                                 .axes = {},
-                                 .data = {static_cast<double>(best() + 1)},
-                                 .long_name = "number of the start with the smallest choice_loss"});
+    group_->variables.push_back(
+        {.name = "best",
+         .axes = {},
+         .data = {static_cast<double>(best() + 1)},
+         .long_name = "number of the start with the smallest choice_loss (with weight decay)"});
   run.host().updated();
 }
 

@@ -16,6 +16,8 @@ struct FinishedSearch {
   Minimum minimum;
   LossStatistics fresh;
   LossMoments choice;
+
+  double choice_objective() const { return choice.mean + fresh.mean.penalty; }
 };
 
 /// Where searches begin.

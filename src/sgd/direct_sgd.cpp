@@ -123,6 +123,7 @@ void DirectSgd::step_with(SgdReplica& replica, AlignedVector<Sum>& gradient, dou
   if (comm_.size() > 1) comm_.sum(std::span(gradient));
 
   const double scale = problem_.learning_rate / static_cast<double>(problem_.batch);
+  const double kept = problem_.kept();
   const TrainedParts trained = problem_.model.trained();
   const TileLayout layout = kernel_.heads_layout();
   Vector norms(problem_.model.shape.heads);
@@ -134,7 +135,7 @@ void DirectSgd::step_with(SgdReplica& replica, AlignedVector<Sum>& gradient, dou
           std::min(TileLayout::tile, problem_.dimension - t * TileLayout::tile);
       for (std::int64_t d = 0; d < count; ++d) {
         const std::size_t i = first + static_cast<std::size_t>(d);
-        k[d] -= scale / per_unit * static_cast<double>(gradient[i]);
+        k[d] = kept * k[d] - scale / per_unit * static_cast<double>(gradient[i]);
         replica.k_single[i] = static_cast<float>(k[d]);
       }
     }

@@ -41,7 +41,8 @@ class DirectSgd {
   SgdReplica replica(std::uint32_t number, const Parameters& first) const;
   /// Puts a replica to weights k (H x D) after `steps` steps.
   void set_weights(SgdReplica& replica, Matrix k, std::int64_t steps) const;
-  /// One step: k, b and v each minus lr times the mean gradient of B fresh sequences. Collective.
+  /// One step: what weight decay leaves of k, b and v, each minus lr times the mean gradient of B
+  /// fresh sequences. Collective.
   /// Throws NumericalError when the gradient is not finite or out of range (the replica is then as
   /// before), or the new weights explode: |k_h| > weight_limit(); an Interrupt of `questions`
   /// leaves the replica as before.

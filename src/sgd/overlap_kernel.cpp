@@ -246,12 +246,16 @@ void OverlapKernel::merge(const Address& address, const Real* first, const Real*
 void OverlapKernel::update(Real scale, const Real* term, Real* replica) {
   const auto [e, v, b, parallel, C] = parts(term);
   const int wide = 2 * H_;
+  const double kept = problem_.kept();
   Real* rows = work_.data();  // [u | scale C]
   for (int h = 0; h < H_; ++h) {
-    for (int f = 0; f < F_; ++f) replica[h * n_ + f] -= scale * parallel[h * n_ + f];
+    for (int f = 0; f < F_; ++f) {
+      const int i = h * n_ + f;
+      replica[i] = kept * replica[i] - scale * parallel[i];
+    }
     for (int j = 0; j < H_; ++j) {
       const int i = h * n_ + F_ + j;
-      rows[h * wide + j] = replica[i] - scale * parallel[i];
+      rows[h * wide + j] = kept * replica[i] - scale * parallel[i];
       rows[h * wide + H_ + j] = j <= h ? scale * C[index(h, j)] : Real{};
     }
   }

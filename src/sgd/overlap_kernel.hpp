@@ -46,7 +46,8 @@ class OverlapKernel {
   /// The term of two sets of sequences. The direction of the second frame as seen from the first is
   /// drawn at `address`.
   void merge(const Address& address, const Real* first, const Real* second, Real* term);
-  /// replica - scale * term; its part outside the frame goes into u.
+  /// replica - scale * term, with what weight decay leaves of K; its part outside the frame goes
+  /// into u.
   void update(Real scale, const Real* term, Real* replica);
 
   /// Bytes of the working memory.

@@ -36,14 +36,14 @@ class LoggedLoss {
     log_.next = 0;
   }
 
-  /// Loss and packed gradient, from the log where it has them.
+  /// Objective and packed gradient, from the log where it has them.
   std::span<const double> evaluate(const Parameters& parameters) {
     const std::size_t place = log_.next;
     const bool known = place < log_.numbers.size();
     if (!known) {
       const LossGradient found = evaluate_or_save(parameters);
       log_.numbers.resize(place + size_);
-      log_.numbers[place] = found.loss;
+      log_.numbers[place] = found.objective();
       found.gradient.pack(activation_, std::span(log_.numbers).subspan(place + 1));
     }
     log_.next += size_;
@@ -53,6 +53,7 @@ class LoggedLoss {
   }
 
   const Activation& activation() const { return activation_; }
+  double penalty(const Parameters& at) const { return loss_.model().penalty(at.K); }
   std::int64_t evaluations() const { return evaluations_; }
 
  private:
@@ -159,7 +160,7 @@ Minimum descend(LoggedLoss& loss, const Parameters& start, const MinimiseOptions
   petsc_check(TaoGetSolutionStatus(tao, nullptr, &value, &norm, nullptr, nullptr, &reason),
               "TaoGetSolutionStatus");
   found.parameters.unpack(activation, read(x.handle()));
-  found.loss = value;
+  found.loss = value - loss.penalty(found.parameters);
   found.gradient_norm = norm;
   found.evaluations = loss.evaluations() - before;
   found.converged = norm <= options.gradient_tolerance;
@@ -207,8 +208,9 @@ void check_minimise_options() {
 }
 
 void MinimiseOptions::declare_keys(KeyVisitor& visitor) {
-  visitor.key({"gradient_tolerance", "Euclidean norm of dE/d(K, b, v) at which a search ends"},
-              gradient_tolerance, positive);
+  visitor.key(
+      {"gradient_tolerance", "Euclidean norm of the gradient in (K, b, v) at which a search ends"},
+      gradient_tolerance, positive);
   visitor.key({"evaluations", "most evaluations of loss and gradient of a search"},
               most_evaluations, {.least = 1, .most = 1e9});
 }
@@ -228,6 +230,9 @@ Minimum minimise_with_fewer_heads(PopulationLoss& loss, const Parameters& start,
   MinimiseOptions coarse = options;  // enough to tell minima apart
   coarse.gradient_tolerance = std::max(options.gradient_tolerance, 1e-4);
   coarse.most_evaluations = std::min<std::int64_t>(options.most_evaluations, 300);
+  const auto objective = [&](const Minimum& one) {
+    return one.loss + logged.penalty(one.parameters);
+  };
   Minimum best = descend(logged, start, coarse);
   std::vector<Eigen::Index> active;
   for (Eigen::Index h = 0; h < start.b.size(); ++h)
@@ -237,7 +242,7 @@ Minimum minimise_with_fewer_heads(PopulationLoss& loss, const Parameters& start,
     silence_least_needed(logged, parameters, active, std::max<std::size_t>(1, active.size() / 8));
     const Minimum one = descend(logged, parameters, coarse);
     parameters = one.parameters;
-    if (one.loss < best.loss) best = one;
+    if (objective(one) < objective(best)) best = one;
   }
   best = descend(logged, best.parameters, options);
   best.evaluations = logged.evaluations();

@@ -44,12 +44,15 @@ FLOWS = {
     "4": {"flow.method": "4", "flow.step": 0.15, "flow.spacing": "log", "flow.outputs": 9},
     "ssp": {"flow.method": "ssp", "flow.step": 0.15},
     "learning rate noise": {"flow.learning_rate_noise": 0.3, "attention.activation": "softmax-1"},
+    "weight decay": {"attention.weight_decay": 0.1, "attention.activation": "softmax-1"},
+    "weight decay, noise": {"attention.weight_decay": 0.1, "flow.learning_rate_noise": 0.3},
     "stops by itself": {"flow.step": 0.5, "flow.end_time": 64.0, "flow.stop_gradient_norm": 0.02},
     "Euler, stops by itself": EULER | {"flow.end_time": 64.0, "flow.stop_gradient_norm": 0.02},
     "three heads, late": {"attention.heads": 3, "flow.end_time": 400.0, "flow.split_threshold": 0.2},
 }
 FLOWS_ON_MANY = {"softmax", "softmax-1, closed set", "bayes-softmax, dimension, single", "canonical spikes, single",
-                 "Gaussian, closed set, single", "kept", "Euler, fresh samples", "learning rate noise"}
+                 "Gaussian, closed set, single", "kept", "Euler, fresh samples", "learning rate noise",
+                 "weight decay, noise"}
 
 # Changes of BASE, SGD beside a flow.
 VECTORS = {"sgd.dimension": 600, "sgd.weights_times": [0.0, 0.4], "sgd.save_weights": True}
@@ -60,6 +63,8 @@ SGDS = {
                                "flow.learning_rate_noise": "from-sgd"},
     "vectors, batch 1": {"sgd.batch": 1, "attention.heads": 3, "sgd.engine": "direct", "sgd.spacing": "log"},
     "vectors, Gaussian": PRIORS["gaussian"] | {"sgd.engine": "direct", "sgd.reduction": "exact"},
+    "vectors, weight decay": ALONE | {"sgd.engine": "direct", "attention.weight_decay": 0.5},
+    "overlaps, weight decay": ALONE | {"sgd.batch": 1, "attention.weight_decay": 0.5},
     "overlaps": {"sgd.batch": 70, "sgd.replicas": 1},
     "overlaps, many replicas": {"sgd.batch": 3, "sgd.replicas": 11, "sgd.dimension": 1000,
                                 "attention.activation": "softmax-1"},
@@ -71,7 +76,7 @@ SGDS = {
     "overlaps, after fresh samples": EULER | {"population.resample": 3, "sgd.engine": "overlaps"},
 }
 SGDS_ON_MANY = {"vectors", "vectors, softmax-1", "vectors, batch 1", "overlaps", "overlaps, many replicas",
-                "overlaps, own starts"}
+                "overlaps, own starts", "vectors, weight decay", "overlaps, weight decay"}
 DIVERGES = ALONE | {"sgd.learning_rate": 1e9, "sgd.end_time": None, "sgd.steps": 10, "sgd.outputs": 2}
 
 # Two heads that split from small differences, and four that learn one feature after the other.
@@ -88,6 +93,7 @@ LATER = {"model": {"tokens": 5, "prior": "anisotropic-gaussian", "features": 2, 
          "population.samples": 512}
 SADDLES = {  # changes of FLIPPING
     "flipping": {},
+    "weight decay": {"attention.weight_decay": 0.02},
     "softmax-1": {"attention.activation": "softmax-1", "population.symmetric": False, "population.samples": 9000},
     "plateaus": LATER | {"attention.activation": "softmax-1"},
     "plateaus, softmax": LATER | {"attention.activation": "softmax"},
@@ -105,6 +111,7 @@ FULL = changed(SMALL, {"flow": None, "attention.activation": "bayes-softmax", "t
 FLOW = {f"flow.{key}": value for key, value in SMALL["flow"].items()}
 TRAINED = {  # changes of FULL
     "bayes-softmax": {},
+    "weight decay": {"attention.weight_decay": 0.02},
     "softmax-1, closed set": {"attention.activation": "softmax-1", "attention.heads": 3, "population.symmetric": True,
                               "train.evaluations": 60, "maps.seed": 3},
     "softmax, Gaussian, single": PRIORS["anisotropic-gaussian"] | {

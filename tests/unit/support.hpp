@@ -52,8 +52,10 @@ inline StopAt never_stop(StopAt::Place place = StopAt::Place::within) { return S
 
 /// The same SGD on the spikes of a start.
 inline SgdProblem with_spikes(SgdProblem problem, const Start& start) {
+  const double weight_decay = problem.model.weight_decay;
   const Model& model = problem.model;
   problem.model = Model(model.shape, model.activation, model.prior, start.spike_factor);
+  problem.model.weight_decay = weight_decay;
   return problem;
 }
 

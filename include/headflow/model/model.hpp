@@ -15,6 +15,8 @@ struct Model {
   /// infinity.
   Matrix spike_factor;
   Prior signal;  ///< law of S' theta, as the heads see it
+  /// What is trained is the loss plus (weight_decay / 2) sum_h |k_h|^2 (theory.md, section 13).
+  double weight_decay = 0;
 
   /// Nothing, to be replaced.
   Model() : Model({}, {}, Prior(GaussianLaw{})) {}
@@ -29,6 +31,8 @@ struct Model {
   Matrix overlaps(const Matrix& K) const {
     return K.leftCols(spike_factor.rows()) * spike_factor.transpose();
   }
+  /// (weight_decay / 2) sum_h |k_h|^2 of K = [K_F | u].
+  double penalty(const Matrix& K) const { return 0.5 * weight_decay * K.squaredNorm(); }
   TrainedParts trained() const { return trained_by(activation); }
 };
 

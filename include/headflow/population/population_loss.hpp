@@ -12,11 +12,15 @@
 
 namespace headflow {
 
-/// A loss and its gradient with respect to (K, b, v).
+/// A loss E, and the gradient with respect to (K, b, v) of what is trained: E plus the penalty of
+/// weight decay.
 struct LossGradient {
   double loss = 0;
   Parameters gradient;
-  Matrix noise;  ///< N (H x H) of theory.md section 5, or empty when it is not asked for
+  Matrix noise;        ///< N (H x H) of theory.md section 5, or empty when it is not asked for
+  double penalty = 0;  ///< Model::penalty
+
+  double objective() const { return loss + penalty; }
 };
 
 /// The same with standard errors from the spread of the replicates (NaN for a single one).
@@ -27,17 +31,18 @@ struct LossStatistics {
   double gradient_norm_stderr = 0;  ///< of the replicates' gradients projected on the mean one
 };
 
-/// A loss, its gradient, and products of its Hessian with some directions.
+/// A loss, the gradient of what is trained, and products of its Hessian with some directions.
 struct LossTangents {
   LossGradient at;
   std::vector<Parameters> products;
 };
 
-/// A loss, its gradient and N at a point, and how they change along some directions there.
+/// A loss, the gradient of what is trained and N at a point, and how they change along some
+/// directions there.
 struct Linearization {
   LossGradient at;
-  /// For each direction: the derivatives of the loss, of its gradient (the Hessian times the
-  /// direction) and of N.
+  /// For each direction: the derivatives of the loss, of the gradient (the Hessian times the
+  /// direction), of N and of the penalty.
   std::vector<LossGradient> along;
 };
 
@@ -50,11 +55,11 @@ std::size_t order_parameter_count(const Shape& shape, const Activation& activati
 /// in the order m row by row, the lower triangle of r row by row, and b and v where they are
 /// trained.
 struct StepMoments {
-  Vector mean;        ///< E[zeta], minus the drift
+  Vector mean;        ///< E[zeta], minus the drift without weight decay
   Matrix covariance;  ///< Cov[zeta]
 };
 
-/// A loss, its gradient and its Hessian in what is trained, in the order of Parameters::pack.
+/// A loss, and gradient and Hessian of what is trained, in the order of Parameters::pack.
 struct Curvature {
   double loss = 0;
   Vector gradient{};
@@ -77,7 +82,8 @@ struct PopulationCost {
 };
 
 /// The reparameterized population loss E(m, r, b, v) of theory.md section 4 as a mean over samples,
-/// and its gradient dE/dK = E[ sum_l (de/dchi_l) x_l' ], dE/db, dE/dv.
+/// and its gradient dE/dK = E[ sum_l (de/dchi_l) x_l' ], dE/db, dE/dv. All gradients and Hessians
+/// have what weight decay adds to them: model.weight_decay times K, and times the identity in K.
 ///
 /// The samples are addressed by global index, partitioned over the ranks in blocks, and block sums
 /// are added exactly: every result has the same bits on any number of ranks, and whether samples

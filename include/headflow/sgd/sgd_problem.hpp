@@ -35,6 +35,8 @@ struct SgdProblem {
   double kappa() const {
     return learning_rate * static_cast<double>(dimension) / static_cast<double>(batch);
   }
+  /// What weight decay leaves of k in a step, k <- kept() k - lr gradient.
+  double kept() const { return 1 - learning_rate * model.weight_decay; }
   /// The fewest dimensions: room for the frame of spikes and heads, the gradient's part outside it
   /// (engine overlaps) and the tokens of a sequence.
   std::int64_t least_dimension() const {

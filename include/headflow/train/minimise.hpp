@@ -12,7 +12,7 @@ namespace headflow {
 class KeyVisitor;
 
 struct MinimiseOptions {
-  double gradient_tolerance = 1e-6;  ///< Euclidean norm of dE/d(K, b, v) at which the search ends
+  double gradient_tolerance = 1e-6;  ///< Euclidean norm of the gradient at which the search ends
   std::int64_t most_evaluations = 20000;
 
   void declare_keys(KeyVisitor& visitor);
@@ -24,14 +24,15 @@ void check_minimise_options();
 /// Where a search has ended.
 struct Minimum {
   Parameters parameters;
-  double loss = 0;  ///< on the samples that were minimised over
+  double loss = 0;  ///< on the samples that were minimised over, without the penalty
   double gradient_norm = 0;
   std::int64_t evaluations = 0;
   bool converged = false;
   std::string reason{};  ///< why it ended, PETSc's word
 };
 
-/// What the evaluations of a search have found, one after the other: loss and packed gradient. A
+/// What the evaluations of a search have found, one after the other: objective and packed gradient.
+/// A
 /// search that begins again with the numbers of one that was cut short repeats it without computing
 /// anything twice, and goes on with the same bits.
 struct SearchLog {
@@ -39,10 +40,11 @@ struct SearchLog {
   std::size_t next = 0;  ///< where the next evaluation of the search that runs is, or will be
 };
 
-/// Minimises the population loss on its fixed samples over what the activation trains of (K, b, v),
-/// from `start`, with PETSc Tao: limited-memory BFGS (TAOLMVM) with the line search of More and
-/// Thuente, or what options with the prefix "train_" choose. The same on every rank, with the same
-/// bits on any number. Collective. Evaluations are added to `log`.
+/// Minimises the population loss on its fixed samples, with the penalty of weight decay, over what
+/// the activation trains of (K, b, v), from `start`, with PETSc Tao: limited-memory BFGS (TAOLMVM)
+/// with the line search of More and Thuente, or what options with the prefix "train_" choose. The
+/// same on every rank, with the same bits on any number. Collective. Evaluations are added to
+/// `log`.
 ///
 /// After each evaluation that is computed control.between_steps() is asked: Request::checkpoint and
 /// Request::stop are answered by `save`, and the latter then by an Interrupt. An Interrupt of

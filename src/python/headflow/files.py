@@ -15,7 +15,7 @@ from headflow.errors import FileError
 
 FORMAT_VERSION = 1  # the newest known, as in src/core/data_file.hpp
 TITLE = {"activation": "{}", "prior": "{} prior", "tokens": "$L={}$", "heads": "$H={}$", "features": "$F={}$",
-         "signal": r"$\nu=({})$"}
+         "signal": r"$\nu=({})$", "weight_decay": "weight decay {:g}"}
 SYMBOLS = {"model.signal": r"\nu", "model.tokens": "L", "model.features": "F", "attention.heads": "H",
            "start.eta": r"\eta", "start.dimension": "D"}
 
@@ -305,6 +305,8 @@ def grid_of(results: Results, by: tuple[str, ...] = ()) -> Grid:
 def describe(config: dict[str, Any], *keys: str) -> str:
     """These settings of the input, as far as the file has them."""
     values = config.get("model", {}) | config.get("attention", {})
+    if not values.get("weight_decay"):
+        values.pop("weight_decay", None)
     if "signal" in values:
         values["signal"] = ",".join(str(nu).removesuffix(".0") for nu in np.ravel(values["signal"]))
     return ", ".join(TITLE[key].format(values[key]) for key in keys if key in values)

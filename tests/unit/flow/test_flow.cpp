@@ -91,6 +91,30 @@ TEST(FlowWithLearningRateNoise, agreesWithTheEquationInU) {
   }
 }
 
+// As the noise goes to zero the flow in r is that in u, with weight decay, too.
+TEST(FlowWithLearningRateNoise, decaysLikeTheFlowInU) {
+  const Start start = noisy_start(shape, 0.3, 1, 2);
+  for (const Activation& activation : all_activations) {
+    Model model(shape, activation, flipping_spike(2, 2));
+    model.weight_decay = 0.2;
+    PopulationLoss loss(world(), model, small(2048), true);
+    State states[2];
+    for (const int noise : {0, 1}) {
+      FlowOptions options = options_to(4, 1);
+      options.stepper.tolerance = 1e-10;
+      options.kappa = noise == 0 ? 0 : 1e-12;
+      run_flow(
+          loss, start.parameters, options,
+          {.record = [&](const FlowRecord& record, const Stages&) { states[noise] = record; }});
+    }
+    // Samples tell two u of the same r apart, as they do without decay.
+    EXPECT_LT((states[0].order.q - states[1].order.q).cwiseAbs().maxCoeff(), 2e-3)
+        << name_of(activation);
+    EXPECT_LT(states[0].order.r.trace(),
+              0.5 * order_parameters(start.parameters.K, start.spike_factor).r.trace());
+  }
+}
+
 // At r = 0 there is no u^{-1}, but the equation for r is smooth: r = kappa N t to first order.
 TEST(FlowWithLearningRateNoise, growsOutOfASingularR) {
   Matrix m(2, 2);

@@ -50,9 +50,10 @@ TEST(LinearNoise, jacobianIsThatOfTheDrift) {
   constexpr double kappa = 0.6, h = 1e-5;
   for (const Shape& shape : {Shape{4, 2, 2}, Shape{3, 3, 1}})
     for (const Activation& activation : all_activations) {
-      const Model model(shape, activation,
-                        gaussian_prior(Vector::Ones(shape.features),
-                                       Matrix::Identity(shape.features, shape.features)));
+      Model model(shape, activation,
+                  gaussian_prior(Vector::Ones(shape.features),
+                                 Matrix::Identity(shape.features, shape.features)));
+      model.weight_decay = shape.heads == 2 ? 0.4 : 0;
       PopulationLoss loss(world(), model, {.samples = 512, .replicates = 2}, true);
       const Parameters at = full_parameters(shape);
       const auto found = linear_noise(loss, at, kappa);
@@ -227,7 +228,8 @@ TEST(Sensitivities, areThoseOfTheState) {
   const Shape shape{4, 3, 2};
   Matrix S(2, 2);
   S << 1.1, 0, 0.2, 0.9;
-  const Model model(shape, SoftmaxOne{}, flipping_spike(2, 2), S);
+  Model model(shape, SoftmaxOne{}, flipping_spike(2, 2), S);
+  model.weight_decay = 0.4;
   PopulationLoss loss(world(), model, {.samples = 512, .replicates = 1});
   const Parameters at = full_parameters(shape);
   const OrderTangents tangents(model, at);

@@ -96,6 +96,43 @@ TEST(Saddle, linearGrowthIsThatOfTheFlow) {
   }
 }
 
+// Weight decay takes its rate from every growth rate at a point, and moves the saddle to where it
+// balances the loss; the differences between heads grow along the flow as predicted there.
+TEST(Saddle, hasWeightDecay) {
+  const Shape shape{4, 2, 2};
+  constexpr double decay = 0.02;
+  for (const Activation& activation : all_activations) {
+    Model model(shape, activation, flipping_spike(2, 3));
+    const Sampling sampling{.samples = 2048, .replicates = 2, .symmetric = true};
+    PopulationLoss without(world(), model, sampling);
+    model.weight_decay = decay;
+    PopulationLoss loss(world(), model, sampling);
+    const UnspecializedManifold manifold(model);
+    const Start start = noisy_start(shape, 1e-7, 1, 4);
+    const Saddle saddle = find_saddle(loss, manifold, start.parameters);
+    const LossGradient plain = without.evaluate(saddle.parameters);
+    EXPECT_NEAR(saddle.loss.value, plain.loss, 1e-13);
+    EXPECT_LT((plain.gradient.K + decay * saddle.parameters.K).leftCols(2).norm(), 1e-9);
+    const auto here = local_spectrum(loss, saddle.parameters);
+    const auto there = local_spectrum(without, saddle.parameters);
+    for (int f = 0; f < 2; ++f)
+      EXPECT_NEAR(here.rate[f].value, there.rate[f].value - decay, 1e-13) << name_of(activation);
+    EXPECT_NEAR(saddle.split[0].rate.value, here.rate[1].value, 1e-9);
+    const LinearGrowth growth =
+        follow_manifold(loss, manifold, start.parameters, {.end_time = 40, .tolerance = 1e-9});
+    const Matrix own = manifold.head_coordinates(start.parameters);
+    FlowOptions options{.end_time = 40, .output_times = {5, 20, 40}};
+    options.stepper.tolerance = 1e-10;
+    const FlowResult flow = run_flow(loss, start.parameters, options,
+                                     {.record = [&](const FlowRecord& record, const Stages&) {
+                                       EXPECT_NEAR(std::log(spread_over_heads(record.order.m)[1]),
+                                                   growth.log_spread(own, record.time)[1], 2e-3)
+                                           << name_of(activation) << " t = " << record.time;
+                                     }});
+    EXPECT_EQ(flow.rises.count, 0);
+  }
+}
+
 // From far away, where a full step of Newton's method leaves the basin: m_1 = sqrt(nu_1) is found.
 TEST(Saddle, isFoundFromFar) {
   const Shape shape{4, 2, 2};

@@ -307,5 +307,28 @@ TEST(DirectSgd, batchGradientIsUnbiased) {
   }
 }
 
+// On the same sequences: k <- (1 - lr decay) k - lr gradient, b and v as without.
+TEST(DirectSgd, weightDecayShrinksTheWeightsAlone) {
+  for (const Activation& activation : all_activations) {
+    SgdProblem problem = problem_for(activation);
+    const Start start = start_for(problem.model.shape, 40);
+    const auto stepped = [&] {
+      DirectSgd sgd(world(), with_spikes(problem, start), start.parameters, 5);
+      SgdReplica replica = sgd.replica(0);
+      const Matrix k = replica.k;
+      sgd.step(replica);
+      return std::pair(k, replica);
+    };
+    const auto [first, plain] = stepped();
+    problem.model.weight_decay = 0.25;
+    const auto [same, decayed] = stepped();
+    EXPECT_EQ(first, same);
+    EXPECT_LT((plain.k - decayed.k - 0.25 * first).cwiseAbs().maxCoeff(), 1e-15);
+    EXPECT_EQ(plain.b, decayed.b);
+    EXPECT_EQ(plain.v, decayed.v);
+    EXPECT_EQ(plain.batch_loss, decayed.batch_loss);
+  }
+}
+
 }  // namespace
 }  // namespace headflow

@@ -19,6 +19,7 @@ struct Law {
   double kappa = 0.5;
   std::vector<double> times{};
   bool own_starts = false;
+  double weight_decay = 0;
 };
 
 constexpr Shape shape{4, 2, 2};
@@ -78,11 +79,12 @@ std::vector<std::vector<Vector>> simulated(const Law& law, const SgdProblem& pro
 // out, O(1/D) and O(lr). So a covariance that is 1.5 times too large or small is seen.
 void expect_law(const Law& law) {
   const double D = static_cast<double>(law.dimension);
-  const SgdProblem problem{.model = {shape, law.activation, flipping_spike(2, 2)},
-                           .engine = Engine::overlaps,
-                           .dimension = law.dimension,
-                           .batch = 1,
-                           .learning_rate = law.kappa / D};
+  SgdProblem problem{.model = {shape, law.activation, flipping_spike(2, 2)},
+                     .engine = Engine::overlaps,
+                     .dimension = law.dimension,
+                     .batch = 1,
+                     .learning_rate = law.kappa / D};
+  problem.model.weight_decay = law.weight_decay;
   Matrix m(2, 2);
   m << 0.10, 0.05, 0.08, -0.02;
   const Parameters start = explicit_start(m, Matrix::Identity(2, 2), Vector::Zero(2), 1).parameters;
@@ -109,7 +111,7 @@ void expect_law(const Law& law) {
 
 TEST(FluctuationsLaw, isThatOfSgdFromOneStart) {
   expect_law({.activation = Softmax{}, .dimension = 500, .times = {2, 6}});
-  expect_law({.activation = SoftmaxOne{}, .dimension = 500, .times = {2}});
+  expect_law({.activation = SoftmaxOne{}, .dimension = 500, .times = {2}, .weight_decay = 0.5});
 }
 
 TEST(LongFluctuationsLaw, isThatOfSgd) {
@@ -125,7 +127,8 @@ TEST(LongFluctuationsLaw, isThatOfSgd) {
                 .replicas = 400,
                 .kappa = 2,
                 .times = {5, 10},
-                .own_starts = true});
+                .own_starts = true,
+                .weight_decay = 0.1});
   }
 }
 

@@ -49,9 +49,10 @@ Estimate estimate_of(const SgdRecord& record, auto&& value) {
 double q_11(const State& state) { return state.order.q(0, 0); }
 
 /// q_11 of the flow with learning-rate noise kappa at `end`.
-double q_11_of_flow(const Start& start, double kappa, double end) {
-  PopulationLoss loss(world(), {shape, Softmax{}, flipping_spike(2, 2)}, {.samples = 1 << 17},
-                      true);
+double q_11_of_flow(const Start& start, double kappa, double end, double weight_decay = 0) {
+  Model model(shape, Softmax{}, flipping_spike(2, 2));
+  model.weight_decay = weight_decay;
+  PopulationLoss loss(world(), model, {.samples = 1 << 17}, true);
   double q = 0;
   run_flow(loss, start.parameters, {.end_time = end, .output_times = {end}, .kappa = kappa},
            {.record = [&](const FlowRecord& record, const Stages&) { q = q_11(record); }});
@@ -161,6 +162,18 @@ TEST(RunSgd, learningRateNoiseIsRightWhereThePlainFlowIsNot) {
   EXPECT_LT(q.error, 0.01);
   EXPECT_NEAR(q.mean, q_11_of_flow(start, 1, 40), 4.5 * q.error);
   EXPECT_GT(std::abs(q.mean - q_11_of_flow(start, 0, 40)), 20 * q.error);
+}
+
+// The same with weight decay: 20 standard errors from the flow without it.
+TEST(RunSgd, weightDecayIsThatOfTheFlow) {
+  const Start start = example_start();
+  SgdProblem problem = problem_for(1000, 16, 1);
+  problem.model.weight_decay = 0.05;
+  const SgdRecord sgd = last_record(world(), problem, start, 64, 20);
+  const Estimate q = estimate_of(sgd, q_11);
+  EXPECT_LT(q.error, 0.01);
+  EXPECT_NEAR(q.mean, q_11_of_flow(start, 1, 20, 0.05), 4.5 * q.error);
+  EXPECT_GT(std::abs(q.mean - q_11_of_flow(start, 1, 20)), 20 * q.error);
 }
 
 // What is left between SGD and the flow with its noise, at fixed kappa = 0.1, is of order 1/D.

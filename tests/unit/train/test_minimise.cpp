@@ -77,6 +77,34 @@ TEST(Minimise, meetsTheFlow) {
   }
 }
 
+// With weight decay both go to where its pull balances the loss, dE/dK = -decay K; the loss that is
+// told is E alone. Of starts and numbers of heads the least objective is chosen.
+TEST(Minimise, balancesTheLossAndWeightDecay) {
+  for (const Activation& activation : all_activations) {
+    const Shape shape{4, 2, 2};
+    Model model(shape, activation, flipping_spike(2, 2));
+    PopulationLoss without(world(), model, sobol(2048));
+    model.weight_decay = 0.02;
+    PopulationLoss loss(world(), model, sobol(2048));
+    const Start start = noisy_start(shape, 0.1, 1, 3);
+    const Minimum found = minimise(loss, start.parameters, {.gradient_tolerance = 1e-7});
+    EXPECT_TRUE(found.converged) << name_of(activation) << ' ' << found.reason;
+    const LossGradient plain = without.evaluate(found.parameters);
+    EXPECT_NEAR(found.loss, plain.loss, 1e-14);
+    EXPECT_LT((plain.gradient.K + 0.02 * found.parameters.K).norm(), 1e-7);
+    const FlowResult flow =
+        run_flow(loss, start.parameters, {.end_time = 5000, .stop_gradient_norm = 1e-5},
+                 {.record = [](const FlowRecord&, const Stages&) {}});
+    EXPECT_EQ(flow.end, FlowEnd::small_gradient) << name_of(activation);
+    EXPECT_NEAR(loss.evaluate(found.parameters).objective(),
+                loss.evaluate(flow.parameters).objective(), 1e-6)
+        << name_of(activation);
+    const Minimum fewer = minimise_with_fewer_heads(loss, start.parameters, {});
+    EXPECT_LE(loss.evaluate(fewer.parameters).objective(),
+              loss.evaluate(found.parameters).objective() + 1e-8);
+  }
+}
+
 TEST(Minimise, letsAnExceptionOut) {
   const Shape shape{4, 2, 2};
   PopulationLoss loss(world(), {shape, BayesSoftmax{}, flipping_spike(2, 2)}, sobol(1024));
