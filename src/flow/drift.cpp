@@ -3,18 +3,18 @@
 namespace headflow {
 
 std::vector<double> Drift::packed(Parameters parameters) const {
-  std::vector<double> y(parameters.trained_size(loss_.model().activation));
+  std::vector<double> y(parameters.trained_size(loss_.model().training));
   auto u = parameters.K.rightCols(parameters.K.rows());
   if (kappa_ > 0) u = (u * u.transpose()).eval();
-  parameters.pack(loss_.model().activation, y);
+  parameters.pack(loss_.model().training, y);
   return y;
 }
 
 Parameters Drift::unpacked(std::span<const double> y) const {
   Parameters parameters = start_;
-  parameters.unpack(loss_.model().activation, y);
+  parameters.unpack(loss_.model().training, y);
   auto u = parameters.K.rightCols(parameters.K.rows());
-  if (kappa_ > 0) u = symmetric_root(u);
+  if (kappa_ > 0 && loss_.model().training.k) u = symmetric_root(u);
   return parameters;
 }
 
@@ -29,7 +29,7 @@ LossGradient Drift::operator()(std::span<const double> y, std::span<double> f,
     const Matrix half = of_r * parameters.K.rightCols(heads).transpose();
     of_r = half + half.transpose() - kappa_ * value.noise;
   }
-  slope.pack(loss_.model().activation, f);
+  slope.pack_gradient(loss_.model().training, f);
   for (double& entry : f) entry = -entry;
   return value;
 }

@@ -198,7 +198,7 @@ class Flow {
       throw NumericalError(std::string(error.what()) + " at t = " + std::to_string(t) +
                            "; the last good step ended at t = " + std::to_string(stepper_.time()));
     }
-    last_gradient_norm_ = value.gradient.packed(loss_.model().activation).norm();
+    last_gradient_norm_ = value.gradient.packed(loss_.model().training.at_one_rate()).norm();
     last_loss_ = value.loss;
     last_objective_ = value.objective();
     ++result_.right_hand_sides;

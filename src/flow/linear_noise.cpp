@@ -12,9 +12,10 @@ namespace {
 Matrix doubled(const Matrix& half) { return half + half.transpose(); }
 
 /// J from the derivatives of the gradient and of N along the tangents:
-///   f_m = -dE/dm,  f_r = -(G u' + u G') + kappa N,  G = dE/du,  f_b = -dE/db,  f_v = -dE/dv.
+///   f_m = -dE/dm,  f_r = -(G u' + u G') + kappa N,  G = dE/du,  f_b = -rate_b dE/db,
+///   f_v = -rate_v dE/dv.
 Matrix jacobian(const Linearization& found, const OrderTangents& tangents, const Parameters& at,
-                double kappa) {
+                const Training& training, double kappa) {
   const Eigen::Index H = at.K.rows(), F = at.K.cols() - H;
   const auto n = static_cast<Eigen::Index>(tangents.size());
   Matrix J(n, n);
@@ -25,8 +26,8 @@ Matrix jacobian(const Linearization& found, const OrderTangents& tangents, const
                         found.at.gradient.K.rightCols(H) * direction.K.rightCols(H).transpose();
     Matrix of_r = doubled(half);
     if (kappa > 0) of_r -= kappa * along.noise;
-    J.col(i) =
-        -tangents.packed(along.gradient.K.leftCols(F), of_r, along.gradient.b, along.gradient.v);
+    J.col(i) = -tangents.packed(along.gradient.K.leftCols(F), of_r, training.b * along.gradient.b,
+                                training.v * along.gradient.v);
   }
   return J;
 }
@@ -60,7 +61,8 @@ std::vector<LinearNoise> linear_noise(PopulationLoss& loss, const Parameters& at
   LinearNoise mean{Matrix::Zero(n, n), Matrix::Zero(n, n)};
   std::vector<LinearNoise> replicates;
   for (std::size_t r = 0; r < moments.size(); ++r) {
-    replicates.push_back({jacobian(linearizations[r], tangents, at, kappa), moments[r].covariance});
+    replicates.push_back({jacobian(linearizations[r], tangents, at, loss.model().training, kappa),
+                          moments[r].covariance});
     mean.jacobian += replicates.back().jacobian / static_cast<double>(moments.size());
     mean.noise += replicates.back().noise / static_cast<double>(moments.size());
   }
@@ -98,7 +100,7 @@ Sensitivities sensitivities(const Model& model, const State& state) {
   Sensitivities rows{Matrix(H * F, n), Matrix(H * H, n), Matrix(H * H, n), Matrix(H, n),
                      Matrix(1, n),     Matrix(1, n),     Matrix(H * H, n), Matrix(n, n)};
   Parameters gradient = state.loss.mean.gradient;  // of the loss alone
-  gradient.K -= model.weight_decay * state.parameters.K;
+  if (model.training.k) gradient.K -= model.weight_decay * state.parameters.K;
   for (Eigen::Index i = 0; i < n; ++i) {
     const Parameters& direction = tangents.directions()[static_cast<std::size_t>(i)];
     const Matrix dm = direction.K.leftCols(F), dr = tangents.of_r()[static_cast<std::size_t>(i)];

@@ -28,22 +28,22 @@ Matrix RootTangents::along(const Matrix& dr) const {
   return eigenvectors_ * inside * eigenvectors_.transpose() * u_;
 }
 
-OrderTangents::OrderTangents(const Model& model, const Parameters& at) : trained_(model.trained()) {
+OrderTangents::OrderTangents(const Model& model, const Parameters& at) : training_(model.training) {
   const auto& [L, H, F] = model.shape;
   const Matrix none = Matrix::Zero(H, H);
-  for (int h = 0; h < H; ++h)
+  for (int h = 0; h < H && training_.k; ++h)
     for (int f = 0; f < F; ++f) {
       Parameters direction = Parameters::zero(model.shape);
       direction.K(h, f) = 1;
       add(std::move(direction), none);
     }
-  add_r(at);
-  for (int h = 0; h < H && trained_.b; ++h) {
+  if (training_.k) add_r(at);
+  for (int h = 0; h < H && training_.b > 0; ++h) {
     Parameters direction = Parameters::zero(model.shape);
     direction.b[h] = 1;
     add(std::move(direction), none);
   }
-  if (!trained_.v) return;
+  if (training_.v == 0) return;
   Parameters direction = Parameters::zero(model.shape);
   direction.v = 1;
   add(std::move(direction), none);
@@ -70,13 +70,13 @@ void OrderTangents::add(Parameters direction, Matrix r) {
 Vector OrderTangents::packed(const Matrix& m, const Matrix& r, const Vector& b, double v) const {
   Vector y(static_cast<Eigen::Index>(size()));
   Eigen::Index next = 0;
-  for (Eigen::Index i = 0; i < m.rows(); ++i)
+  for (Eigen::Index i = 0; i < m.rows() && training_.k; ++i)
     for (Eigen::Index f = 0; f < m.cols(); ++f) y[next++] = m(i, f);
-  for (Eigen::Index i = 0; i < r.rows(); ++i)
+  for (Eigen::Index i = 0; i < r.rows() && training_.k; ++i)
     for (Eigen::Index j = 0; j <= i; ++j) y[next++] = r(i, j);
-  if (trained_.b)
+  if (training_.b > 0)
     for (const double one : b) y[next++] = one;
-  if (trained_.v) y[next] = v;
+  if (training_.v > 0) y[next] = v;
   return y;
 }
 

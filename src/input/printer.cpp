@@ -54,6 +54,10 @@ class Lines : public KeyVisitor {
   void key(const Key& key, std::optional<std::string>& value) override {
     line(key, value ? to_toml(*value) : "", "text");
   }
+  void key(const Key& key, std::optional<Choices>& value, const Choices& words) override {
+    line(key, value ? fmt::format("[{}]", quoted_list(*value)) : "",
+         "list of some of " + quoted_list(words), words);
+  }
   void key(const Key& key, std::optional<std::vector<double>>& value, const Range& range) override {
     line(key, value ? show(*value) : "", "number or list of numbers, " + describe(range));
   }

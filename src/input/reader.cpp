@@ -86,6 +86,20 @@ class Reader : public KeyVisitor {
       require_text(fmt::format("{}.{}", section_, key.name), *value);
     }
   }
+  void key(const Key& key, std::optional<Choices>& value, const Choices& words) override {
+    const auto* node = find(key);
+    if (node == nullptr) return;
+    value = Choices();
+    const std::string allowed = "a list of some of " + quoted_list(words);
+    if (!node->is_array() || node->as_array()->empty()) wrong(key, *node, allowed);
+    for (const auto& element : *node->as_array()) {
+      const auto word = element.value_or(std::string());
+      const bool known = std::find(words.begin(), words.end(), word) != words.end();
+      if (!known || std::find(value->begin(), value->end(), word) != value->end())
+        wrong(key, *node, allowed + ", each once");
+      value->push_back(word);
+    }
+  }
   void key(const Key& key, std::optional<std::vector<double>>& value, const Range& range) override {
     if (const auto* node = find(key)) value = numbers(key, *node, range);
   }

@@ -13,6 +13,7 @@ Model::Model(const Shape& shape_, Activation activation_, Prior prior_, Matrix s
       activation(activation_),
       prior(std::move(prior_)),
       spike_factor(std::move(spike_factor_)),
-      signal(prior.transformed(spike_factor.transpose())) {}
+      signal(prior.transformed(spike_factor.transpose())),
+      training(activation) {}
 
 }  // namespace headflow

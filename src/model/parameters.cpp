@@ -28,40 +28,60 @@ Parameters Parameters::from_numbers(std::span<const double> numbers, const Shape
   return parameters;
 }
 
-std::size_t Parameters::trained_size(Activation activation) const {
-  const TrainedParts trained = trained_by(activation);
-  return static_cast<std::size_t>(K.size() + (trained.b ? b.size() : 0) + (trained.v ? 1 : 0));
+std::size_t Parameters::trained_size(const Training& training) const {
+  return static_cast<std::size_t>((training.k ? K.size() : 0) + (training.b > 0 ? b.size() : 0) +
+                                  (training.v > 0 ? 1 : 0));
 }
 
-void Parameters::pack(Activation activation, std::span<double> out) const {
-  const TrainedParts trained = trained_by(activation);
-  auto next = std::copy_n(K.data(), K.size(), out.begin());
-  if (trained.b) next = std::copy_n(b.data(), b.size(), next);
-  if (trained.v) *next = v;
+namespace {
+
+/// K, b and v times these factors, as far as they are trained.
+void pack_scaled(const Parameters& parameters, const Training& training, double b_factor,
+                 double v_factor, std::span<double> out) {
+  auto next = out.begin();
+  if (training.k) next = std::copy_n(parameters.K.data(), parameters.K.size(), next);
+  if (training.b > 0)
+    for (const double b : parameters.b) *next++ = b_factor * b;
+  if (training.v > 0) *next = v_factor * parameters.v;
 }
 
-void Parameters::unpack(Activation activation, std::span<const double> in) {
-  const TrainedParts trained = trained_by(activation);
+}  // namespace
+
+void Parameters::pack(const Training& training, std::span<double> out) const {
+  pack_scaled(*this, training, 1 / std::sqrt(training.b), 1 / std::sqrt(training.v), out);
+}
+
+void Parameters::pack_gradient(const Training& training, std::span<double> out) const {
+  pack_scaled(*this, training, std::sqrt(training.b), std::sqrt(training.v), out);
+}
+
+void Parameters::unpack(const Training& training, std::span<const double> in) {
   auto next = in.begin();
-  std::copy_n(next, K.size(), K.data());
-  next += K.size();
-  if (trained.b) {
-    std::copy_n(next, b.size(), b.data());
-    next += b.size();
+  if (training.k) {
+    std::copy_n(next, K.size(), K.data());
+    next += K.size();
   }
-  if (trained.v) v = *next;
+  if (training.b > 0)
+    for (double& one : b) one = std::sqrt(training.b) * *next++;
+  if (training.v > 0) v = std::sqrt(training.v) * *next;
 }
 
-Vector Parameters::packed(Activation activation) const {
-  std::vector<double> all(trained_size(activation));
-  pack(activation, all);
-  return Eigen::Map<const Vector>(all.data(), static_cast<Eigen::Index>(all.size()));
+Vector Parameters::packed(const Training& training) const {
+  std::vector<double> all(trained_size(training));
+  pack(training, all);
+  return to_vector(all);
 }
 
-Parameters Parameters::moved(Activation activation, const Vector& by) const {
-  const Vector all = packed(activation) + by;
+Vector Parameters::packed_gradient(const Training& training) const {
+  std::vector<double> all(trained_size(training));
+  pack_gradient(training, all);
+  return to_vector(all);
+}
+
+Parameters Parameters::moved(const Training& training, const Vector& by) const {
+  const Vector all = packed(training) + by;
   Parameters result = *this;
-  result.unpack(activation, {all.data(), static_cast<std::size_t>(all.size())});
+  result.unpack(training, {all.data(), static_cast<std::size_t>(all.size())});
   return result;
 }
 

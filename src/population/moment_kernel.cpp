@@ -7,25 +7,26 @@
 
 namespace headflow {
 
-std::size_t order_parameter_count(const Shape& shape, const Activation& activation) {
+std::size_t order_parameter_count(const Shape& shape, const Training& training) {
   const int H = shape.heads;
-  const TrainedParts trained = trained_by(activation);
-  return static_cast<std::size_t>(H * shape.features + H * (H + 1) / 2 + (trained.b ? H : 0) +
-                                  (trained.v ? 1 : 0));
+  return static_cast<std::size_t>((training.k ? H * shape.features + H * (H + 1) / 2 : 0) +
+                                  (training.b > 0 ? H : 0) + (training.v > 0 ? 1 : 0));
 }
 
 template <class Real>
-MomentKernel<Real>::MomentKernel(const Shape& shape, Activation activation)
+MomentKernel<Real>::MomentKernel(const Shape& shape, Activation activation,
+                                 const Training& training)
     : shape_(shape),
       activation_(activation),
+      training_(training),
       K_(static_cast<std::size_t>(shape.heads * shape.coordinates())),
       b_(static_cast<std::size_t>(shape.heads)),
       fields_(static_cast<std::size_t>(shape.heads * shape.tokens)),
       outside_(fields_.size()),
       tokens_(static_cast<std::size_t>(2 * shape.tokens)),
       offsets_(b_.size() + 1),
-      zeta_(order_parameter_count(shape, activation)),
-      sums_(result_size(shape, activation)) {}
+      zeta_(order_parameter_count(shape, training)),
+      sums_(result_size(shape, training)) {}
 
 /// chi and u w of one group of samples.
 template <class Real>
@@ -45,9 +46,17 @@ void MomentKernel<Real>::fields(const V* x) {
 /// zeta of one group of samples from g.
 template <class Real>
 void MomentKernel<Real>::fill(const V* x) {
+  V* next = training_.k ? fill_overlaps(x, zeta_.data()) : zeta_.data();
+  const auto b = static_cast<Real>(training_.b), v = static_cast<Real>(training_.v);
+  for (int h = 0; h < shape_.heads && b > 0; ++h)
+    *next++ = b * offsets_[static_cast<std::size_t>(h)];
+  if (v > 0) *next = v * offsets_.back();
+}
+
+/// The part of m and r, from `next` on; its end is returned.
+template <class Real>
+typename MomentKernel<Real>::V* MomentKernel<Real>::fill_overlaps(const V* x, V* next) {
   const int L = shape_.tokens, H = shape_.heads, F = shape_.features, P = shape_.coordinates();
-  const TrainedParts trained = trained_by(activation_);
-  V* next = zeta_.data();
   for (int h = 0; h < H; ++h)
     for (int f = 0; f < F; ++f) {
       V sum{};
@@ -66,8 +75,7 @@ void MomentKernel<Real>::fill(const V* x) {
         sum += g[l] * uw_other[l] + g_other[l] * uw[l] - kappa_ * (g[l] * g_other[l]);
       *next++ = sum;
     }
-  if (trained.b) next = std::copy_n(offsets_.begin(), H, next);
-  if (trained.v) *next = offsets_.back();
+  return next;
 }
 
 template <class Real>

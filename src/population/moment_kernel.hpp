@@ -11,16 +11,16 @@ namespace headflow {
 
 /// Sums over a block of samples of zeta, what one sequence does to the order parameters, and of its
 /// products, vectorised over samples (theory.md, section 11; the order is that of StepMoments):
-///   zeta = (sum_l g_l x_{F,l}'; G + G' - kappa sum_l g_l g_l'; de/db; de/dv),
+///   zeta = (sum_l g_l x_{F,l}'; G + G' - kappa sum_l g_l g_l'; rate_b de/db; rate_v de/dv),
 ///   g_l = de/dchi_l,  G = sum_l g_l (u w_l)'.
 template <class Real>
 class MomentKernel {
  public:
-  MomentKernel(const Shape& shape, Activation activation);
+  MomentKernel(const Shape& shape, Activation activation, const Training& training);
 
   /// n + n (n + 1) / 2.
-  static std::size_t result_size(const Shape& shape, const Activation& activation) {
-    const std::size_t n = order_parameter_count(shape, activation);
+  static std::size_t result_size(const Shape& shape, const Training& training) {
+    const std::size_t n = order_parameter_count(shape, training);
     return n + n * (n + 1) / 2;
   }
   /// `x` and `count` as for Kernel; `sums` (result_size), which is overwritten, gets the sum of
@@ -34,10 +34,12 @@ class MomentKernel {
   void run(const Real* x, std::int64_t count);
   void fields(const V* x);
   void fill(const V* x);
+  V* fill_overlaps(const V* x, V* next);
   void add();
 
   Shape shape_;
   Activation activation_;
+  Training training_;
   AlignedVector<Real> K_, b_;
   Real v_ = 1, kappa_ = 0;
   AlignedVector<V> fields_;   // H x L: chi, then g

@@ -92,8 +92,8 @@ class PopulationLoss::Impl {
 
   /// The moments of zeta over each replicate; collective.
   std::vector<StepMoments> step_moments(const Parameters& point, double kappa, Control& control) {
-    const std::size_t n = order_parameter_count(model_.shape, model_.activation);
-    const std::size_t size = MomentKernel<double>::result_size(model_.shape, model_.activation);
+    const std::size_t n = order_parameter_count(model_.shape, model_.training);
+    const std::size_t size = MomentKernel<double>::result_size(model_.shape, model_.training);
     const auto replicates = static_cast<std::size_t>(sampling_.replicates);
     ExactSums total(size * replicates);
     std::vector<double> block_sums(size);
@@ -122,14 +122,14 @@ class PopulationLoss::Impl {
 
   /// With what weight decay adds at K.
   LossGradient with_decay(LossGradient value, const Matrix& K) const {
-    if (model_.weight_decay == 0) return value;
+    if (model_.weight_decay == 0 || !model_.training.k) return value;
     value.penalty = model_.penalty(K);
     value.gradient.K += model_.weight_decay * K;
     return value;
   }
   /// Derivatives along dK, with those of what weight decay adds at K.
   LossGradient with_decay(LossGradient along, const Matrix& K, const Matrix& dK) const {
-    if (model_.weight_decay == 0) return along;
+    if (model_.weight_decay == 0 || !model_.training.k) return along;
     along.penalty = model_.weight_decay * K.cwiseProduct(dK).sum();
     along.gradient.K += model_.weight_decay * dK;
     return along;
@@ -139,15 +139,17 @@ class PopulationLoss::Impl {
   LossGradient mean(const ExactSums& sums, std::size_t offset, std::size_t groups, double samples,
                     bool with_noise = false) const {
     const double scale = 1 / (samples * static_cast<double>(images_.size()));
-    const TrainedParts trained = model_.trained();
+    const Training& training = model_.training;
     std::size_t next = offset;
     const auto value = [&] { return sums.value(next++, result_size_, groups) * scale; };
     LossGradient result{.loss = value(), .gradient = Parameters::zero(model_.shape), .noise = {}};
     Parameters& gradient = result.gradient;
     for (Eigen::Index i = 0; i < gradient.K.size(); ++i) gradient.K.data()[i] = value();
-    if (trained.b)
-      for (double& b : gradient.b) b = value();
-    if (trained.v) gradient.v = value();
+    for (double& b : gradient.b) b = value();
+    gradient.v = value();
+    if (!training.k) gradient.K.setZero();
+    if (training.b == 0) gradient.b.setZero();
+    if (training.v == 0) gradient.v = 0;
     if (with_noise) {
       next = offset + Kernel<double>::result_size(model_.shape);
       const int H = model_.shape.heads;
@@ -177,7 +179,7 @@ class PopulationLoss::Impl {
     const auto& [L, H, F] = model_.shape;
     const Matrix sign = g.pull_back(Matrix::Ones(H, F + H));
     std::vector<double> all(n, 1);
-    for (int h = 0; h < H; ++h)
+    for (int h = 0; h < H && model_.training.k; ++h)
       for (int f = 0; f < F; ++f) all[static_cast<std::size_t>(h * F + f)] = sign(h, f);
     return all;
   }
@@ -241,15 +243,15 @@ LossStatistics PopulationLoss::statistics(const Parameters& parameters, Control&
   for (int r = 0; r < replicates; ++r) each.push_back(mean(static_cast<std::size_t>(r) * size, 1));
   LossStatistics result{.mean = mean(0, static_cast<std::size_t>(replicates))};
 
-  const Vector gradient = result.mean.gradient.packed(impl_->model_.activation);
+  const Training training = impl_->model_.training.at_one_rate();
+  const Vector gradient = result.mean.gradient.packed(training);
   result.gradient_norm = gradient.norm();
   std::vector<double> losses, norms;  // the latter of the gradients projected on the mean one
   for (const LossGradient& replicate : each) {
     losses.push_back(replicate.loss);
     norms.push_back(result.gradient_norm == 0
                         ? 0
-                        : replicate.gradient.packed(impl_->model_.activation).dot(gradient) /
-                              result.gradient_norm);
+                        : replicate.gradient.packed(training).dot(gradient) / result.gradient_norm);
   }
   result.loss_stderr = standard_error(losses);
   result.gradient_norm_stderr = standard_error(norms);
@@ -306,12 +308,12 @@ std::vector<StepMoments> PopulationLoss::step_moments(const Parameters& paramete
 
 std::vector<Curvature> PopulationLoss::curvatures(std::span<const Parameters> points,
                                                   Control& control) {
-  const Activation& activation = impl_->model_.activation;
-  const std::size_t n = points[0].trained_size(activation);
+  const Training& training = impl_->model_.training;
+  const std::size_t n = points[0].trained_size(training);
   const auto N = static_cast<Eigen::Index>(n);
   std::vector<Parameters> units;
   for (Eigen::Index i = 0; i < N; ++i)
-    units.push_back(Parameters::zero(impl_->model_.shape).moved(activation, Vector::Unit(N, i)));
+    units.push_back(Parameters::zero(impl_->model_.shape).moved(training, Vector::Unit(N, i)));
   const std::size_t size = Kernel<double>::result_size(impl_->model_.shape);
   const int replicates = impl_->sampling_.replicates;
   const ExactSums sums = impl_->tangent_sums(points, units, replicates, size, control);
@@ -323,11 +325,11 @@ std::vector<Curvature> PopulationLoss::curvatures(std::span<const Parameters> po
     };
     const Matrix& K = points[points.size() == 1 ? 0 : r].K;
     const LossGradient at = impl_->with_decay(sum(0), K);
-    Curvature& one =
-        result.emplace_back(Curvature{at.loss, at.gradient.packed(activation), Matrix(N, N)});
+    Curvature& one = result.emplace_back(
+        Curvature{at.loss, at.gradient.packed_gradient(training), Matrix(N, N)});
     for (std::size_t i = 0; i < n; ++i)
       one.hessian.row(static_cast<Eigen::Index>(i)) =
-          impl_->with_decay(sum(i + 1), K, units[i].K).gradient.packed(activation);
+          impl_->with_decay(sum(i + 1), K, units[i].K).gradient.packed_gradient(training);
     one.hessian = (0.5 * (one.hessian + one.hessian.transpose())).eval();
   }
   return result;

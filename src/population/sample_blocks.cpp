@@ -30,6 +30,7 @@ class TypedBlocks : public SampleBlocks {
         tangents_(model.shape, model.activation, noise),
         shape_(model.shape),
         activation_(model.activation),
+        training_(model.training),
         sampling_(sampling),
         blocks_(blocks),
         kept_(kept),
@@ -57,7 +58,7 @@ class TypedBlocks : public SampleBlocks {
 
   void moments(std::int64_t block, const Parameters& point, double kappa,
                std::span<double> sums) override {
-    if (!moments_) moments_.emplace(shape_, activation_);
+    if (!moments_) moments_.emplace(shape_, activation_, training_);
     (*moments_)(point, kappa, samples(block), sampling_.block(block).count, sums);
   }
 
@@ -81,6 +82,7 @@ class TypedBlocks : public SampleBlocks {
   TangentKernel<Real> tangents_;
   Shape shape_;
   Activation activation_;
+  Training training_;
   std::optional<MomentKernel<Real>> moments_;  // made when asked for: its sums are many
   Sampling sampling_;
   RankBlocks blocks_;

@@ -46,11 +46,11 @@ class ManifoldDrift {
  private:
   /// u or r, whichever is the state, has the same projection.
   std::vector<double> projected(std::span<const double> y) const {
-    const Activation& activation = manifold_.model().activation;
+    const Training& training = manifold_.model().training;
     Parameters parameters = zero_;
-    parameters.unpack(activation, y);
+    parameters.unpack(training, y);
     std::vector<double> result(y.size());
-    manifold_.projection(parameters).pack(activation, result);
+    manifold_.projection(parameters).pack(training, result);
     return result;
   }
 

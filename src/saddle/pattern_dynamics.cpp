@@ -24,7 +24,7 @@ std::vector<Parameters> pattern_tangents(const UnspecializedManifold& manifold,
     tangents.push_back(Parameters::zero(manifold.model().shape));
     tangents.back().K.col(f) = pattern;
   }
-  if (manifold.model().trained().b) {
+  if (manifold.model().training.b > 0) {
     tangents.push_back(Parameters::zero(manifold.model().shape));
     tangents.back().b = pattern;
   }
@@ -75,9 +75,9 @@ Matrix jacobian(PopulationLoss& loss, const UnspecializedManifold& manifold, con
                         found.at.gradient.K.rightCols(H) * tangents[i].K.rightCols(H).transpose();
     Matrix of_r = half + half.transpose();
     if (kappa > 0) of_r -= kappa * along.noise;
-    J.col(c) = -manifold.head_coordinates(along.gradient.K.leftCols(F), of_r, along.gradient.b)
-                    .transpose() *
-               pattern;
+    const Vector of_b = manifold.model().training.b * along.gradient.b;
+    J.col(c) =
+        -manifold.head_coordinates(along.gradient.K.leftCols(F), of_r, of_b).transpose() * pattern;
     for (int other = 0; other < C; ++other)
       if (!manifold.coupled(c, other)) J(other, c) = 0;
   }

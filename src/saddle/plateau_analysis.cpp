@@ -47,7 +47,7 @@ PlateauAnalysis analyse_plateau(PopulationLoss& loss, double time, const Paramet
   Parameters vector = Parameters::zero(model.shape);
   for (Eigen::Index i = 0; i < plateau.spectrum.eigenvectors.rows(); ++i) {
     const Vector packed = plateau.spectrum.eigenvectors.row(i);
-    vector.unpack(model.activation, {packed.data(), static_cast<std::size_t>(packed.size())});
+    vector.unpack(model.training, {packed.data(), static_cast<std::size_t>(packed.size())});
     plateau.eigenvectors.push_back(vector);
     plateau.modes.push_back(product_of(vector.K.leftCols(F)));
   }

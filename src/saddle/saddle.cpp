@@ -48,27 +48,27 @@ Vector newton_step(const Matrix& hessian, const Vector& gradient, double flat) {
 /// Newton's method on the span of Z for the mean over the samples, by steps of length 1 at most
 /// that lower the loss: the point, and |Z' gradient|.
 double minimise_on(PopulationLoss& loss, const Matrix& Z, Parameters& point, Control& control) {
-  const Activation& activation = loss.model().activation;
+  const Training& training = loss.model().training;
   std::vector<Parameters> directions;
   for (Eigen::Index i = 0; i < Z.cols(); ++i)
-    directions.push_back(Parameters::zero(loss.model().shape).moved(activation, Z.col(i)));
+    directions.push_back(Parameters::zero(loss.model().shape).moved(training, Z.col(i)));
   double norm = 0;
   for (int iteration = 0; iteration < 100; ++iteration) {
     const LossTangents found = loss.differentiate(point, directions, control);
-    const Vector gradient = Z.transpose() * found.at.gradient.packed(activation);
+    const Vector gradient = Z.transpose() * found.at.gradient.packed_gradient(training);
     norm = gradient.norm();
     if (norm < 1e-12) break;
     Matrix hessian(Z.cols(), Z.cols());
     for (Eigen::Index i = 0; i < Z.cols(); ++i)
       hessian.col(i) =
-          Z.transpose() * found.products[static_cast<std::size_t>(i)].packed(activation);
+          Z.transpose() * found.products[static_cast<std::size_t>(i)].packed_gradient(training);
     Vector step = newton_step(0.5 * (hessian + hessian.transpose()), gradient, 1e-7);
     step /= std::max(1.0, step.norm());
     double fall = -gradient.dot(step);
     Parameters trial;
     double change = 1;
     for (int halving = 0; halving < 30 && change > -1e-4 * fall; ++halving) {
-      trial = point.moved(activation, Z * step);
+      trial = point.moved(training, Z * step);
       change = loss.evaluate(trial, control).objective() - found.at.objective();
       step *= 0.5;
       fall *= 0.5;
@@ -89,9 +89,9 @@ struct SymmetricHessian {
 
 SymmetricHessian symmetrised(const Matrix& hessian, const UnspecializedManifold& manifold) {
   const int H = manifold.model().shape.heads, F = manifold.model().shape.features;
-  const int P = F + H, C = F + (manifold.model().trained().b ? 1 : 0);
+  const int P = F + H, C = F + (manifold.model().training.b > 0 ? 1 : 0);
   const auto place = [&](int h, int c) { return c < F ? h * P + c : H * P + h; };
-  const bool scaled = manifold.model().trained().v;
+  const bool scaled = manifold.model().training.v > 0;
   const double pairs = std::max(1, H * (H - 1));
   std::vector<bool> coupled;  // of each two coordinates of a head
   for (int c = 0; c < C; ++c)
@@ -133,7 +133,8 @@ Matrix common_block(const SymmetricHessian& hessian, double H, bool scaled) {
 template <class Block>
 std::vector<GrowthMode> modes_of(const SymmetricHessian& mean,
                                  const std::vector<SymmetricHessian>& replicates, int features,
-                                 bool biased, Block&& block) {
+                                 const Training& training, Block&& block) {
+  const bool biased = training.b > 0;
   const Solver solver(block(mean));
   std::vector<GrowthMode> modes;
   for (Eigen::Index i = 0; i < solver.values.size(); ++i) {
@@ -143,8 +144,9 @@ std::vector<GrowthMode> modes_of(const SymmetricHessian& mean,
                                        return -vector.dot(block(one) * vector);
                                      }),
                     .feature = vector.head(features)};
-    if (biased) mode.bias = vector[features];
-    if (vector.size() > features + biased) mode.scale = vector[vector.size() - 1];
+    if (biased) mode.bias = std::sqrt(training.b) * vector[features];
+    if (vector.size() > features + biased)
+      mode.scale = std::sqrt(training.v) * vector[vector.size() - 1];
     modes.push_back(std::move(mode));
   }
   return modes;
@@ -155,8 +157,7 @@ std::vector<GrowthMode> modes_of(const SymmetricHessian& mean,
 Saddle find_saddle(PopulationLoss& loss, const UnspecializedManifold& manifold,
                    const Parameters& from, Control& control) {
   const int H = manifold.model().shape.heads, F = manifold.model().shape.features;
-  const Activation& activation = manifold.model().activation;
-  const TrainedParts trained = manifold.model().trained();
+  const Training& training = manifold.model().training;
   Saddle saddle{.parameters = manifold.projection(from)};
   saddle.parameters.K.rightCols(H).setZero();
   const Matrix Z = manifold.directions_without_u();
@@ -170,16 +171,16 @@ Saddle find_saddle(PopulationLoss& loss, const UnspecializedManifold& manifold,
   std::vector<Parameters> own;
   for (const Curvature& one : replicates)
     own.push_back(saddle.parameters.moved(
-        activation, Z * newton_step(hessian, Z.transpose() * one.gradient, 1e-2)));
+        training, Z * newton_step(hessian, Z.transpose() * one.gradient, 1e-2)));
   if (own.size() > 1) replicates = loss.curvatures(own, control);
 
   saddle.loss = measured(mean.loss, replicates, [](const Curvature& one) { return one.loss; });
   const SymmetricHessian symmetric = symmetrised(mean.hessian, manifold);
   std::vector<SymmetricHessian> each;
   for (const Curvature& one : replicates) each.push_back(symmetrised(one.hessian, manifold));
-  saddle.split = modes_of(symmetric, each, F, trained.b, split_block);
-  saddle.common = modes_of(symmetric, each, F, trained.b, [&](const SymmetricHessian& one) {
-    return common_block(one, H, trained.v);
+  saddle.split = modes_of(symmetric, each, F, training, split_block);
+  saddle.common = modes_of(symmetric, each, F, training, [&](const SymmetricHessian& one) {
+    return common_block(one, H, training.v > 0);
   });
   const auto u_rate = [&](double others) {
     const auto rate = [others](const SymmetricHessian& one) {

@@ -1,6 +1,7 @@
 #include "headflow/saddle/unspecialized.hpp"
 
 #include <algorithm>
+#include <cmath>
 
 namespace headflow {
 namespace {
@@ -43,11 +44,11 @@ Parameters UnspecializedManifold::projection(const Parameters& parameters) const
 }
 
 Matrix UnspecializedManifold::directions_without_u() const {
-  const TrainedParts trained = model_.trained();
+  const Training& training = model_.training;
   std::vector<Vector> columns;
   const auto add = [&](Parameters direction) {
     direction = projection(direction);
-    const Vector packed = direction.packed(model_.activation);
+    const Vector packed = direction.packed(training);
     if (packed.norm() > 0) columns.push_back(packed.normalized());
   };
   Parameters unit = Parameters::zero(model_.shape);
@@ -58,11 +59,11 @@ Matrix UnspecializedManifold::directions_without_u() const {
   }
   unit = Parameters::zero(model_.shape);
   unit.b.setOnes();
-  if (trained.b) add(unit);
+  if (training.b > 0) add(unit);
   unit = Parameters::zero(model_.shape);
   unit.v = 1;
-  if (trained.v) add(unit);
-  Matrix all(static_cast<Eigen::Index>(unit.trained_size(model_.activation)),
+  if (training.v > 0) add(unit);
+  Matrix all(static_cast<Eigen::Index>(unit.trained_size(training)),
              static_cast<Eigen::Index>(columns.size()));
   for (std::size_t i = 0; i < columns.size(); ++i)
     all.col(static_cast<Eigen::Index>(i)) = columns[i];
@@ -71,7 +72,7 @@ Matrix UnspecializedManifold::directions_without_u() const {
 
 int UnspecializedManifold::head_coordinate_count() const {
   const auto& [L, H, F] = model_.shape;
-  return F + (model_.trained().b ? 1 : 0) + (H > 2 ? 2 : 1);
+  return F + (model_.training.b > 0 ? 1 : 0) + (H > 2 ? 2 : 1);
 }
 
 Matrix UnspecializedManifold::head_coordinates(const Parameters& parameters) const {
@@ -86,7 +87,7 @@ Matrix UnspecializedManifold::head_coordinates(const Matrix& m, const Matrix& r,
   Matrix coordinates(H, head_coordinate_count());
   coordinates.leftCols(F) = m;
   Eigen::Index next = F;
-  if (model_.trained().b) coordinates.col(next++) = b;
+  if (model_.training.b > 0) coordinates.col(next++) = b;
   coordinates.col(next++) = r.diagonal();
   if (H > 2) coordinates.col(next) = (r.rowwise().sum() - r.diagonal()) / (H - 2);
   return coordinates;

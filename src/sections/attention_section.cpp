@@ -1,5 +1,12 @@
 #include "sections/attention_section.hpp"
 
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <tuple>
+#include <utility>
+
+#include "headflow/core/error.hpp"
 #include "sections/configuration.hpp"
 #include "sections/model_section.hpp"
 
@@ -10,6 +17,14 @@ void AttentionSection::declare_keys(KeyVisitor& visitor) {
               {.least = 1, .most = 1024});
   visitor.key({.name = "activation", .help = "how scores are normalised"}, name_,
               activation_names());
+  visitor.key({.name = "train",
+               .help = "what is trained, by whatever section; the rest stays at its start; default "
+                       "all that the activation has"},
+              train_, {"k", "b", "v"});
+  visitor.key({.name = "b_rate", .help = "learning rate of b relative to that of k; default 1"},
+              b_rate_, positive);
+  visitor.key({.name = "v_rate", .help = "learning rate of v relative to that of k; default 1"},
+              v_rate_, positive);
   visitor.key({.name = "weight_decay",
                .help = "what is trained, by whatever section, is the loss plus (weight_decay / 2) "
                        "sum_h |k_h|^2; b and v are not decayed"},
@@ -20,6 +35,38 @@ void AttentionSection::prepare(Configuration& input) {
   const auto& model = input.prepared<ModelSection>();
   shape = {model.tokens(), static_cast<int>(heads_), model.features()};
   activation = activation_named(name_);
+  resolve_training();
+}
+
+void AttentionSection::resolve_training() {
+  const Training all(activation);
+  if (!train_) {
+    train_ = Choices{"k"};
+    if (all.b > 0) train_->emplace_back("b");
+    if (all.v > 0) train_->emplace_back("v");
+  }
+  const auto trains = [&](const char* word) {
+    return std::find(train_->begin(), train_->end(), word) != train_->end();
+  };
+  for (const auto& [word, has] : {std::pair{"b", all.b > 0}, std::pair{"v", all.v > 0}})
+    if (trains(word) && !has)
+      throw InputError(fmt::format(
+          "attention.train has \"{}\", which activation = \"{}\" does not use; take it out", word,
+          name_));
+  for (const auto& [key, word, rate] :
+       {std::tuple{"b_rate", "b", b_rate_}, std::tuple{"v_rate", "v", v_rate_}})
+    if (rate && !trains(word))
+      throw InputError(fmt::format(
+          "attention.{} has no effect, because {} is not trained; remove it", key, word));
+  if (weight_decay > 0 && !trains("k"))
+    throw InputError(
+        "attention.weight_decay has no effect without \"k\" in attention.train; remove it");
+  training = all;
+  training.k = trains("k");
+  if (trains("b")) b_rate_ = b_rate_.value_or(1);
+  if (trains("v")) v_rate_ = v_rate_.value_or(1);
+  training.b = b_rate_.value_or(0);
+  training.v = v_rate_.value_or(0);
 }
 
 }  // namespace headflow

@@ -1,6 +1,10 @@
 #pragma once
+#include <optional>
+#include <string>
+
 #include "headflow/model/attention.hpp"
 #include "headflow/model/shape.hpp"
+#include "headflow/model/training.hpp"
 #include "sections/section.hpp"
 
 namespace headflow {
@@ -15,11 +19,16 @@ class AttentionSection : public Section {
 
   Shape shape;  ///< with the tokens and features of [model]
   Activation activation;
+  Training training;
   double weight_decay = 0;
 
  private:
+  void resolve_training();
+
   std::int64_t heads_ = 0;
   std::string name_ = std::string(name_of(Activation()));
+  std::optional<Choices> train_;
+  std::optional<double> b_rate_, v_rate_;
 };
 
 }  // namespace headflow

@@ -39,6 +39,7 @@ const Model& Configuration::model() {
   const Prior& prior = prepared<ModelSection>().prior();
   model_.emplace(attention.shape, attention.activation, prior,
                  prepared<StartSection>().start().spike_factor);
+  model_->training = attention.training;
   model_->weight_decay = attention.weight_decay;
   return *model_;
 }

@@ -50,8 +50,8 @@ class Configuration {
   const Sections& sections() const { return sections_; }
   const Communicator& comm() const { return comm_; }
   const InputRequest& request() const { return request_; }
-  /// L, H, F, the activation, weight decay and the law of theta, seen through the spikes of the
-  /// start.
+  /// L, H, F, the activation, how it is trained and the law of theta, seen through the spikes of
+  /// the start.
   const Model& model();
   const Model& model() const { return *model_; }
   /// Every key with its value, as TOML.

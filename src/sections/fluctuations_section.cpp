@@ -44,7 +44,7 @@ void FluctuationsSection::prepare(Configuration& input) {
   if (!given) return;
   complete_from_sgd(input);
   const Model& model = input.model();
-  require_size(model.shape, order_parameter_count(model.shape, model.activation));
+  require_size(model.shape, order_parameter_count(model.shape, model.training));
   auto& population = input.section<PopulationSection>();
   if (population.resample > 0)
     throw InputError(
@@ -69,6 +69,9 @@ void FluctuationsSection::complete_from_sgd(Configuration& input) {
         "a section [sgd] there is none to take it from)");
   options_.kappa = kappa != nullptr ? *kappa : sgd.problem().kappa();
   const bool own = starts_ == "own" || (starts_ == "from-sgd" && sgd.given && sgd.own_starts());
+  if (own && !input.model().training.k)
+    throw InputError(
+        "fluctuations.starts = \"own\": random heads scatter, but \"k\" is not in attention.train");
   if (own)
     options_.starts =
         input.section<StartSection>().spread(input.model().shape, "fluctuations.starts = \"own\"");
@@ -91,7 +94,7 @@ void FluctuationsSection::print_cost(CostReport& report) const {
   const Configuration& input = report.input();
   const Sampling& sampling = input.section<PopulationSection>().sampling;
   const Shape& shape = input.model().shape;
-  const auto n = static_cast<double>(order_parameter_count(shape, input.model().activation));
+  const auto n = static_cast<double>(order_parameter_count(shape, input.model().training));
   const double products = n * (n + 1) / 2;
   const double evaluation = report.seconds_per_evaluation(sampling);
   // Two Jacobians a step, each of n products with the Hessian at 3 evaluations, and two sums over

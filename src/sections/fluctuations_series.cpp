@@ -34,7 +34,7 @@ std::vector<Column<FluctuationsSeries::Row>> FluctuationsSeries::columns(bool co
     columns.push_back({"covariance",
                        {"entry", "entry_b"},
                        "covariance over runs of SGD of m (row by row), the lower triangle of r "
-                       "(row by row), and b and v where they are trained",
+                       "(row by row), b and v, as far as they are trained",
                        [](const Row& row) {
                          const Matrix& A = row.rows.order;
                          return flat(Matrix(A * row.record.covariances[0] * A.transpose()));
@@ -47,7 +47,7 @@ FluctuationsSeries::FluctuationsSeries(DataGroup& group, const Model& model, boo
   group.dimensions = {time_axis()};
   add_heads_and_features(group, model.shape);
   if (covariance) {
-    const auto n = static_cast<std::int64_t>(order_parameter_count(model.shape, model.activation));
+    const auto n = static_cast<std::int64_t>(order_parameter_count(model.shape, model.training));
     group.dimensions.push_back(counted("entry", n, "entry of (m, r, b, v)"));
     group.dimensions.push_back(counted("entry_b", n, "second entry of (m, r, b, v)"));
   }

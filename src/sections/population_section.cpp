@@ -58,7 +58,7 @@ void PopulationSection::prepare(Configuration& input) {
   require_multiple("test_samples", test_sampling);
   const Model& model = input.model();
   require_memory(model.shape, sampling);
-  const std::size_t trained = Parameters::zero(model.shape).trained_size(model.activation);
+  const std::size_t trained = Parameters::zero(model.shape).trained_size(model.training);
   if (sampling.samples < few * static_cast<std::int64_t>(trained))
     warning_ = fmt::format(
         "population.samples = {} are too few to stand for the population: there are {} numbers to "

@@ -16,7 +16,7 @@ std::function<Values(const SaddleResult&)> over_modes(
 }
 
 void add_modes(std::vector<Column<SaddleResult>>& columns, const std::string& name,
-               std::vector<GrowthMode> Saddle::*modes, const TrainedParts& trained,
+               std::vector<GrowthMode> Saddle::*modes, const Training& training,
                const std::string& what) {
   const std::string axis = name + "_mode";
   add_measured<SaddleResult>(columns, name + "_rate", {axis}, "growth rate of " + what,
@@ -30,13 +30,13 @@ void add_modes(std::vector<Column<SaddleResult>>& columns, const std::string& na
                      {axis, "feature"},
                      "its direction: m, in an orthonormal basis of the spikes",
                      over_modes(modes, [](const GrowthMode& mode) { return flat(mode.feature); })});
-  if (trained.b)
+  if (training.b > 0)
     columns.push_back(
         {name + "_bias",
          {axis},
          "its direction: component of b",
          over_modes(modes, [](const GrowthMode& mode) { return Values{mode.bias}; })});
-  if (trained.v && name == "common")
+  if (training.v > 0 && name == "common")
     columns.push_back(
         {name + "_scale",
          {axis},
@@ -109,8 +109,8 @@ std::vector<Column<SaddleResult>> saddle_columns(const Model& model) {
   columns.push_back({"gradient_norm", {}, "on the unspecialized manifold", [](Result r) {
                        return Values{r.saddle.gradient_norm};
                      }});
-  add_modes(columns, "split", &Saddle::split, model.trained(), "heads apart, heads - 1 times");
-  add_modes(columns, "common", &Saddle::common, model.trained(), "all heads together");
+  add_modes(columns, "split", &Saddle::split, model.training, "heads apart, heads - 1 times");
+  add_modes(columns, "common", &Saddle::common, model.training, "all heads together");
   add_number("u_split_rate", "growth rate of u apart, H (H - 1) times", &Saddle::u_split);
   add_number("u_common_rate", "growth rate of u together, H times", &Saddle::u_common);
   columns.push_back(
@@ -169,12 +169,12 @@ std::vector<Column<Plateaus>> plateau_columns(const Model& model) {
                      over_eigenvectors([H](const Parameters& vector) {
                        return flat(Matrix(vector.K.rightCols(H)));
                      })});
-  if (model.trained().b)
+  if (model.training.b > 0)
     columns.push_back({"eigenvector_b",
                        {"plateau", "mode", "head"},
                        "its eigenvector: b",
                        over_eigenvectors([](const Parameters& vector) { return flat(vector.b); })});
-  if (model.trained().v)
+  if (model.training.v > 0)
     columns.push_back(
         {"eigenvector_v",
          {"plateau", "mode"},

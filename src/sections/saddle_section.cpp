@@ -58,6 +58,7 @@ void SaddleSection::prepare(Configuration& input) {
   const Model& model = input.model();
   if (model.shape.heads < 2)
     throw InputError("[saddle] is about heads that split: it needs attention.heads >= 2, found 1");
+  require_training(input);
   options_.kappa = kappa(input);
   require_size(input);
   if (options_.kappa > 0) input.section<PopulationSection>().step_moments = true;
@@ -79,6 +80,17 @@ double SaddleSection::kappa(Configuration& input) const {
   return sgd.problem().kappa();
 }
 
+void SaddleSection::require_training(const Configuration& input) const {
+  const Training& training = input.model().training;
+  const Vector& b = input.section<StartSection>().parameters().b;
+  if (!training.k)
+    throw InputError("[saddle] is about heads that split: it needs \"k\" in attention.train");
+  if (training.b == 0 && !b.isConstant(b[0], 0))
+    throw InputError(
+        "[saddle] is about equal heads: it needs equal biases in start.b, or \"b\" in "
+        "attention.train");
+}
+
 void SaddleSection::require_size(const Configuration& input) const {
   constexpr std::size_t most = 5000;         // numbers, whose Hessian of every replicate is kept
   constexpr std::size_t most_moments = 300;  // whose covariance is summed over all samples
@@ -89,10 +101,10 @@ void SaddleSection::require_size(const Configuration& input) const {
           fmt::format("[saddle] {}, at most {} numbers; heads = {} and features = {} make {}", what,
                       allowed, model.shape.heads, model.shape.features, found));
   };
-  require(input.section<StartSection>().parameters().trained_size(model.activation), most,
+  require(input.section<StartSection>().parameters().trained_size(model.training), most,
           "has a Hessian in m, u, b and v");
   if (options_.kappa > 0)
-    require(order_parameter_count(model.shape, model.activation), most_moments,
+    require(order_parameter_count(model.shape, model.training), most_moments,
             "with saddle.learning_rate_noise > 0 has a covariance of m, r, b and v");
 }
 
@@ -101,7 +113,7 @@ void SaddleSection::print_cost(CostReport& report) const {
   const Configuration& input = report.input();
   const double each = report.seconds_per_evaluation(input.section<PopulationSection>().sampling);
   const auto trained = static_cast<double>(
-      input.section<StartSection>().parameters().trained_size(input.model().activation));
+      input.section<StartSection>().parameters().trained_size(input.model().training));
   const double coordinates = UnspecializedManifold(input.model()).head_coordinate_count();
   fmt::print("# saddle                     {:.3g} s a step; twice, for the errors\n",
              each * (7 + 2 * (1 + tangent * coordinates)));
@@ -123,7 +135,7 @@ SplitQuestion SaddleSection::question(const Run& run, const UnspecializedManifol
           .dimensions = *dimensions_,
           .shared = starts_ == "shared",
           .eta = start.eta,
-          .biased = manifold.model().trained().b};
+          .biased = manifold.model().training.b > 0};
 }
 
 void SaddleSection::run(Run& run) {
@@ -245,7 +257,7 @@ void SaddleSection::print(Run& run, const SaddleResult& result) const {
         growth.end_time(), growth.gradient_norm());
   fmt::print("saddle: loss {}, gradient norm {:.1g}",
              with_error(saddle.loss.value, saddle.loss.error, "{:.6f}"), saddle.gradient_norm);
-  if (run.model().trained().v)
+  if (run.model().training.v > 0)
     fmt::print(", b = {:.4g}, v = {:.4g}", saddle.parameters.b[0], saddle.parameters.v);
   fmt::print(", heads split at the rates");
   for (const GrowthMode& mode : saddle.split)
@@ -299,7 +311,7 @@ void SaddleSection::run_plateaus(Run& run) const {
   const Model& model = run.model();
   DataGroup& group = run.add_group("plateaus");
   fill_states(group, model.shape, "plateau", states);
-  const auto modes = Parameters::zero(model.shape).trained_size(model.activation);
+  const auto modes = Parameters::zero(model.shape).trained_size(model.training);
   group.dimensions.push_back(counted("mode", static_cast<std::int64_t>(modes),
                                      "eigenvector of the Hessian in (m, u, b, v)"));
   add_variables(group, plateau_columns(model), plateaus);

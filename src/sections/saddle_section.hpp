@@ -42,6 +42,7 @@ class SaddleSection : public Section {
 
  private:
   double kappa(Configuration& input) const;
+  void require_training(const Configuration& input) const;
   void require_size(const Configuration& input) const;
   SplitQuestion question(const Run& run, const UnspecializedManifold& manifold) const;
   LinearGrowth follow_manifold_saving(Run& run, const UnspecializedManifold& manifold,

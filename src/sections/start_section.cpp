@@ -74,8 +74,8 @@ void StartSection::declare_keys(KeyVisitor& visitor) {
   visitor.key({"eta", "norm of the heads at the start (dimension, noise)"}, eta, at_least_zero);
   visitor.key({"m", "explicit: H x F overlaps with the spikes"}, m_);
   visitor.key({"r", "explicit: H x H, positive semi-definite; default 0"}, r_);
-  visitor.key({"b", "explicit: H biases; default 0"}, b_, any_number);
-  visitor.key({"v", "explicit: scale; default 1"}, v_, any_number);
+  visitor.key({"b", "dimension, noise, explicit: H biases; default 0"}, b_, any_number);
+  visitor.key({"v", "dimension, noise, explicit: scale; default 1"}, v_, any_number);
   visitor.key({"file", "last state of another output file"}, file_);
   visitor.key({"member",
                "which member, if that file is of a sweep: its place along each axis, from 1, as "
@@ -117,7 +117,10 @@ void StartSection::complete(Configuration& input) {
         fmt::format("[start] must have one of dimension, noise, m, file, bayes; found {}",
                     fmt::join(kinds, " and ")));
   if (!file_ && member_) throw InputError("start.member goes with start.file");
-  if (!m_ && (r_ || b_ || v_)) throw InputError("start.r, start.b and start.v go with start.m");
+  if (!m_ && r_) throw InputError("start.r goes with start.m");
+  if ((file_ || bayes_) && (b_ || v_))
+    throw InputError(fmt::format("start.b and start.v do not go with start.{}, which has them",
+                                 file_ ? "file" : "bayes"));
 }
 
 Start StartSection::make(Configuration& input, std::int64_t with_seed) {
@@ -127,14 +130,24 @@ Start StartSection::make(Configuration& input, std::int64_t with_seed) {
     if (*dimension_ != std::floor(*dimension_))
       throw InputError(
           fmt::format("start.dimension must be a whole number, found {}", *dimension_));
-    return random_start(shape, *dimension_, eta, orthonormal_, number);
+    return with_offsets(random_start(shape, *dimension_, eta, orthonormal_, number), shape);
   }
   if (m_) return explicit_start(shape);
   if (file_) return start_from_file(input.comm(), shape);
   if (bayes_)
     return {bayes_parameters(shape, input.prepared<ModelSection>().prior()),
             Matrix::Identity(shape.features, shape.features)};
-  return noisy_start(shape, *noise_, eta, number);
+  return with_offsets(noisy_start(shape, *noise_, eta, number), shape);
+}
+
+/// With b and v as they are given.
+Start StartSection::with_offsets(Start start, const Shape& shape) const {
+  if (b_ && static_cast<int>(b_->size()) != shape.heads)
+    throw InputError(
+        fmt::format("start.b must have {} numbers, found {}", shape.heads, b_->size()));
+  if (b_) start.parameters.b = to_vector(*b_);
+  start.parameters.v = v_.value_or(1);
+  return start;
 }
 
 Start StartSection::explicit_start(const Shape& shape) const {
@@ -144,10 +157,7 @@ Start StartSection::explicit_start(const Shape& shape) const {
   require_shape("start.r", H, H, r);
   if ((r - r.transpose()).cwiseAbs().maxCoeff() > 1e-12 * (1 + r.cwiseAbs().maxCoeff()))
     throw InputError("start.r must be symmetric");
-  const Vector b = b_ ? to_vector(*b_) : Vector::Zero(H);
-  if (b.size() != H)
-    throw InputError(fmt::format("start.b must have {} numbers, found {}", H, b.size()));
-  return headflow::explicit_start(*m_, r, b, v_.value_or(1));
+  return with_offsets(headflow::explicit_start(*m_, r, Vector::Zero(H), 1), shape);
 }
 
 Start StartSection::start_from_file(const Communicator& comm, const Shape& shape) {
@@ -229,8 +239,10 @@ std::vector<Parameters> StartSection::random_starts(Configuration& input, std::i
 
 StartSpread StartSection::spread(const Shape& shape, const char* who) const {
   require_random(who);
-  return dimension_ ? random_start_spread(shape, *dimension_, eta)
-                    : noisy_start_spread(shape, *noise_, eta);
+  StartSpread spread = dimension_ ? random_start_spread(shape, *dimension_, eta)
+                                  : noisy_start_spread(shape, *noise_, eta);
+  spread.mean = with_offsets({spread.mean, {}}, shape).parameters;
+  return spread;
 }
 
 }  // namespace headflow

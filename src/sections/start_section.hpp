@@ -13,7 +13,7 @@ class StartSection : public Section {
  public:
   const char* name() const override { return "start"; }
   const char* help() const override {
-    return "the state at t = 0: one of dimension, noise, m (with r, b, v), file or bayes; default "
+    return "the state at t = 0: one of dimension, noise, m (with r), file or bayes; default "
            "the dimension of [sgd] if there is one, else noise = 0.01";
   }
   void declare_keys(KeyVisitor& visitor) override;
@@ -39,6 +39,7 @@ class StartSection : public Section {
   void complete(Configuration& input);
   Start make(Configuration& input, std::int64_t with_seed);
   Start explicit_start(const Shape& shape) const;
+  Start with_offsets(Start start, const Shape& shape) const;
   Start start_from_file(const Communicator& comm, const Shape& shape);
   std::vector<std::size_t> place_in(const DataReader& file) const;
 

@@ -102,8 +102,12 @@ std::vector<Parameters> TrainSection::random_starts(Configuration& input) const 
   if (count > 1) all = start.random_starts(input, count, "train.starts > 1");
   for (std::int64_t i = 0; std::ssize(all) < starts_; ++i) {
     const auto place = std::min(2 * i + 1, static_cast<std::int64_t>(all.size()));
-    all.insert(all.begin() + place, heads_on_draws(model.shape, model.signal,
-                                                   static_cast<std::uint64_t>(start.seed + i)));
+    Parameters heads =
+        heads_on_draws(model.shape, model.signal, static_cast<std::uint64_t>(start.seed + i));
+    if (!model.training.k) heads.K = start.parameters().K;
+    if (model.training.b == 0) heads.b = start.parameters().b;
+    if (model.training.v == 0) heads.v = start.parameters().v;
+    all.insert(all.begin() + place, std::move(heads));
   }
   return all;
 }

@@ -124,11 +124,11 @@ void DirectSgd::step_with(SgdReplica& replica, AlignedVector<Sum>& gradient, dou
 
   const double scale = problem_.learning_rate / static_cast<double>(problem_.batch);
   const double kept = problem_.kept();
-  const TrainedParts trained = problem_.model.trained();
+  const Training& training = problem_.model.training;
   const TileLayout layout = kernel_.heads_layout();
   Vector norms(problem_.model.shape.heads);
   for (int h = 0; h < problem_.model.shape.heads; ++h) {
-    for (std::int64_t t = 0; t < layout.tiles(); ++t) {
+    for (std::int64_t t = 0; t < layout.tiles() && training.k; ++t) {
       const auto first = static_cast<std::size_t>(layout.offset(h, t));
       double* k = &replica.k(h, t * TileLayout::tile);
       const std::int64_t count =
@@ -140,9 +140,10 @@ void DirectSgd::step_with(SgdReplica& replica, AlignedVector<Sum>& gradient, dou
       }
     }
     norms[h] = replica.k.row(h).norm();
-    if (trained.b) replica.b[h] -= scale * sums_.value(1 + static_cast<std::size_t>(h));
+    if (training.b > 0)
+      replica.b[h] -= training.b * scale * sums_.value(1 + static_cast<std::size_t>(h));
   }
-  if (trained.v) replica.v -= scale * sums_.value(1 + H);
+  if (training.v > 0) replica.v -= training.v * scale * sums_.value(1 + H);
   replica.batch_loss = sums_.value(0) / static_cast<double>(problem_.batch);
   ++replica.steps;
   if (!(norms.maxCoeff() <= weight_limit_))

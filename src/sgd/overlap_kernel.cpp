@@ -245,27 +245,32 @@ void OverlapKernel::merge(const Address& address, const Real* first, const Real*
 
 void OverlapKernel::update(Real scale, const Real* term, Real* replica) {
   const auto [e, v, b, parallel, C] = parts(term);
+  const Training& training = problem_.model.training;
+  if (training.k) update_heads(scale, parallel, C, replica);
+  for (int h = 0; h < H_ && training.b > 0; ++h)
+    replica[H_ * n_ + h] -= (training.b * scale) * b[h];
+  if (training.v > 0) replica[H_ * n_ + H_] -= (training.v * scale) * *v;
+}
+
+void OverlapKernel::update_heads(Real scale, const Real* parallel, const Real* C, Real* K) {
   const int wide = 2 * H_;
   const double kept = problem_.kept();
   Real* rows = work_.data();  // [u | scale C]
   for (int h = 0; h < H_; ++h) {
     for (int f = 0; f < F_; ++f) {
       const int i = h * n_ + f;
-      replica[i] = kept * replica[i] - scale * parallel[i];
+      K[i] = kept * K[i] - scale * parallel[i];
     }
     for (int j = 0; j < H_; ++j) {
       const int i = h * n_ + F_ + j;
-      rows[h * wide + j] = kept * replica[i] - scale * parallel[i];
+      rows[h * wide + j] = kept * K[i] - scale * parallel[i];
       rows[h * wide + H_ + j] = j <= h ? scale * C[index(h, j)] : Real{};
     }
   }
   factor_rows(rows, H_, wide, triangle_.data());
   for (int h = 0; h < H_; ++h)
     for (int j = 0; j < H_; ++j)
-      replica[h * n_ + F_ + j] = j <= h ? triangle_[static_cast<std::size_t>(index(h, j))] : Real{};
-  const TrainedParts trained = problem_.model.trained();
-  for (int h = 0; h < H_ && trained.b; ++h) replica[H_ * n_ + h] -= scale * b[h];
-  if (trained.v) replica[H_ * n_ + H_] -= scale * *v;
+      K[h * n_ + F_ + j] = j <= h ? triangle_[static_cast<std::size_t>(index(h, j))] : Real{};
 }
 
 }  // namespace headflow

@@ -27,12 +27,12 @@ class LoggedLoss {
  public:
   LoggedLoss(PopulationLoss& loss, const Parameters& start, Control& control, SearchLog& log,
              const std::function<void()>& save)
-      : activation_(loss.model().activation),
+      : training_(loss.model().training.at_one_rate()),
         loss_(loss),
         control_(control),
         log_(log),
         save_(save),
-        size_(1 + start.trained_size(activation_)) {
+        size_(1 + start.trained_size(training_)) {
     log_.next = 0;
   }
 
@@ -44,7 +44,7 @@ class LoggedLoss {
       const LossGradient found = evaluate_or_save(parameters);
       log_.numbers.resize(place + size_);
       log_.numbers[place] = found.objective();
-      found.gradient.pack(activation_, std::span(log_.numbers).subspan(place + 1));
+      found.gradient.pack(training_, std::span(log_.numbers).subspan(place + 1));
     }
     log_.next += size_;
     ++evaluations_;
@@ -52,7 +52,8 @@ class LoggedLoss {
     return std::span(log_.numbers).subspan(place, size_);
   }
 
-  const Activation& activation() const { return activation_; }
+  /// What is trained, at one rate: minima do not depend on rates.
+  const Training& training() const { return training_; }
   double penalty(const Parameters& at) const { return loss_.model().penalty(at.K); }
   std::int64_t evaluations() const { return evaluations_; }
 
@@ -71,7 +72,7 @@ class LoggedLoss {
     if (request == Request::stop) throw Interrupt{};
   }
 
-  Activation activation_;
+  Training training_;
   PopulationLoss& loss_;
   Control& control_;
   SearchLog& log_;
@@ -87,7 +88,7 @@ struct Objective {
   CallbackGuard guard{};
 
   void evaluate(Vec x, double& value, Vec gradient) {
-    parameters.unpack(loss.activation(), read(x));
+    parameters.unpack(loss.training(), read(x));
     const std::span<const double> found = loss.evaluate(parameters);
     value = found[0];
     write(gradient, found.subspan(1));
@@ -140,12 +141,12 @@ PetscErrorCode bowl(Tao, Vec at, PetscReal* value, Vec gradient, void*) {
 }
 
 Minimum descend(LoggedLoss& loss, const Parameters& start, const MinimiseOptions& options) {
-  const Activation& activation = loss.activation();
+  const Training& training = loss.training();
   const std::int64_t before = loss.evaluations();
-  const std::size_t size = start.trained_size(activation);
+  const std::size_t size = start.trained_size(training);
   PetscVector x(size);
   std::vector<double> packed(size);
-  start.pack(activation, packed);
+  start.pack(training, packed);
   write(x.handle(), packed);
   Objective objective{.loss = loss, .parameters = start};
   const TaoOwner tao = make_tao(options, x, evaluate, &objective);
@@ -159,7 +160,7 @@ Minimum descend(LoggedLoss& loss, const Parameters& start, const MinimiseOptions
   PetscReal norm = 0, value = 0;
   petsc_check(TaoGetSolutionStatus(tao, nullptr, &value, &norm, nullptr, nullptr, &reason),
               "TaoGetSolutionStatus");
-  found.parameters.unpack(activation, read(x.handle()));
+  found.parameters.unpack(training, read(x.handle()));
   found.loss = value - loss.penalty(found.parameters);
   found.gradient_norm = norm;
   found.evaluations = loss.evaluations() - before;
@@ -238,7 +239,8 @@ Minimum minimise_with_fewer_heads(PopulationLoss& loss, const Parameters& start,
   for (Eigen::Index h = 0; h < start.b.size(); ++h)
     if (best.parameters.b[h] > silence) active.push_back(h);
   Parameters parameters = best.parameters;
-  while (active.size() > 1 && trained_by(logged.activation()).b) {
+  const bool may_silence = logged.training().k && logged.training().b > 0;
+  while (active.size() > 1 && may_silence) {
     silence_least_needed(logged, parameters, active, std::max<std::size_t>(1, active.size() / 8));
     const Minimum one = descend(logged, parameters, coarse);
     parameters = one.parameters;

@@ -173,6 +173,18 @@ def small_start(randomness, heads, features):
     return start
 
 
+def small_training(randomness, activation):
+    """What is trained, and how, in keys of [attention]."""
+    parts = {"softmax": "k", "softmax-1": "kbv", "bayes-softmax": "kb"}[activation]
+    trained = [part for part in parts if randomness.random() < 0.6] or ["k"]
+    keys = {"train": trained}
+    for part in [part for part in trained if part != "k"]:
+        keys[f"{part}_rate"] = round(randomness.uniform(0.2, 3), 2)
+    if "k" in trained:
+        keys["weight_decay"] = round(randomness.uniform(0, 0.5), 2)
+    return keys
+
+
 def small_input(randomness, sections=("flow", "sgd", "train", "bayes", "maps")):
     """{section: keys} of an input that is valid and runs in a moment; some of `sections`, at least one."""
     heads, features = randomness.choice((1, 2, 2, 3, 4)), randomness.choice((1, 2, 2, 3))
@@ -209,6 +221,8 @@ def small_input(randomness, sections=("flow", "sgd", "train", "bayes", "maps")):
         found["population"]["test_samples"] = 512
     if "maps" in asked and ("flow" in asked or "train" in asked):
         found["maps"] = {"sequences": randomness.randrange(1, 4)}
+    if randomness.random() < 0.5:
+        found["attention"] |= small_training(randomness, activation)
     return found
 
 

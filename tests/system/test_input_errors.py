@@ -75,6 +75,23 @@ RANGES = [
          at="attention.weight_decay"),
     Case("weight decay no number", {"attention.weight_decay": "small"}, ["attention.weight_decay", '"small"', "number"],
          at="attention.weight_decay"),
+    *(Case(f"train = {value}", {"attention.activation": "softmax-1", "attention.train": value},
+           ["attention.train", "list of some of", '"k", "b", "v"'], at="attention.train")
+      for value in ("k", [], ["q"], ["k", "k"], [1], 3)),
+    Case("train what there is not", {"attention.train": ["k", "b"]}, ["attention.train", '"b"', '"softmax"']),
+    Case("rate of what is not trained", {"attention.b_rate": 2.0}, ["attention.b_rate", "not trained"]),
+    Case("no rate", {"attention.activation": "softmax-1", "attention.v_rate": 0.0}, ["attention.v_rate", "> 0"],
+         at="attention.v_rate"),
+    Case("weight decay of what is not trained", {"attention.activation": "softmax-1", "attention.train": ["b"],
+                                                 "attention.weight_decay": 0.5}, ["attention.weight_decay", '"k"']),
+    Case("saddle of what is not trained", {"attention.activation": "softmax-1", "attention.train": ["b", "v"],
+                                           "saddle": {}}, ["[saddle]", '"k"', "attention.train"]),
+    Case("saddle of unequal biases", {"attention.activation": "softmax-1", "attention.train": ["k", "v"], "saddle": {},
+                                      "start.b": [0.5, 0.25]}, ["[saddle]", "start.b", '"b"', "attention.train"]),
+    Case("own starts of heads that stay", {
+        "attention.activation": "softmax-1", "attention.train": ["b"], "fluctuations": {
+            "starts": "own", "dimension": 100.0, "learning_rate_noise": 0.5}}, ["fluctuations.starts", '"k"']),
+    Case("b of a random start too short", {"start.b": [1.0]}, ["start.b", "2", "found 1"]),
     Case("weight decay of another section", {"train.weight_decay": 0.5}, ["train.weight_decay", "unknown"],
          at="train.weight_decay"),
     Case("infinite", {"flow.end_time": Raw("inf")}, ["flow.end_time", "inf"], at="flow.end_time"),
@@ -119,7 +136,7 @@ PRIORS = [
 STARTS = [
     Case("two ways to start", {"start.dimension": 100.0}, ["[start]", "one of", "dimension and noise"]),
     Case("r without m", {"start.r": [[1.0, 0.0], [0.0, 1.0]]}, ["start.r", "start.m"]),
-    Case("v without m", {"start.v": 2.0}, ["start.v", "start.m"]),
+    Case("v of a file", {"start.noise": None, "start.file": "old.h5", "start.v": 2.0}, ["start.v", "start.file"]),
     Case("r not positive", EXPLICIT | {"start.r": [[1.0, 2.0], [2.0, 1.0]]},
          ["start.r", "positive semi-definite", "-1"]),
     Case("r not symmetric", EXPLICIT | {"start.r": [[1.0, 0.5], [0.25, 1.0]]}, ["start.r", "symmetric"]),

@@ -1,4 +1,4 @@
-"""How the parameters are trained, the same in every section: weight decay. Bits, stops, sweeps, bad input."""
+"""How the parameters are trained, the same in every section: weight decay, parts, rates. Bits, stops, sweeps, files."""
 import h5py
 import numpy as np
 
@@ -14,9 +14,13 @@ ALL = changed(SMALL, {"attention.activation": "softmax-1", "start.noise": None, 
 DIRECT = {"sgd.engine": "direct", "fluctuations": None, "train": None}
 SADDLE = changed(SMALL, {"saddle": {"dimensions": [1e4]}, "population.symmetric": True, "start.noise": 1e-3})
 DECAY = {"attention.weight_decay": 0.2}
+# b and v begin where a head and another differ; k, b and v at rates of their own; b alone.
+OFFSETS = {"start.b": [0.5, -0.25], "start.v": 1.5}
+RATES = {"attention.b_rate": 3.0, "attention.v_rate": 0.25}
+PARTS = {"k": ["k"], "k, v": ["k", "v"], "b": ["b"], "b, v": ["b", "v"]}
 
 
-class WeightDecay(SystemTest):
+class TrainingTest(SystemTest):
     def compute(self, *cases):
         """{group: {name: array}} of [(base, changes, ranks)], computed side by side."""
         def one(numbered):
@@ -34,13 +38,18 @@ class WeightDecay(SystemTest):
             names = set(file) - {"provenance"}
         return {name: {key: data for key, data in read_group(path, name).items() if key != SPEED} for name in names}
 
+    def check_ranks(self, base, changes):
+        one, *others = self.compute(*((base, changes, ranks) for ranks in (1, 2, 3)))
+        for other in others:
+            self.assertEqual(set(one), set(other))
+            for group in one:
+                self.assert_same_bits(one[group], other[group])
+
+
+class WeightDecay(TrainingTest):
     def test_any_number_of_ranks(self):
         for base, changes in (ALL, DECAY), (ALL, DECAY | DIRECT), (SADDLE, DECAY):
-            one, *others = self.compute(*((base, changes, ranks) for ranks in (1, 2, 3)))
-            for other in others:
-                self.assertEqual(set(one), set(other))
-                for group in one:
-                    self.assert_same_bits(one[group], other[group])
+            self.check_ranks(base, changes)
 
     def test_every_section_has_it(self):
         """Each begins in the same state, with the same loss, and goes elsewhere; heads are shorter at the end."""
@@ -83,16 +92,84 @@ class WeightDecay(SystemTest):
         self.write_input(DECAY)
         self.succeed("run", "case.toml")
         with h5py.File(self.folder / "case.h5") as file:
-            self.assertIn("weight_decay / 2", file["flow/gradient_norm"].attrs["long_name"])
+            self.assertIn("weight_decay / 2", file["flow/gradient_norm"].attrs["long_name"].decode())
             self.assertIn("weight_decay = 0.2", file["provenance/input"].asstr()[()])
-        self.assertRegex(self.succeed("--help"), r"weight_decay .*\n?.*\(weight_decay / 2\)")
+        self.assertIn("(weight_decay / 2)", self.succeed("explain", "attention.weight_decay"))
         self.assertIn("weight_decay = 0.2", self.succeed("check", "case.toml"))
+
+
+class Parts(TrainingTest):
+    """attention.train, b_rate, v_rate; start.b and start.v of random starts."""
+
+    def test_any_number_of_ranks(self):
+        for changes in RATES, {"attention.train": ["b", "v"]}, DIRECT | {"attention.train": ["k", "v"]}:
+            self.check_ranks(ALL, OFFSETS | changes)
+        self.check_ranks(SADDLE, {"attention.activation": "bayes-softmax", "attention.b_rate": 4.0})
+
+    def test_what_is_not_trained_stays(self):
+        cases = [(ALL, OFFSETS | engine | {"attention.train": part}, 0)
+                 for engine in ({}, DIRECT) for part in PARTS.values()]
+        for (_, changes, _), groups in zip(cases, self.compute(*cases)):
+            for name in set(groups) & {"flow", "sgd", "fluctuations", "train"}:
+                group = groups[name]
+                starts = name == "train"  # along the starts, not in time
+                for part, variable, first in (("k", "m", None), ("k", "q", None), ("b", "b", [0.5, -0.25]),
+                                              ("v", "v", 1.5)):
+                    with self.subTest(train=changes["attention.train"], group=name, variable=variable):
+                        data, trained = group[variable], part in changes["attention.train"]
+                        if first is not None:
+                            self.assertTrue((data[0] == first).all() or starts and trained)
+                        if starts and part == "k":
+                            first = groups["flow"][variable][0]
+                        moved = data[-1] != (data[0] if first is None else first)
+                        self.assertTrue(moved.all() if trained else not moved.any())
+                        if name == "fluctuations":
+                            self.assertEqual((group[f"{variable}_std"][-1] > 0).all(), trained)
+
+    def test_rates(self):
+        """A short flow moves b and v by their rates, k as without; so does SGD, on the same sequences."""
+        short = OFFSETS | {"flow.end_time": 1e-6, "flow.outputs": 1, "fluctuations": None, "train": None,
+                           "sgd.learning_rate": 1e-6, "sgd.outputs": 1}
+        for engine in "direct", "overlaps":
+            plain, rated = self.compute((ALL, short | {"sgd.engine": engine}, 0),
+                                        (ALL, short | RATES | {"sgd.engine": engine}, 0))
+            for group in "flow", "sgd":
+                here, there = (one[group] for one in (rated, plain))
+                for name, rate in (("m", 1), ("b", 3), ("v", 0.25)):
+                    moves = [one[name][-1] - one[name][0] for one in (here, there)]
+                    np.testing.assert_allclose(moves[0], rate * moves[1], rtol=1e-3, atol=1e-15, err_msg=name)
+
+    def test_minima_do_not_depend_on_rates(self):
+        alone = OFFSETS | {"flow": None, "sgd": None, "fluctuations": None}
+        plain, rated = self.compute((ALL, alone, 0), (ALL, alone | RATES, 0))
+        self.assert_same_bits(plain["train"], rated["train"])
+
+    def test_sweep(self):
+        train = [["k"], ["k", "b"], ["b", "v"]]
+        whole, *single = self.compute((ALL, {"sweep": {"attention.train": train}}, 2),
+                                      *((ALL, {"attention.train": one}, 0) for one in train))
+        for member, one in enumerate(single):
+            for group in "flow", "sgd", "fluctuations":
+                for name in "m", "b", "v":
+                    self.assertEqual(whole[group][name][member].tobytes(), one[group][name][-1].tobytes())
+
+    def test_resolved(self):
+        """Every key that decides something is told."""
+        for activation, words in (("softmax", 'train = ["k"]'), ("softmax-1", 'train = ["k", "b", "v"]'),
+                                  ("bayes-softmax", 'train = ["k", "b"]')):
+            self.write_input({"attention.activation": activation})
+            text = self.succeed("check", "case.toml")
+            self.assertIn(words, text)
+            self.assertEqual("b_rate = 1.0" in text, activation != "softmax")
+            self.assertEqual("v_rate = 1.0" in text, activation == "softmax-1")
 
 
 class Stops(RestartTest):
     CASES = {"flow": changed(SADDLE, DECAY | {"flow.tolerance": 1e-11, "flow.end_time": 20.0}),
              "all": changed(ALL, DECAY | {"flow.tolerance": 1e-10}),
-             "direct": changed(ALL, DECAY | DIRECT | {"flow": None, "sgd.end_time": 4.0})}
+             "direct": changed(ALL, DECAY | DIRECT | {"flow": None, "sgd.end_time": 4.0}),
+             "rates": changed(ALL, OFFSETS | RATES | {"flow.tolerance": 1e-10}),
+             "b, v": changed(ALL, OFFSETS | {"attention.train": ["b", "v"], "flow.tolerance": 1e-10})}
 
     def test_stopped(self):
         """On another number of ranks they go on with the same bits."""

@@ -28,6 +28,16 @@ inline const std::vector<Activation> all_activations = []<class... A>(std::varia
   return std::vector<Activation>{A{}...};
 }(static_cast<Activation*>(nullptr));
 
+/// That training of an activation, as far as it has the parameters: k or not, and the rates of b
+/// and v.
+inline Training training_of(const Activation& activation, bool k, double b, double v) {
+  Training training(activation);
+  training.k = k;
+  training.b *= b;
+  training.v *= v;
+  return training;
+}
+
 /// A control that stops a computation inside its steps, when it is asked for the `last`-th time, or
 /// between them.
 class StopAt : public Control {
@@ -52,10 +62,10 @@ inline StopAt never_stop(StopAt::Place place = StopAt::Place::within) { return S
 
 /// The same SGD on the spikes of a start.
 inline SgdProblem with_spikes(SgdProblem problem, const Start& start) {
-  const double weight_decay = problem.model.weight_decay;
-  const Model& model = problem.model;
+  const Model model = problem.model;
   problem.model = Model(model.shape, model.activation, model.prior, start.spike_factor);
-  problem.model.weight_decay = weight_decay;
+  problem.model.training = model.training;
+  problem.model.weight_decay = model.weight_decay;
   return problem;
 }
 

@@ -70,6 +70,8 @@ class KeyVisitor {
   virtual void key(const Key&, NumberOrWord&, const Range&, const Choices& words) = 0;
   virtual void key(const Key&, std::string&, const Choices&) = 0;
   virtual void key(const Key&, std::optional<std::string>&) = 0;
+  virtual void key(const Key&, std::optional<Choices>&,
+                   const Choices& words) = 0;  ///< some of them
   virtual void key(const Key&, std::optional<std::vector<double>>&, const Range&) = 0;
   virtual void key(const Key&, std::optional<Matrix>&) = 0;
 

@@ -8,7 +8,7 @@
 namespace headflow {
 
 /// The right-hand side of the flow (theory.md, section 5). The state y is K = [m | u], b, v, or
-/// with kappa > 0 [m | r], b, v, as packed.
+/// with kappa > 0 [m | r], b, v, as packed, whose slope is minus the packed gradient.
 class Drift {
  public:
   Drift(PopulationLoss& loss, const Parameters& start, double kappa)

@@ -30,14 +30,14 @@ class OrderTangents {
   const std::vector<Parameters>& directions() const { return directions_; }
   /// The derivatives of r (H x H) along them.
   const std::vector<Matrix>& of_r() const { return of_r_; }
-  /// m, the lower triangle of r, b and v as one vector.
+  /// m, the lower triangle of r, b and v as one vector, as far as they are trained.
   Vector packed(const Matrix& m, const Matrix& r, const Vector& b, double v) const;
 
  private:
   void add_r(const Parameters& at);
   void add(Parameters direction, Matrix r);
 
-  TrainedParts trained_;
+  Training training_;
   std::vector<Parameters> directions_;
   std::vector<Matrix> of_r_;
 };

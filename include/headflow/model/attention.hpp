@@ -19,7 +19,7 @@ namespace headflow {
 // `joint` tells whether heads are normalised together, so that without one of them the others'
 // attention is another.
 
-/// Which parameters besides K an activation trains.
+/// Which parameters besides K an activation has to train.
 struct TrainedParts {
   bool b = false;
   bool v = false;

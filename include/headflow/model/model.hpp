@@ -2,6 +2,7 @@
 #include "headflow/model/attention.hpp"
 #include "headflow/model/prior.hpp"
 #include "headflow/model/shape.hpp"
+#include "headflow/model/training.hpp"
 
 namespace headflow {
 
@@ -14,7 +15,8 @@ struct Model {
   /// S (F x F), the Cholesky factor of the spikes' Gram matrix, k* k*' = S S'; the identity as D ->
   /// infinity.
   Matrix spike_factor;
-  Prior signal;  ///< law of S' theta, as the heads see it
+  Prior signal;       ///< law of S' theta, as the heads see it
+  Training training;  ///< all that the activation has, at one rate, unless it is changed
   /// What is trained is the loss plus (weight_decay / 2) sum_h |k_h|^2 (theory.md, section 13).
   double weight_decay = 0;
 
@@ -33,7 +35,6 @@ struct Model {
   }
   /// (weight_decay / 2) sum_h |k_h|^2 of K = [K_F | u].
   double penalty(const Matrix& K) const { return 0.5 * weight_decay * K.squaredNorm(); }
-  TrainedParts trained() const { return trained_by(activation); }
 };
 
 }  // namespace headflow

@@ -2,8 +2,8 @@
 #include <span>
 #include <vector>
 
-#include "headflow/model/attention.hpp"
 #include "headflow/model/shape.hpp"
+#include "headflow/model/training.hpp"
 
 namespace headflow {
 
@@ -21,15 +21,19 @@ struct Parameters {
   /// The inverse of numbers(); what `numbers` has behind them is left alone.
   static Parameters from_numbers(std::span<const double> numbers, const Shape& shape);
 
-  /// How many numbers `activation` trains: K, and b and v where it uses them.
-  std::size_t trained_size(Activation activation) const;
-  /// The trained numbers in the order K (row by row), b, v. `out` has trained_size elements.
-  void pack(Activation activation, std::span<double> out) const;
-  Vector packed(Activation activation) const;
+  /// How many numbers are trained: of K, b and v.
+  std::size_t trained_size(const Training& training) const;
+  /// The trained numbers in the order K (row by row), b / sqrt(its rate), v / sqrt(its rate). `out`
+  /// has trained_size elements.
+  void pack(const Training& training, std::span<double> out) const;
+  Vector packed(const Training& training) const;
+  /// Of a gradient: its derivatives with respect to these numbers.
+  void pack_gradient(const Training& training, std::span<double> out) const;
+  Vector packed_gradient(const Training& training) const;
   /// With packed numbers added to the trained ones.
-  Parameters moved(Activation activation, const Vector& by) const;
+  Parameters moved(const Training& training, const Vector& by) const;
   /// The inverse of pack; numbers that are not trained stay as they are.
-  void unpack(Activation activation, std::span<const double> in);
+  void unpack(const Training& training, std::span<const double> in);
 };
 
 /// The order parameters of K = [K_F | u] whose first F columns are coordinates in an orthonormal

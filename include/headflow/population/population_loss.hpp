@@ -27,7 +27,7 @@ struct LossGradient {
 struct LossStatistics {
   LossGradient mean;
   double loss_stderr = 0;
-  double gradient_norm = 0;         ///< Euclidean norm over all trained parameters
+  double gradient_norm = 0;         ///< Euclidean norm over all trained parameters, at one rate
   double gradient_norm_stderr = 0;  ///< of the replicates' gradients projected on the mean one
 };
 
@@ -46,20 +46,20 @@ struct Linearization {
   std::vector<LossGradient> along;
 };
 
-/// n, how many numbers (m, r, b, v) are: of r the lower triangle, b and v where they are trained.
-std::size_t order_parameter_count(const Shape& shape, const Activation& activation);
+/// n, how many numbers (m, r, b, v) are: of r the lower triangle, and all where they are trained.
+std::size_t order_parameter_count(const Shape& shape, const Training& training);
 
 /// What one sequence does to the order parameters (theory.md section 11):
-///   zeta = (sum_l g_l x_{F,l}'; G + G' - kappa sum_l g_l g_l'; de/db; de/dv),
+///   zeta = (sum_l g_l x_{F,l}'; G + G' - kappa sum_l g_l g_l'; rate_b de/db; rate_v de/dv),
 ///   g_l = de/dchi_l,  G = sum_l g_l (u w_l)',
-/// in the order m row by row, the lower triangle of r row by row, and b and v where they are
+/// in the order m row by row, the lower triangle of r row by row, b and v; all where they are
 /// trained.
 struct StepMoments {
   Vector mean;        ///< E[zeta], minus the drift without weight decay
   Matrix covariance;  ///< Cov[zeta]
 };
 
-/// A loss, and gradient and Hessian of what is trained, in the order of Parameters::pack.
+/// A loss, and gradient and Hessian of what is trained, in the coordinates of Parameters::pack.
 struct Curvature {
   double loss = 0;
   Vector gradient{};
@@ -92,7 +92,7 @@ struct PopulationCost {
 /// All members but model() and cost() are collective. They ask control.within_step() on all ranks,
 /// in step, at least every 2^18 samples of a rank; an Interrupt thrown there comes out. Those that
 /// evaluate throw NumericalError when a sample's loss or gradient is not finite. A gradient with
-/// respect to what the activation does not train is zero.
+/// respect to what is not trained is zero.
 class PopulationLoss {
  public:
   /// Samples of model.signal. Draws this rank's samples if they are kept. With `noise` every

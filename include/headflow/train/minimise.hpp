@@ -41,7 +41,7 @@ struct SearchLog {
 };
 
 /// Minimises the population loss on its fixed samples, with the penalty of weight decay, over what
-/// the activation trains of (K, b, v), from `start`, with PETSc Tao: limited-memory BFGS (TAOLMVM)
+/// what is trained of (K, b, v), from `start`, with PETSc Tao: limited-memory BFGS (TAOLMVM)
 /// with the line search of More and Thuente, or what options with the prefix "train_" choose. The
 /// same on every rank, with the same bits on any number. Collective. Evaluations are added to
 /// `log`.
@@ -58,7 +58,7 @@ Minimum minimise(
 /// each time those without which the loss is least, and minimises again over the others, down to
 /// one head: with a gradient tolerance of 1e-4 at least and 300 evaluations at most, but for the
 /// least of these minima, which is returned with the evaluations of all. A head is silent with k_h
-/// = 0 and a bias far below all fields; an activation without biases has no silent heads.
+/// = 0 and a bias far below all fields; where k or b is not trained there are no silent heads.
 /// The fewer heads a minimum needs, the more often it is found this way: theory.md,
 /// section 13.
 Minimum minimise_with_fewer_heads(

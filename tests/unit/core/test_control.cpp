@@ -254,7 +254,7 @@ TEST(DistributedControl, aSearchSavesItselfWhenAnEvaluationIsCutShort) {
   EXPECT_THROW(minimise(loss, generic_parameters(shape), {}, control, &log, [&] { ++saved; }),
                Interrupt);
   EXPECT_EQ(saved, 1);
-  EXPECT_EQ(log.numbers.size(), 1 + generic_parameters(shape).trained_size(Softmax{}));
+  EXPECT_EQ(log.numbers.size(), 1 + generic_parameters(shape).trained_size(Training(Softmax{})));
 }
 
 // A function that makes a snapshot may be kept: it makes that of its step, also after the end.

@@ -2,6 +2,8 @@
 
 #include <Eigen/LU>
 
+#include <tuple>
+
 #include "headflow/core/error.hpp"
 #include "headflow/flow/flow.hpp"
 #include "headflow/flow/output_times.hpp"
@@ -350,6 +352,41 @@ TEST(LongFlow, splitTimeFollowsTheLogarithmOfTheNoiseOnAClosedSet) {
   EXPECT_GT(late - early, std::log(100.0) / 0.05);
   EXPECT_LT(late - early, std::log(100.0) / 0.03);
   EXPECT_LT(std::abs(splits_at(1e-6, false, 1).first - splits_at(1e-4, false, 1).first), 5);
+}
+
+// One step of Euler's method moves each parameter by its rate times its gradient; what is not
+// trained keeps its bits along the flow, where the objective only falls.
+TEST(Flow, movesWhatIsTrainedAtItsRates) {
+  Start start = noisy_start(shape, 0.3, 1, 2);
+  start.parameters.b << 0.5, -0.25;
+  start.parameters.v = 1.5;
+  const Parameters& first = start.parameters;
+  for (const Activation& activation : all_activations)
+    for (const auto& [k, b, v] :
+         {std::tuple{true, 0.0, 0.0}, {true, 3.0, 0.2}, {false, 2.0, 0.0}}) {
+      Model model(shape, activation, flipping_spike(2, 2));
+      model.training = training_of(activation, k, b, v);
+      if (!k && model.training.b == 0) continue;
+      PopulationLoss loss(world(), model, small(1024));
+      const auto end_of = [&](FlowOptions options) {
+        const FlowResult result =
+            run_flow(loss, first, options, {.record = [](const FlowRecord&, const Stages&) {}});
+        EXPECT_EQ(result.rises.count, 0) << name_of(activation);
+        return result.parameters;
+      };
+      FlowOptions step{.end_time = 1e-2};
+      step.stepper.method = "euler";
+      step.stepper.step = 1e-2;
+      const Parameters moved = end_of(step), slope = loss.evaluate(first).gradient;
+      const Training& rates = model.training;
+      EXPECT_LT((moved.K - first.K + (k ? 1e-2 : 0) * slope.K).norm(), 1e-14);
+      EXPECT_LT((moved.b - first.b + 1e-2 * rates.b * slope.b).norm(), 1e-14);
+      EXPECT_NEAR(moved.v - first.v, -1e-2 * rates.v * slope.v, 1e-14);
+      const Parameters end = end_of({.end_time = 20});
+      EXPECT_EQ(end.K == first.K, !k);
+      EXPECT_EQ(end.b == first.b, rates.b == 0);
+      EXPECT_EQ(end.v == first.v, rates.v == 0);
+    }
 }
 
 }  // namespace

@@ -23,8 +23,9 @@ Vector drift_at(PopulationLoss& loss, const Parameters& at, double kappa) {
   const Matrix half = found.gradient.K.rightCols(H) * at.K.rightCols(H).transpose();
   const Matrix of_r = half + half.transpose() - kappa * found.noise;
   return -OrderTangents(loss.model(), at)
-              .packed(found.gradient.K.leftCols(at.K.cols() - H), of_r, found.gradient.b,
-                      found.gradient.v);
+              .packed(found.gradient.K.leftCols(at.K.cols() - H), of_r,
+                      loss.model().training.b * found.gradient.b,
+                      loss.model().training.v * found.gradient.v);
 }
 
 Parameters moved(const Parameters& at, const Parameters& direction, double by) {
@@ -54,6 +55,7 @@ TEST(LinearNoise, jacobianIsThatOfTheDrift) {
                   gaussian_prior(Vector::Ones(shape.features),
                                  Matrix::Identity(shape.features, shape.features)));
       model.weight_decay = shape.heads == 2 ? 0.4 : 0;
+      if (shape.heads == 3) model.training = training_of(activation, true, 0.5, 3);
       PopulationLoss loss(world(), model, {.samples = 512, .replicates = 2}, true);
       const Parameters at = full_parameters(shape);
       const auto found = linear_noise(loss, at, kappa);

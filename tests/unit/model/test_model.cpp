@@ -79,11 +79,11 @@ TEST(Model, itsHeadsSeeTheSignalThroughTheSpikes) {
   EXPECT_EQ(model.signal.mean(), prior.transformed(S.transpose()).mean());
   const Matrix m = model.overlaps(start.parameters.K);
   EXPECT_TRUE(m.isApprox(order_parameters(start.parameters.K, S).m, 1e-14)) << m;
-  EXPECT_TRUE(model.trained().b && model.trained().v);
+  EXPECT_TRUE(model.training.k && model.training.b == 1 && model.training.v == 1);
   const Model ideal(shape, Softmax{}, prior);
   EXPECT_EQ(ideal.spike_factor, Matrix::Identity(2, 2));
   EXPECT_EQ(ideal.signal.second_moment(), prior.second_moment());
-  EXPECT_FALSE(ideal.trained().b || ideal.trained().v);
+  EXPECT_TRUE(ideal.training.k && ideal.training.b == 0 && ideal.training.v == 0);
 }
 
 TEST(Parameters, areTheirNumbers) {

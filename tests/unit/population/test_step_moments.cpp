@@ -1,3 +1,5 @@
+#include <tuple>
+
 #include "headflow/population/population_loss.hpp"
 #include "population/moment_kernel.hpp"
 #include "support.hpp"
@@ -68,7 +70,7 @@ TEST(MomentKernel, isThePlainSumOverSequences) {
       AlignedVector<double> x(static_cast<std::size_t>(32 * shape.tokens * shape.coordinates()));
       generator.fill(0, 0, count, x.data());
       std::vector<double> sums(MomentKernel<double>::result_size(shape, activation));
-      MomentKernel<double>(shape, activation)(point, 0.7, x.data(), count, sums);
+      MomentKernel<double>(shape, activation, activation)(point, 0.7, x.data(), count, sums);
       const auto n = static_cast<Eigen::Index>(order_parameter_count(shape, activation));
       Vector first = Vector::Zero(n);
       Matrix second = Matrix::Zero(n, n);
@@ -108,16 +110,48 @@ TEST(DistributedStepMoments, meanIsTheGradientAndBitsAreThoseOfOneRank) {
         for (int f = 0; f < 2; ++f) EXPECT_NEAR(mean[next++], at.gradient.K(h, f), 1e-12);
       for (int h = 0; h < 3; ++h)
         for (int g = 0; g <= h; ++g) EXPECT_NEAR(mean[next++], of_r(h, g), 1e-12);
-      if (model.trained().b) {
+      if (model.training.b > 0) {
         for (int h = 0; h < 3; ++h) EXPECT_NEAR(mean[next++], at.gradient.b[h], 1e-12);
       }
-      if (model.trained().v) {
+      if (model.training.v > 0) {
         EXPECT_NEAR(mean[next++], at.gradient.v, 1e-12);
       }
       EXPECT_EQ(next, mean.size());
       for (std::size_t r = 0; r < 2; ++r) {
         EXPECT_EQ(found[r].mean, reference[r].mean);
         EXPECT_EQ(found[r].covariance, reference[r].covariance);
+      }
+    }
+}
+
+// What is trained is a part of all; b and v have their rates.
+TEST(StepMoments, areOfWhatIsTrainedAtItsRates) {
+  const Shape shape{4, 3, 2};
+  for (const bool symmetric : {false, true})
+    for (const auto& [k, b, v] :
+         {std::tuple{true, 0.0, 3.0}, {false, 0.5, 0.0}, {false, 2.0, 3.0}}) {
+      const Sampling sampling{.samples = 600, .replicates = 2, .symmetric = symmetric};
+      Model model(shape, SoftmaxOne{}, flipping_spike(2, 3));
+      PopulationLoss whole(world(), model, sampling, true);
+      model.training = training_of(SoftmaxOne{}, k, b, v);
+      PopulationLoss loss(world(), model, sampling, true);
+      const Parameters point = generic_parameters(shape);
+      const StepMoments all = whole.step_moments(point, 0.6)[0];
+      const StepMoments part = loss.step_moments(point, 0.6)[0];
+      std::vector<std::pair<Eigen::Index, double>> kept;  // place among all, rate
+      for (Eigen::Index i = 0; i < all.mean.size(); ++i) {
+        const double rate = i < 12 ? double(k) : i < 15 ? b : v;
+        if (rate > 0) kept.emplace_back(i, rate);
+      }
+      ASSERT_EQ(part.mean.size(), std::ssize(kept));
+      for (Eigen::Index i = 0; i < part.mean.size(); ++i) {
+        const auto [place, rate] = kept[static_cast<std::size_t>(i)];
+        EXPECT_NEAR(part.mean[i], rate * all.mean[place], 1e-14);
+        for (Eigen::Index j = 0; j < part.mean.size(); ++j) {
+          const auto [other, other_rate] = kept[static_cast<std::size_t>(j)];
+          EXPECT_NEAR(part.covariance(i, j), rate * other_rate * all.covariance(place, other),
+                      1e-14);
+        }
       }
     }
 }

@@ -1,6 +1,8 @@
 // The unspecialized saddle, growth there, and the paper's lemmas on it.
 #include <gtest/gtest.h>
 
+#include <tuple>
+
 #include "headflow/flow/flow.hpp"
 #include "headflow/saddle/linear_growth.hpp"
 #include "headflow/saddle/saddle.hpp"
@@ -119,9 +121,9 @@ TEST(Saddle, hasWeightDecay) {
       EXPECT_NEAR(here.rate[f].value, there.rate[f].value - decay, 1e-13) << name_of(activation);
     EXPECT_NEAR(saddle.split[0].rate.value, here.rate[1].value, 1e-9);
     const LinearGrowth growth =
-        follow_manifold(loss, manifold, start.parameters, {.end_time = 40, .tolerance = 1e-9});
+        follow_manifold(loss, manifold, start.parameters, {.end_time = 30, .tolerance = 1e-9});
     const Matrix own = manifold.head_coordinates(start.parameters);
-    FlowOptions options{.end_time = 40, .output_times = {5, 20, 40}};
+    FlowOptions options{.end_time = 30, .output_times = {5, 20, 30}};
     options.stepper.tolerance = 1e-10;
     const FlowResult flow = run_flow(loss, start.parameters, options,
                                      {.record = [&](const FlowRecord& record, const Stages&) {
@@ -130,6 +132,42 @@ TEST(Saddle, hasWeightDecay) {
                                            << name_of(activation) << " t = " << record.time;
                                      }});
     EXPECT_EQ(flow.rises.count, 0);
+  }
+}
+
+// With rates of b and v of their own, and where they stay: growth as along the flow.
+TEST(Saddle, linearGrowthHasTheRatesOfWhatIsTrained) {
+  const Shape shape{4, 2, 2};
+  for (const auto& [activation, b, v] : {std::tuple{Activation{SoftmaxOne{}}, 5.0, 0.2},
+                                         {Activation{SoftmaxOne{}}, 0.0, 0.0},
+                                         {Activation{BayesSoftmax{}}, 8.0, 1.0},
+                                         {Activation{BayesSoftmax{}}, 0.0, 1.0}}) {
+    Model model(shape, activation, flipping_spike(2, 3));
+    model.training = training_of(activation, true, b, v);
+    PopulationLoss loss(world(), model, {.samples = 2048, .replicates = 2, .symmetric = true});
+    const UnspecializedManifold manifold(model);
+    Start start = noisy_start(shape, 1e-7, 1, 4);
+    start.parameters.b << -0.3, -0.3 + (b > 0 ? 1e-7 : 0);
+    start.parameters.v = 1.2;
+    const LinearGrowth growth =
+        follow_manifold(loss, manifold, start.parameters, {.end_time = 20, .tolerance = 1e-9});
+    EXPECT_EQ(growth.end().b[0] == start.parameters.b[0], b == 0);
+    EXPECT_EQ(growth.end().v == 1.2, model.training.v == 0);
+    const Matrix own = manifold.head_coordinates(start.parameters);
+    EXPECT_EQ(own.cols(), b > 0 ? 4 : 3);  // with r_hh
+    FlowOptions options{.end_time = 20, .output_times = {1, 5, 20}};
+    options.stepper.tolerance = 1e-10;
+    run_flow(loss, start.parameters, options,
+             {.record = [&](const FlowRecord& record, const Stages&) {
+               const Vector spread = spread_over_heads(record.order.m);
+               const Vector predicted = growth.log_spread(own, record.time);
+               EXPECT_NEAR(std::log(spread[1]), predicted[1], 2e-3)
+                   << name_of(activation) << " t = " << record.time;
+             }});
+    const Saddle saddle = find_saddle(loss, manifold, growth.end());
+    EXPECT_LT(saddle.gradient_norm, 1e-8);
+    EXPECT_NEAR(saddle.split[0].rate.value, local_spectrum(loss, saddle.parameters).rate[1].value,
+                1e-9);
   }
 }
 

@@ -56,7 +56,7 @@ Matrix pattern_rows(const Model& model) {
   const int r = H * F, b = r + H * (H + 1) / 2;
   std::vector<std::pair<int, int>> places;
   for (int f = 0; f < F; ++f) places.push_back({f, F + f});
-  if (model.trained().b) places.push_back({b, b + 1});
+  if (model.training.b > 0) places.push_back({b, b + 1});
   places.push_back({r, r + 2});
   Matrix rows =
       Matrix::Zero(static_cast<Eigen::Index>(places.size()),

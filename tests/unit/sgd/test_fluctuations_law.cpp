@@ -20,6 +20,8 @@ struct Law {
   std::vector<double> times{};
   bool own_starts = false;
   double weight_decay = 0;
+  bool k = true;
+  double b_rate = 1, v_rate = 1;
 };
 
 constexpr Shape shape{4, 2, 2};
@@ -85,6 +87,7 @@ void expect_law(const Law& law) {
                      .batch = 1,
                      .learning_rate = law.kappa / D};
   problem.model.weight_decay = law.weight_decay;
+  problem.model.training = training_of(law.activation, law.k, law.b_rate, law.v_rate);
   Matrix m(2, 2);
   m << 0.10, 0.05, 0.08, -0.02;
   const Parameters start = explicit_start(m, Matrix::Identity(2, 2), Vector::Zero(2), 1).parameters;
@@ -112,6 +115,12 @@ void expect_law(const Law& law) {
 TEST(FluctuationsLaw, isThatOfSgdFromOneStart) {
   expect_law({.activation = Softmax{}, .dimension = 500, .times = {2, 6}});
   expect_law({.activation = SoftmaxOne{}, .dimension = 500, .times = {2}, .weight_decay = 0.5});
+  expect_law({.activation = SoftmaxOne{},
+              .dimension = 500,
+              .times = {2},
+              .k = false,
+              .b_rate = 3,
+              .v_rate = 0.5});
 }
 
 TEST(LongFluctuationsLaw, isThatOfSgd) {

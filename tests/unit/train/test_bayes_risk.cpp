@@ -306,11 +306,11 @@ TEST(BayesParameters, attendByThePosterior) {
 /// dE/d(K, b) at `parameters` over its standard error, entry by entry: the largest. 64 independent
 /// sample sets; entries that vanish to rounding do not count.
 double largest_force(const Shape& shape, const Prior& prior, const Parameters& parameters) {
-  std::vector<std::vector<double>> entries(parameters.trained_size(BayesSoftmax{}));
+  std::vector<std::vector<double>> entries(parameters.trained_size(Training(BayesSoftmax{})));
   std::vector<double> packed(entries.size());
   for (std::uint64_t seed = 1; seed <= 64; ++seed) {
     PopulationLoss loss(world(), {shape, BayesSoftmax{}, prior}, sobol(1024, 1, seed));
-    loss.evaluate(parameters).gradient.pack(BayesSoftmax{}, packed);
+    loss.evaluate(parameters).gradient.pack(Training(BayesSoftmax{}), packed);
     for (std::size_t i = 0; i < packed.size(); ++i) entries[i].push_back(packed[i]);
   }
   double largest = 0;

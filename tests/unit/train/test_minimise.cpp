@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include <numeric>
+#include <tuple>
 
 #include "headflow/core/error.hpp"
 #include "headflow/flow/flow.hpp"
@@ -102,6 +103,32 @@ TEST(Minimise, balancesTheLossAndWeightDecay) {
     const Minimum fewer = minimise_with_fewer_heads(loss, start.parameters, {});
     EXPECT_LE(loss.evaluate(fewer.parameters).objective(),
               loss.evaluate(found.parameters).objective() + 1e-8);
+  }
+}
+
+// Of what is trained; the rest stays, and where biases stay no head is silenced. Rates do not
+// matter to where a search goes.
+TEST(Minimise, movesWhatIsTrained) {
+  const Shape shape{4, 2, 2};
+  Parameters start = noisy_start(shape, 0.1, 1, 3).parameters;
+  start.b.setConstant(-0.5);
+  start.v = 1.5;
+  for (const auto& [k, b, v] : {std::tuple{true, 0.0, 1.0}, {true, 1.0, 0.0}, {false, 1.0, 1.0}}) {
+    Model model(shape, SoftmaxOne{}, flipping_spike(2, 2));
+    model.training = training_of(SoftmaxOne{}, k, b, v);
+    PopulationLoss loss(world(), model, sobol(1024));
+    const Minimum found = minimise(loss, start, {}),
+                  fewer = minimise_with_fewer_heads(loss, start, {});
+    for (const Minimum& one : {found, fewer}) {
+      EXPECT_TRUE(one.converged) << one.reason;
+      EXPECT_EQ(one.parameters.K == start.K, !k);
+      EXPECT_EQ(one.parameters.b == start.b, b == 0);
+      EXPECT_EQ(one.parameters.v == start.v, v == 0);
+      EXPECT_LT(one.loss, loss.evaluate(start).loss - 1e-3);
+    }
+    model.training = training_of(SoftmaxOne{}, k, 7 * b, 0.1 * v);
+    PopulationLoss rated(world(), model, sobol(1024));
+    EXPECT_EQ(minimise(rated, start, {}).parameters.numbers(), found.parameters.numbers());
   }
 }
 
