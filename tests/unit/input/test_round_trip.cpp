@@ -1,6 +1,8 @@
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 #include <random>
 
 #include "headflow/core/error.hpp"
@@ -46,6 +48,12 @@ class RandomValues : public KeyVisitor {
   }
   void key(const Key& key, std::optional<std::string>& value) override {
     if (chosen(key)) value = text();
+  }
+  void key(const Key& key, std::optional<Choices>& value, const Choices& words) override {
+    if (!chosen(key)) return;
+    value = words;
+    std::shuffle(value->begin(), value->end(), random_);
+    value->resize(1 + one_of(words.size()));
   }
   void key(const Key& key, std::optional<std::vector<double>>& value, const Range& range) override {
     if (chosen(key)) value = numbers(range);
