@@ -117,7 +117,7 @@ class Pages(SystemTest):
         for message, whose in rows:
             if whose.strip() not in WORDS_OF_OTHERS:
                 for part in filter(lambda part: len(part.strip(" :;()[]?")) > 4, message.split("..")):
-                    self.assertIn(part.strip(" ;()[]?"), sources, message)
+                    self.assertTrue(part.strip(" ;()[]?") in sources, message)
 
     def test_commands(self):
         """In the order of each page, in a folder with the project's inputs."""

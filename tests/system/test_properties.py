@@ -53,8 +53,10 @@ class Properties(RestartTest):
             process = self.launch(path, ranks=randomness.choice((1, 2)), pause=randomness.randrange(1, 12))
             if wait_for(Gate(path.parent).paused.exists, process):
                 process.send_signal(signal.SIGUSR1)
-                self.assertEqual(ended(process).code, STOPPED)
-                self.assertEqual(self.run_case(path, ranks=randomness.choice((1, 3))).returncode, 0)
+                code = ended(process).code
+                self.assertIn(code, (0, STOPPED))  # 0: after its last step, where nothing is left to stop
+                if code == STOPPED:
+                    self.assertEqual(self.run_case(path, ranks=randomness.choice((1, 3))).returncode, 0)
             self.assertEqual(differing(numbers_in(path), expected), [], "after a stop")
 
         self.of_each("ranks", check)
