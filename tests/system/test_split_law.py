@@ -1,4 +1,5 @@
-"""The predicted law of the time at which heads split, against replicas of SGD. --long: also four heads, and one start."""
+"""The predicted law of the time at which heads split, against replicas of SGD. --long: also four heads, and one
+start."""
 import sys
 import unittest
 from copy import deepcopy
