@@ -18,7 +18,7 @@ Vector alternating(int heads) {
 /// The tangents of y along a pattern in each coordinate of a head.
 std::vector<Parameters> pattern_tangents(const UnspecializedManifold& manifold,
                                          const Parameters& at, const Vector& pattern) {
-  const auto& [L, H, F] = manifold.model().shape;
+  const int H = manifold.model().shape.heads, F = manifold.model().shape.features;
   std::vector<Parameters> tangents;
   for (int f = 0; f < F; ++f) {
     tangents.push_back(Parameters::zero(manifold.model().shape));

@@ -117,8 +117,8 @@ std::vector<Column<SaddleResult>> saddle_columns(const Model& model) {
       {"manifold_time", {}, "end of the flow on the unspecialized manifold", [](Result r) {
          return Values{r.growth.end_time()};
        }});
-  const auto add_prediction = [&](const char* name, std::vector<std::string> axes, const char* text,
-                                  Values Prediction::*numbers) {
+  const auto add_prediction = [&](const char* name, const std::vector<std::string>& axes,
+                                  const char* text, Values Prediction::*numbers) {
     add_measured<SaddleResult>(columns, name, axes, text, [numbers](Result r) {
       std::vector<Measured> all;
       for (std::size_t i = 0; i < (r.prediction.*numbers).size(); ++i)

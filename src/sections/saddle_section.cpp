@@ -281,10 +281,9 @@ void SaddleSection::print(Run& run, const SaddleResult& result) const {
 
 /// Median and quantiles at each D of the feature that splits first.
 void SaddleSection::print_law(const SaddleResult& result) const {
-  const auto& [rate, split_time, at_dimension, quantiles, upper_side] = result.prediction;
-  const std::size_t F = rate.size(), Q = split_quantiles().size();
+  const std::size_t F = result.prediction.rate.size(), Q = split_quantiles().size();
   const auto quantile = [&](std::size_t d, std::size_t q, std::size_t f) {
-    return quantiles[(d * Q + q) * F + f];
+    return result.prediction.quantiles[(d * Q + q) * F + f];
   };
   std::size_t first = 0;
   for (std::size_t f = 1; f < F; ++f) {

@@ -162,7 +162,7 @@ TEST(Saddle, linearGrowthHasTheRatesOfWhatIsTrained) {
                const Vector spread = spread_over_heads(record.order.m);
                const Vector predicted = growth.log_spread(own, record.time);
                EXPECT_NEAR(std::log(spread[1]), predicted[1], 2e-3)
-                   << name_of(activation) << " t = " << record.time;
+                   << name_of(model.activation) << " t = " << record.time;
              }});
     const Saddle saddle = find_saddle(loss, manifold, growth.end());
     EXPECT_LT(saddle.gradient_norm, 1e-8);
