@@ -8,9 +8,9 @@ namespace headflow {
 
 /// What is asked about the split of heads.
 struct SplitQuestion {
-  Matrix heads;                    ///< H x C: this start (UnspecializedManifold::head_coordinates)
-  double threshold = 0;            ///< of the spread over heads
-  std::vector<double> dimensions;  ///< D
+  Matrix heads;          ///< H x C: this start (UnspecializedManifold::head_coordinates)
+  double threshold = 0;  ///< of the spread over heads
+  std::vector<double> dimensions{};  ///< D
   /// Whether runs of SGD start from the heads of this start; else each from random ones of norm
   /// eta in R^D, around the common part of this start.
   bool shared = false;
