@@ -39,34 +39,30 @@ void AttentionSection::prepare(Configuration& input) {
 }
 
 void AttentionSection::resolve_training() {
+  // Defaults stay out of the resolved input: they are those of the activation, which may be swept.
   const Training all(activation);
-  if (!train_) {
-    train_ = Choices{"k"};
-    if (all.b > 0) train_->emplace_back("b");
-    if (all.v > 0) train_->emplace_back("v");
-  }
-  const auto trains = [&](const char* word) {
-    return std::find(train_->begin(), train_->end(), word) != train_->end();
+  const auto trains = [&](const char* word, bool has) {
+    return train_ ? std::find(train_->begin(), train_->end(), word) != train_->end() : has;
   };
-  for (const auto& [word, has] : {std::pair{"b", all.b > 0}, std::pair{"v", all.v > 0}})
-    if (trains(word) && !has)
+  const bool k = trains("k", true), b = trains("b", all.b > 0), v = trains("v", all.v > 0);
+  for (const auto& [word, asked, has] :
+       {std::tuple{"b", b, all.b > 0}, std::tuple{"v", v, all.v > 0}})
+    if (asked && !has)
       throw InputError(fmt::format(
           "attention.train has \"{}\", which activation = \"{}\" does not use; take it out", word,
           name_));
-  for (const auto& [key, word, rate] :
-       {std::tuple{"b_rate", "b", b_rate_}, std::tuple{"v_rate", "v", v_rate_}})
-    if (rate && !trains(word))
+  for (const auto& [key, word, trained, rate] :
+       {std::tuple{"b_rate", "b", b, b_rate_}, std::tuple{"v_rate", "v", v, v_rate_}})
+    if (rate && !trained)
       throw InputError(fmt::format(
           "attention.{} has no effect, because {} is not trained; remove it", key, word));
-  if (weight_decay > 0 && !trains("k"))
+  if (weight_decay > 0 && !k)
     throw InputError(
         "attention.weight_decay has no effect without \"k\" in attention.train; remove it");
   training = all;
-  training.k = trains("k");
-  if (trains("b")) b_rate_ = b_rate_.value_or(1);
-  if (trains("v")) v_rate_ = v_rate_.value_or(1);
-  training.b = b_rate_.value_or(0);
-  training.v = v_rate_.value_or(0);
+  training.k = k;
+  training.b = b ? b_rate_.value_or(1) : 0;
+  training.v = v ? v_rate_.value_or(1) : 0;
 }
 
 }  // namespace headflow

@@ -43,6 +43,14 @@ class ResolvedInput(SystemTest):
             self.succeed("run", "sweep.toml", "--part", f"{part}/2", "--output", f"part\\{part}.h5")
         self.assertIn("merged: 2 of 2", self.succeed("merge", 'all".h5', "part\\1.h5", "part\\2.h5"))
 
+    def test_defaults_that_a_swept_key_decides(self):
+        """What is trained follows the activation of each member: no default of another one is in the resolved input."""
+        names = ["softmax-1", "softmax", "bayes-softmax"]
+        self.write_input({"attention.activation": names[0], "sweep": {"attention.activation": names}}, base=BASE)
+        self.succeed("run", "case.toml")
+        self.check("case.toml")
+        self.assertIn("finished already", self.succeed("run", "resolved.toml", "--output", "case.h5"))
+
     def test_no_text(self):
         """What is no UTF-8, or ends a name before its end, is refused by a readable line."""
         self.write_input(base=BASE)

@@ -1,4 +1,6 @@
 """How the parameters are trained, the same in every section: weight decay, parts, rates. Bits, stops, sweeps, files."""
+import tomllib
+
 import h5py
 import numpy as np
 
@@ -153,15 +155,19 @@ class Parts(TrainingTest):
                 for name in "m", "b", "v":
                     self.assertEqual(whole[group][name][member].tobytes(), one[group][name][-1].tobytes())
 
-    def test_resolved(self):
-        """Every key that decides something is told."""
-        for activation, words in (("softmax", 'train = ["k"]'), ("softmax-1", 'train = ["k", "b", "v"]'),
-                                  ("bayes-softmax", 'train = ["k", "b"]')):
-            self.write_input({"attention.activation": activation})
-            text = self.succeed("check", "case.toml")
-            self.assertIn(words, text)
-            self.assertEqual("b_rate = 1.0" in text, activation != "softmax")
-            self.assertEqual("v_rate = 1.0" in text, activation == "softmax-1")
+    def test_defaults(self):
+        """All that the activation has, at the rates of k: the same bits. They stay out of the resolved input, where a
+        swept activation would meet those of another."""
+        for activation, parts in ("softmax", "k"), ("softmax-1", "kbv"), ("bayes-softmax", "kb"):
+            told = {"attention.train": list(parts)} | {f"attention.{part}_rate": 1.0 for part in parts[1:]}
+            ours = {"attention.activation": activation}
+            default, same = self.compute((ALL, ours, 0), (ALL, ours | told, 0))
+            for group in default:
+                self.assert_same_bits(default[group], same[group])
+            for changes in {}, told:
+                self.write_input(ours | changes)
+                resolved = tomllib.loads(self.succeed("check", "case.toml").partition("\n#")[0])["attention"]
+                self.assertEqual({f"attention.{key}" for key in resolved} & set(told), set(changes))
 
 
 class Stops(RestartTest):
