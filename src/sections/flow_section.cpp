@@ -76,17 +76,10 @@ void FlowSection::prepare(Configuration& input) {
         fmt::format("population.resample = {} needs flow.method = \"euler\", found \"{}\" (an "
                     "adaptive step cannot tell fresh samples from an error)",
                     options.resample, method));
-  options.kappa = kappa(input);
+  options.kappa = sgd.kappa_for(name(), learning_rate_noise_);
   if (options.kappa > 0) population.step_moments = true;
   auto& times = options.output_times = times_.until("flow.output_times", options.end_time);
   sgd.add_output_times(times, options.end_time);
-}
-
-double FlowSection::kappa(Configuration& input) const {
-  if (const auto* number = std::get_if<double>(&learning_rate_noise_)) return *number;
-  const auto& sgd = input.section<SgdSection>();
-  if (!sgd.given) throw InputError("flow.learning_rate_noise = \"from-sgd\" needs a section [sgd]");
-  return sgd.problem().kappa();
 }
 
 void FlowSection::print_cost(CostReport& report) const {

@@ -38,7 +38,6 @@ class FlowSection : public Section {
   Trajectory trajectory() const { return series_->trajectory(); }
 
  private:
-  double kappa(Configuration& input) const;
   void print(const FlowRecord& last, const Stages& stages, double seconds) const;
 
   OutputTimes times_;

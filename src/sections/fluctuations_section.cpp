@@ -62,12 +62,7 @@ void FluctuationsSection::complete_from_sgd(Configuration& input) {
   if (!dimension_)
     throw InputError("fluctuations.dimension is missing (D of SGD; default that of [sgd])");
   options_.dimension = *dimension_;
-  const auto* kappa = std::get_if<double>(&learning_rate_noise_);
-  if (kappa == nullptr && !sgd.given)
-    throw InputError(
-        "fluctuations.learning_rate_noise is missing (kappa = learning rate * D / batch; without "
-        "a section [sgd] there is none to take it from)");
-  options_.kappa = kappa != nullptr ? *kappa : sgd.problem().kappa();
+  options_.kappa = sgd.kappa_for(name(), learning_rate_noise_);
   const bool own = starts_ == "own" || (starts_ == "from-sgd" && sgd.given && sgd.own_starts());
   if (own && !input.model().training.k)
     throw InputError(

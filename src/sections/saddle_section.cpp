@@ -70,14 +70,9 @@ void SaddleSection::prepare(Configuration& input) {
 }
 
 double SaddleSection::kappa(Configuration& input) const {
-  if (const auto* number = std::get_if<double>(&learning_rate_noise_)) return *number;
   const auto& flow = input.section<FlowSection>();
-  if (std::get<std::string>(learning_rate_noise_) == "from-flow")
-    return flow.given ? flow.options.kappa : 0;
-  const auto& sgd = input.section<SgdSection>();
-  if (!sgd.given)
-    throw InputError("saddle.learning_rate_noise = \"from-sgd\" needs a section [sgd]");
-  return sgd.problem().kappa();
+  if (learning_rate_noise_ == NumberOrWord("from-flow")) return flow.given ? flow.options.kappa : 0;
+  return input.section<SgdSection>().kappa_for(name(), learning_rate_noise_);
 }
 
 void SaddleSection::require_training(const Configuration& input) const {

@@ -287,6 +287,17 @@ void SgdSection::run(Run& run) {
                compare(flow.trajectory(), series_->trajectory(), options_.replicas, advice(run)));
 }
 
+double SgdSection::kappa_for(const char* section, const NumberOrWord& learning_rate_noise) const {
+  if (const auto* number = std::get_if<double>(&learning_rate_noise)) return *number;
+  if (!given)
+    throw InputError(
+        fmt::format("{}.learning_rate_noise = \"from-sgd\" needs a section [sgd]; without one it "
+                    "must be kappa = learning rate * "
+                    "dimension / batch",
+                    section));
+  return problem_.kappa();
+}
+
 std::string SgdSection::advice(Run& run) const {
   const std::string reasons[] = {
       run.section<PopulationSection>().sampling.symmetric

@@ -28,6 +28,9 @@ class SgdSection : public Section {
 
   const SgdProblem& problem() const { return problem_; }
   std::int64_t dimension() const { return problem_.dimension; }
+  /// The learning-rate noise that this `section` asks for: the number, or where it is a word kappa
+  /// of [sgd]. Throws InputError where there is none.
+  double kappa_for(const char* section, const NumberOrWord& learning_rate_noise) const;
   /// Times of the outputs; empty where the section is not given.
   std::vector<double> output_times() const;
   /// Adds those until `end` to `times`, in order, so that what is computed there can be compared;

@@ -104,7 +104,8 @@ class Fluctuations(SystemTest):
 
     def test_bad_input(self):
         cases = [({"fluctuations.dimension": None}, "fluctuations.dimension is missing"),
-                 ({"fluctuations.learning_rate_noise": None}, "fluctuations.learning_rate_noise is missing"),
+                 ({"fluctuations.learning_rate_noise": None},
+                  'fluctuations.learning_rate_noise = "from-sgd" needs a section [sgd]'),
                  ({"fluctuations.starts": "own"}, 'fluctuations.starts = "own" needs a random start'),
                  ({"fluctuations.dimension": -1.0}, "fluctuations.dimension"),
                  ({"attention.heads": 30, "start": {"noise": 0.1}}, "at most 300 numbers"),
