@@ -4,6 +4,7 @@ import re
 import select
 import signal
 import subprocess
+import sys
 from pathlib import Path
 from typing import NamedTuple
 
@@ -27,13 +28,18 @@ class Answer(NamedTuple):
 
 
 class Driver:
-    """many_commands, which is asked for one command line after another."""
+    """A program that is asked for one command line after another: many_commands."""
+    program, name = (MANY,), "headflow"
+    codes = FINISHED, BAD_INPUT, NUMERICAL, FILE_FAILURE, STOPPED
+    notices = ("headflow: warning: ",)  # how lines begin that come with success, too
+
     def __init__(self):
         self.start()
 
     def start(self):
-        self.process = subprocess.Popen(["prlimit", f"--as={MEMORY}", "--core=0", MANY], stdin=subprocess.PIPE,
-                                        stdout=subprocess.PIPE, env=environment(TERM="dumb"), start_new_session=True)
+        self.process = subprocess.Popen(["prlimit", f"--as={MEMORY}", "--core=0", *self.program],
+                                        stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True,
+                                        env=environment(TERM="dumb", OPENBLAS_NUM_THREADS="1"))
 
     def ask(self, folder, words):
         request = [os.fsencode(word) for word in (str(folder), *words)]
@@ -50,6 +56,22 @@ class Driver:
 
     def close(self):
         self.process.communicate()
+
+    @staticmethod
+    def reads_only(words, code):
+        """Whether a command line must leave all files as they are."""
+        return words[:1] in (["check"], ["info"]) or not words or code == BAD_INPUT
+
+
+class PlotDriver(Driver):
+    """many_plots.py."""
+    program, name = (sys.executable, "-B", Path(__file__).with_name("many_plots.py")), "headflow-plot"
+    codes = FINISHED, BAD_INPUT
+    notices = ("headflow-plot: left out ",)
+
+    @staticmethod
+    def reads_only(words, code):
+        return code != FINISHED
 
 
 def content(folder):
@@ -68,8 +90,8 @@ def content(folder):
     return found
 
 
-def faults_in(answer, words, before, after):
-    """[what is wrong with an answer]."""
+def faults_in(driver, answer, words, before, after):
+    """[what is wrong with an answer of that driver]."""
     found = []
     if answer.code == WAITS:
         return ["waits for ever"]
@@ -77,16 +99,16 @@ def faults_in(answer, words, before, after):
         return [f"crash, signal {-answer.code}: {answer.errors[-500:]}"]
     if answer.seconds > HANG:
         found.append(f"{answer.seconds:.1f} s of processor time")
-    if answer.code not in (FINISHED, BAD_INPUT, NUMERICAL, FILE_FAILURE, STOPPED):
+    if answer.code not in driver.codes:
         found.append(f"exit code {answer.code}")
     lines = answer.errors.split("\n")
     if answer.errors and lines.pop() != "":
         found.append("the last message has no end of line")
-    failures = [line for line in lines if not line.startswith("headflow: warning: ")] if answer.errors else []
+    failures = [line for line in lines if not line.startswith(driver.notices)] if answer.errors else []
     if answer.code in (FINISHED, STOPPED) and failures:
         found.append(f"success, but it says {failures[0]!r}")
     if answer.code not in (FINISHED, STOPPED) and (len(failures) != 1
-                                                   or not failures[0].startswith("headflow: error: ")):
+                                                   or not failures[0].startswith(f"{driver.name}: error: ")):
         found.append(f"not one line of message: {failures}")
     if any(len(line) > 2000 for line in lines):
         found.append(f"a message of {max(map(len, lines))} characters")
@@ -94,8 +116,7 @@ def faults_in(answer, words, before, after):
         found.append(f"control characters in a message: {answer.errors!r}")
     if answer.open:
         found.append(f"{answer.open} HDF5 objects left open")
-    reads_only = words[:1] in (["check"], ["info"]) or not words or answer.code == BAD_INPUT
-    if reads_only and before != after:
+    if driver.reads_only(words, answer.code) and before != after:
         names = {name for name in set(before) | set(after) if before.get(name) != after.get(name)}
         found.append(f"files changed: {sorted(names)[:5]}")
     return found

@@ -1,7 +1,7 @@
-"""Tries headflow with what nobody thought of: inputs, command lines, files and names of files, made at random.
+"""Tries headflow and headflow-plot with what nobody thought of: inputs, command lines, files and names, made at random.
 
-    HEADFLOW=build/release/headflow HEADFLOW_MANY=build/release/tests/fuzz/many_commands \\
-        /usr/bin/python3 tests/fuzz/fuzz.py [--seconds 60] [--seed 1] [--kind inputs] [--only 7] [--keep FOLDER]
+    cd build/release; HEADFLOW=./headflow HEADFLOW_PLOT=./headflow-plot HEADFLOW_MANY=tests/fuzz/many_commands \\
+        /usr/bin/python3 ../../tests/fuzz/fuzz.py [--seconds 60] [--seed 1] [--kind inputs] [--only 7] [--keep FOLDER]
 
 Of each command line: no crash, no hang, a documented exit code, one line of message when it fails, warnings alone when
 it does not, nothing overwritten that it was not asked to replace, nothing left open; and what `check` prints is the
@@ -28,14 +28,15 @@ from kind_commands import Commands
 from kind_files import Files
 from kind_inputs import Inputs
 from kind_names import Names
+from kind_plots import Plots
 
 CORPUS = Path(__file__).resolve().parent / "corpus"
-KINDS = {"inputs": Inputs, "commands": Commands, "files": Files, "names": Names}
+KINDS = {"inputs": Inputs, "commands": Commands, "files": Files, "names": Names, "plots": Plots}
 
 
 class Fuzzer:
     def __init__(self, folder, keep, seed):
-        self.driver, self.folder, self.keep, self.seed = Driver(), folder, keep, seed
+        self.drivers, self.folder, self.keep, self.seed = {}, folder, keep, seed
         self.codes = {name: Counter() for name in ("corpus", *KINDS)}
         self.found = []
 
@@ -44,20 +45,26 @@ class Fuzzer:
         where = self.keep / f"{kind}-{self.seed}-{number}"
         shutil.copytree(folder, where, symlinks=True, dirs_exist_ok=True, ignore=lambda at, names: [
             name for name in names if not (os.path.isfile(f"{at}/{name}") or os.path.isdir(f"{at}/{name}"))])
-        text = "\n".join([shlex.join(["headflow", *words]).encode(errors="backslashreplace").decode(), *faults])
+        text = "\n".join([shlex.join(words).encode(errors="backslashreplace").decode(), *faults])
         (where / "faults.txt").write_text(text + "\n")
         print(f"{kind} {number}: {text}".encode(errors="backslashreplace").decode(), flush=True)
 
-    def carry_out(self, kind, number, folder, words):
+    def ask(self, driver, folder, words):
+        """The answer of the program of that kind of driver, which is started once."""
+        if driver not in self.drivers:
+            self.drivers[driver] = driver()
+        return self.drivers[driver].ask(folder, words)
+
+    def carry_out(self, kind, number, folder, words, driver=Driver):
         """One command line; its answer."""
         before = content(folder)
-        answer = self.driver.ask(folder, words)
+        answer = self.ask(driver, folder, words)
         self.codes[kind][answer.code] += 1
-        faults = faults_in(answer, words, before, content(folder))
+        faults = faults_in(driver, answer, words, before, content(folder))
         if answer.code == FINISHED and words[:1] == ["check"] and not faults and "--members" not in words:
             faults = self.reads_back(folder, answer.output)
         if faults:
-            self.fault(kind, number, folder, words, faults)
+            self.fault(kind, number, folder, [driver.name, *words], faults)
         return answer
 
     def reads_back(self, folder, output):
@@ -66,7 +73,7 @@ class Fuzzer:
             return []
         path = folder / "resolved.toml"
         path.write_text(output, errors="surrogateescape")
-        again = self.driver.ask(folder, ["check", "resolved.toml"])
+        again = self.ask(Driver, folder, ["check", "resolved.toml"])
         path.unlink()
         if again.code != FINISHED:
             return [f"what check prints is refused: {again.errors}"]
@@ -90,7 +97,7 @@ class Fuzzer:
     def try_one(self, name, kind, number):
         folder = Path(tempfile.mkdtemp(dir=self.folder))
         for words in kind.one(random_of(self.seed, name, number), folder):
-            self.carry_out(name, number, folder, words)
+            self.carry_out(name, number, folder, words, kind.driver)
         shutil.rmtree(folder, ignore_errors=True)
 
     def table(self):
@@ -128,7 +135,8 @@ def main():
                 for name, kind in kinds.items():
                     fuzzer.try_one(name, kind, number)
                 number += 1
-        fuzzer.driver.close()
+        for driver in fuzzer.drivers.values():
+            driver.close()
         print(fuzzer.table())
     if fuzzer.found:
         print(f"{len(fuzzer.found)} faults; see {arguments.keep}")

@@ -1,13 +1,15 @@
 """A kind of tries: what all have in common."""
 import subprocess
 
-from answers import FINISHED, STOPPED
+from answers import FINISHED, STOPPED, Driver
 from inputs import key_table
 from harness import PROGRAM, environment
 
 
 class Kind:
     """What is tried: `one` makes a case from a stream of random numbers in an empty folder and gives command lines."""
+    driver = Driver  # of the program that carries them out
+
     def __init__(self, folder):
         self.originals = folder  # what is made once
         self.table = key_table()

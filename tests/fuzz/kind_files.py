@@ -48,6 +48,35 @@ def changed_hdf5(randomness, path):
                 file[name] = other[how]
 
 
+def damage(randomness, path):
+    """Flips bytes, cuts, replaces a file by another kind, or changes what is in it."""
+    data = bytearray(path.read_bytes())
+    how = randomness.randrange(9)
+    if how <= 2:
+        for _ in range(randomness.choice((1, 1, 3, 30))):
+            limit = len(data) if randomness.random() < 0.5 else min(len(data), 4000)
+            data[randomness.randrange(limit)] ^= 1 << randomness.randrange(8)
+    elif how == 3:
+        del data[randomness.randrange(len(data)):]
+    elif how == 4:
+        data = bytearray(randomness.choice((b"", b"\x89HDF\r\n\x1a\n", b"\x00" * 5000, b"CDF\x01", b"text\n",
+                                            bytes(data) * 2)))
+    elif how == 5:
+        with h5py.File(path, "w") as file:
+            file["data"] = np.arange(5.0)
+            file.create_group("flow")
+            file.attrs["Conventions"] = "other"
+        return
+    else:
+        try:
+            for _ in range(randomness.choice((1, 1, 2))):
+                changed_hdf5(randomness, path)
+        except (OSError, RuntimeError, KeyError, ValueError, TypeError, MemoryError):
+            pass  # what h5py itself refuses; the file is as it is
+        return
+    path.write_bytes(data)
+
+
 class Files(Kind):
     """Outputs and checkpoints with bytes flipped, things taken out or replaced, of other programs, of no program."""
     def prepare(self):
@@ -70,7 +99,7 @@ class Files(Kind):
         shutil.copytree(randomness.choice(self.folders), folder, dirs_exist_ok=True)
         files = sorted(path.name for path in folder.glob("*.h5"))
         name = randomness.choice(files)
-        self.damage(randomness, folder / name)
+        damage(randomness, folder / name)
         how = randomness.randrange(6)
         if how == 0:
             yield ["info", name]
@@ -91,30 +120,3 @@ class Files(Kind):
                 (folder / "case.h5").unlink(missing_ok=True)
             yield ["check", "case.toml"]
             yield ["run", "case.toml"]
-
-    def damage(self, randomness, path):
-        data = bytearray(path.read_bytes())
-        how = randomness.randrange(9)
-        if how <= 2:
-            for _ in range(randomness.choice((1, 1, 3, 30))):
-                limit = len(data) if randomness.random() < 0.5 else min(len(data), 4000)
-                data[randomness.randrange(limit)] ^= 1 << randomness.randrange(8)
-        elif how == 3:
-            del data[randomness.randrange(len(data)):]
-        elif how == 4:
-            data = bytearray(randomness.choice((b"", b"\x89HDF\r\n\x1a\n", b"\x00" * 5000, b"CDF\x01", b"text\n",
-                                                bytes(data) * 2)))
-        elif how == 5:
-            with h5py.File(path, "w") as file:
-                file["data"] = np.arange(5.0)
-                file.create_group("flow")
-                file.attrs["Conventions"] = "other"
-            return
-        else:
-            try:
-                for _ in range(randomness.choice((1, 1, 2))):
-                    changed_hdf5(randomness, path)
-            except (OSError, RuntimeError, KeyError, ValueError, TypeError):
-                pass  # what h5py itself refuses; the file is as it is
-            return
-        path.write_bytes(data)

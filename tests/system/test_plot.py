@@ -167,6 +167,16 @@ class Plot(SystemTest):
     def test_errors(self):
         (self.shared / "text.h5").write_text("no HDF5")
         (self.shared / "old.png").write_bytes(b"an older picture")
+        for name in ("gone", "dangling", "huge"):
+            shutil.copy(self.shared / "full.h5", self.shared / f"{name}.h5")
+            with h5py.File(self.shared / f"{name}.h5", "r+") as file:
+                if name == "huge":
+                    del file["provenance/input"]
+                    file.create_dataset("provenance/input", (2**40, 3), "f8", chunks=(1024, 3))
+                else:
+                    del file["flow/head"]
+                if name == "dangling":
+                    file["flow/head"] = h5py.SoftLink("/none")
         calls = {
             ("none.h5",): ["none.h5", "No such file"],
             ("text.h5",): ["text.h5", "not an HDF5 file"],
@@ -195,6 +205,12 @@ class Plot(SystemTest):
             ("ragged.h5", "--panels", "cosine-map"): ["ragged.h5", "11 values", "grid of 4 x 3"],
             ("wrong.h5", "--panels", "trained"): ["wrong.h5", "train/loss", "start, head)"],
             ("pairs.h5", "--panels", "heads-map", "--features", "1", "3"): ["--features", "1 to 2"],
+            ("pairs.h5", "full.h5", "--panels", "train/loss"): ["full.h5", "single run", "train/loss"],
+            ("gone.h5",): ["gone.h5", "an axis of flow/m is gone"],
+            ("dangling.h5",): ["dangling.h5", "flow/m"],
+            ("huge.h5",): ["huge.h5", "allocate"],
+            ("full.h5", "-o", "\x1b[1m\n\x7f"): ["\\x1b[1m \\x7f: unknown picture suffix"],
+            ("full.h5", "--dpi", "80", "\x7f\n\u202e"): ["unrecognized arguments: \\x7f \\u202e"],
             ("full.h5", "--bogus"): ["--bogus"],
             (): ["FILE.h5"],
         }
@@ -203,6 +219,7 @@ class Plot(SystemTest):
             with self.subTest(words):
                 self.assertEqual(done.returncode, 2, done.stderr)
                 self.assertEqual((done.stdout, done.stderr.count("\n")), ("", 1), done.stderr)
+                self.assertTrue(done.stderr[:-1].isprintable(), done.stderr)
                 for word in calls[words]:
                     self.assertIn(word, done.stderr)
         self.assertEqual(before, content(self.shared))

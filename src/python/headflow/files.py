@@ -33,13 +33,18 @@ def faults_of(path: Path) -> Iterator[None]:
         yield
     except FileError:
         raise
-    except (OSError, LookupError, RuntimeError, TypeError, ValueError) as error:
+    except (OSError, LookupError, MemoryError, RuntimeError, TypeError, ValueError) as error:
         raise FileError(f"{path}: {getattr(error, 'strerror', None) or error}") from error
 
 
 def text_of(value: Any) -> str:
     """An attribute or a scalar dataset of text, as h5py gives it."""
     return value.decode(errors="replace") if isinstance(value, bytes) else str(value)
+
+
+def name_of(data: h5py.Dataset) -> str:
+    """Without its group."""
+    return data.name.rpartition("/")[2]
 
 
 def opened(path: Path) -> h5py.File:
@@ -108,8 +113,21 @@ class Data:
     def axes(self, name: str) -> tuple[str, ...]:
         with faults_of(self.path):
             data = self.file[name]
-            scales = [data] if h5py.h5ds.is_scale(data.id) else [dim[0] for dim in data.dims]
-            return tuple(scale.name.rpartition("/")[2] for scale in scales)
+            if h5py.h5ds.is_scale(data.id):
+                return (name_of(data),)
+            # Not by Dataset.dims: HDF5's H5DSiterate_scales ends the process where a scale is gone.
+            scales = [self.scale(references[0]) for references in data.attrs.get("DIMENSION_LIST", ())]
+            if not all(scales):
+                raise ValueError(f"an axis of {name} is gone")
+            return tuple(map(name_of, scales))
+
+    def scale(self, reference: h5py.Reference) -> h5py.Dataset | None:
+        """What an axis refers to, None if it is no longer in the file."""
+        try:
+            scale = self.file[reference]
+            return scale if scale.name else None
+        except (OSError, RuntimeError, ValueError):
+            return None
 
     def read(self, name: str, *axes: str) -> np.ndarray:
         """Values over these axes in this order; infinities and netCDF's fill values become NaN, which is not drawn."""

@@ -8,6 +8,7 @@ import time
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NoReturn
 
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -23,10 +24,17 @@ FILMS = (".gif", ".mp4")
 FOLLOW = 0.3  # seconds between two looks at the files
 
 
-def argument_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="headflow-plot", usage=argparse.SUPPRESS, allow_abbrev=False,
-                                     description="headflow-plot FILE.h5 [FILE.h5 ...] [options]: draw headflow's HDF5 "
-                                                 "files.")
+class Parser(argparse.ArgumentParser):
+    """Whose messages are one line that a terminal can show."""
+
+    def error(self, message: str) -> NoReturn:
+        line = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in " ".join(message.split()))
+        self.exit(2, f"{self.prog}: error: {line}\n")
+
+
+def argument_parser() -> Parser:
+    parser = Parser(prog="headflow-plot", usage=argparse.SUPPRESS, allow_abbrev=False,
+                    description="headflow-plot FILE.h5 [FILE.h5 ...] [options]: draw headflow's HDF5 files.")
     add = parser.add_argument
     add("files", nargs="+", type=Path, metavar="FILE.h5")
     add("-o", "--output", type=Path, metavar="PICTURE", help=".png, .pdf, .svg, or .html for a report with all panels "
@@ -186,6 +194,6 @@ def main() -> None:
                 follow(options)
             return
         plot(options)
-    except (OSError, RuntimeError, TypeError, ValueError) as error:
-        parser.error(" ".join(str(error).split()))
+    except (MemoryError, OSError, RuntimeError, TypeError, ValueError) as error:
+        parser.error(str(error))
     print(f"{options.output} (replaced)" if options.replaced else options.output)

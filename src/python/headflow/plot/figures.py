@@ -111,8 +111,9 @@ def of_sweep(data: Data, panels: Sequence[str]) -> bool:
 
 def read_files(files: Sequence[Any], panels: Sequence[str], features: Sequence[int]) -> list[Any]:
     """The files as those panels need them: runs, or results of sweeps. Throws ValueError for features they lack."""
-    runs = [results_of(file) if set(panels) & set(SWEEPS) or of_sweep(file, panels) else series_of(file)
-            for file in map(data_of, files)]
+    files = [data_of(file) for file in files]
+    trained = set(panels) & set(SWEEPS) or any(of_sweep(file, panels) for file in files)
+    runs = [results_of(file) if trained else series_of(file) for file in files]
     for run in runs:
         if len(set(features)) == 1 or not all(1 <= f <= run.features for f in features):
             raise ValueError(f"--features: choose two different ones from 1 to {run.features}, of {run.data.path}")
