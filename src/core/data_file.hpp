@@ -106,6 +106,7 @@ class DataReader {
   struct Intact {};
   DataReader(const std::string& path, Intact);
 
+  const std::string& path() const { return path_; }
   /// Whether there is a group or dataset of that name.
   bool has(const std::string& name) const;
   Numbers numbers(const std::string& name) const;

@@ -1,5 +1,6 @@
 #include <hdf5_hl.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <cstring>
 #include <filesystem>
@@ -58,6 +59,27 @@ std::string name_of(hid_t object) {
   std::string path(length, '\0');
   hdf5_check(H5Iget_name(object, path.data(), length + 1), "name");
   return last_name(path);
+}
+
+/// What the attribute of the netCDF-4 and HDF5 conventions refers to, for each axis the first:
+/// empty where that is no longer in the file. H5DSiterate_scales would end the process there.
+std::vector<std::string> names_of_scales(hid_t dataset) {
+  const char* const key = "DIMENSION_LIST";
+  if (H5Aexists(dataset, key) <= 0) return {};
+  const Hdf5Attribute attribute(H5Aopen(dataset, key, H5P_DEFAULT), key);
+  const Hdf5Space space(H5Aget_space(attribute), key);
+  const Hdf5Type type(H5Tvlen_create(H5T_STD_REF_OBJ), key);
+  std::vector<hvl_t> lists(
+      static_cast<std::size_t>(hdf5_check(H5Sget_simple_extent_npoints(space), key)));
+  if (H5Aread(attribute, type, lists.data()) < 0) return {};
+  std::vector<std::string> names;
+  for (const hvl_t& list : lists) {
+    const hid_t scale =
+        list.len > 0 ? H5Rdereference2(dataset, H5P_DEFAULT, H5R_OBJECT, list.p) : H5I_INVALID_HID;
+    names.push_back(scale >= 0 ? name_of(Hdf5Object(scale, key)) : "");
+  }
+  hdf5_check(H5Dvlen_reclaim(type, space, H5P_DEFAULT, lists.data()), key);
+  return names;
 }
 
 }  // namespace
@@ -160,22 +182,14 @@ std::vector<std::string> DataReader::axes(const std::string& name) const {
   if (hdf5_check(H5DSis_scale(dataset), what) > 0) return {last_name(name)};
   const Hdf5Space space(H5Dget_space(dataset), what);
   const int rank = hdf5_check(H5Sget_simple_extent_ndims(space), what);
-  Visit<std::vector<std::string>> visit;
-  const auto call = [](hid_t, unsigned, hid_t scale, void* context) {
-    auto& all = *static_cast<decltype(visit)*>(context);
-    return all.guard.run(herr_t{-1}, [&] {
-      all.found.push_back(name_of(scale));
-      return herr_t{1};  // one is enough
-    });
-  };
-  for (int i = 0; i < rank; ++i) {
-    const herr_t code =
-        H5DSiterate_scales(dataset, static_cast<unsigned>(i), nullptr, call, &visit);
-    visit.guard.rethrow();
-    if (hdf5_check(code, what) == 0)
-      throw InputError(path_ + ": axis " + std::to_string(i + 1) + " of " + name + " has no name");
-  }
-  return std::move(visit.found);
+  std::vector<std::string> names;
+  if (rank > 0) names = names_of_scales(dataset);
+  names.resize(static_cast<std::size_t>(rank));
+  const auto nameless = std::find(names.begin(), names.end(), "");
+  if (nameless != names.end())
+    throw InputError(path_ + ": axis " + std::to_string(nameless - names.begin() + 1) + " of " +
+                     name + " has no name");
+  return names;
 }
 
 std::vector<std::string> DataReader::members(const std::string& group) const {

@@ -40,11 +40,7 @@ void merge_sweeps(const std::string& output, const std::vector<std::string>& fil
     if (const auto different = identity.differences_from(file); !different.empty())
       throw InputError(
           fmt::format("{} and {} are of different inputs: {}", path, files[0], different));
-    try {
-      store.read(file);
-    } catch (const InputError& error) {
-      throw InputError(path + ": " + error.what());
-    }
+    store.read(file);
     sources += file.text("provenance/run_id") + " " + path + "\n";
   }
   const SweepProgress progress = store.progress();

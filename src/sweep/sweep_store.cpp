@@ -187,9 +187,12 @@ void SweepStore::add(const MemberResult& result) {
 void SweepStore::read(const DataReader& file) {
   if (!file.has("sweep/done") || !file.has("provenance/sweep") ||
       file.text("provenance/sweep") != sweep_.text)
-    throw InputError("it is no file of this sweep");
+    throw InputError(file.path() + ": it is no file of this sweep");
   const std::vector<double> done = file.numbers("sweep/done").data;
   const std::vector<double> seconds = file.numbers("sweep/seconds").data;
+  if (done.size() != this->done().size() || seconds.size() != done.size())
+    throw InputError(fmt::format("{}: sweep/done and sweep/seconds have {} and {} members, not {}",
+                                 file.path(), done.size(), seconds.size(), sweep_.size()));
   std::vector<std::size_t> members;  // that are new
   for (std::size_t i = 0; i < done.size(); ++i) {
     if (done[i] == 0 || this->done()[i] != 0) continue;
@@ -211,10 +214,12 @@ void SweepStore::read_variable(const DataReader& file, DataGroup& group, const s
   const std::string path = group.name + "/" + name;
   const auto leading = static_cast<std::ptrdiff_t>(leading_.size());
   const std::vector<std::string> axes = file.axes(path);
-  if (axes.size() < leading_.size() || axes[0] != leading_[0] || name == leading_[0])
+  if (axes.size() < leading_.size() || name == leading_[0] ||
+      !std::equal(leading_.begin(), leading_.end(), axes.begin()))
     return;  // an axis
   const Numbers numbers = file.numbers(path);
-  const std::vector<std::size_t> small(numbers.shape.begin() + leading, numbers.shape.end());
+  std::vector<std::size_t> shape;
+  for (const SweepAxis& axis : sweep_.axes) shape.push_back(axis.coordinates.size());
   auto attributes = file.attributes(path);
   Variable own{.name = name,
                .axes = {axes.begin() + leading, axes.end()},
@@ -223,10 +228,16 @@ void SweepStore::read_variable(const DataReader& file, DataGroup& group, const s
                .long_name = attributes["long_name"]};
   for (const auto& axis : own.axes) {
     const std::string its_path = group.name + "/" + axis;
-    extend(group, {.name = axis,
-                   .values = file.numbers(its_path).data,
-                   .long_name = file.attributes(its_path)["long_name"]});
+    const std::vector<double> values = file.numbers(its_path).data;
+    shape.push_back(values.size());
+    extend(group,
+           {.name = axis, .values = values, .long_name = file.attributes(its_path)["long_name"]});
   }
+  if (numbers.shape != shape)
+    throw InputError(fmt::format("{}: {} of shape ({}) does not fit its axes, which have ({})",
+                                 file.path(), path, fmt::join(numbers.shape, ", "),
+                                 fmt::join(shape, ", ")));
+  const std::vector<std::size_t> small(shape.begin() + leading, shape.end());
   Variable& all = variable(group, own);
   auto large = group.shape_of(all);
   large.erase(large.begin(), large.begin() + leading);

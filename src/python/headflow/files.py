@@ -104,7 +104,8 @@ class Data:
             return {name: text_of(text[()]) for name, text in self.file.get("provenance", {}).items()}
 
     def __contains__(self, name: str) -> bool:
-        return name in self.file
+        with faults_of(self.path):
+            return name in self.file
 
     def toml(self, name: str) -> dict[str, Any]:
         with faults_of(self.path):
@@ -395,7 +396,8 @@ def results_of(source: Any) -> Results:
     config, sweep = data.toml("provenance/input"), data.toml("provenance/sweep")
     axes, repeats = read_axes(sweep, config)
     members = data.axes("sweep/done") if "sweep" in data else ()
-    features = next((data.file[f"{group}/feature"].size for group in data.file if f"{group}/feature" in data), 0)
+    features = next((data.read(f"{group}/feature", "feature").size for group in data.groups()
+                     if f"{group}/feature" in data), 0)
     results = Results(data, axes, members, repeats, features, without_swept(config, sweep))
     if members:
         done = data.read("sweep/done", *members)

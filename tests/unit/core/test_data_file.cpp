@@ -4,6 +4,7 @@
 #include <fstream>
 
 #include "core/data_file.hpp"
+#include "core/hdf5_handle.hpp"
 #include "headflow/core/error.hpp"
 #include "support.hpp"
 
@@ -111,6 +112,24 @@ TEST_F(DistributedDataFile, axesHaveTheirWholeNames) {
   EXPECT_THROW(reader.attributes("flow/nothing"), FileError);
   EXPECT_THROW(reader.members("nothing"), FileError);
   EXPECT_THROW(reader.axes("flow/nothing"), InputError);
+}
+
+TEST_F(DistributedDataFile, anAxisThatIsGoneIsAnError) {
+  for (const bool dangling : {false, true}) {
+    const std::string name = path(dangling ? "dangling.h5" : "gone.h5");
+    write_data_file(world(), name, content({0}));
+    if (world().root()) {
+      const Hdf5File file(H5Fopen(name.c_str(), H5F_ACC_RDWR, H5P_DEFAULT), name);
+      hdf5_check(H5Ldelete(file, "flow/head", H5P_DEFAULT), name);
+      if (dangling)
+        hdf5_check(H5Lcreate_soft("/none", file, "flow/head", H5P_DEFAULT, H5P_DEFAULT), name);
+      const DataReader reader(name, DataReader::Intact{});
+      EXPECT_THROW(reader.axes("flow/b"), InputError);
+      EXPECT_THROW(reader.axes("flow/head"), InputError);
+      EXPECT_EQ(reader.axes("flow/time"), (std::vector<std::string>{"time"}));
+    }
+    world().barrier();
+  }
 }
 
 TEST_F(DistributedDataFile, everyRankWritesItsSlab) {

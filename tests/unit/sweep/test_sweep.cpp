@@ -283,6 +283,29 @@ TEST(SweepStore, takesOverWhatAFileHas) {
   std::filesystem::remove(path);
 }
 
+/// A file that somebody has changed: fewer members in a group, or in all, than the sweep has.
+TEST(SweepStore, refusesAFileOfAnotherShape) {
+  const Sweep sweep = sweep_of("[sweep]\n'start.seed' = [1, 2, 3, 4]\n");
+  const auto path =
+      (std::filesystem::temp_directory_path() / ("shape." + std::to_string(getpid()))).string();
+  for (const std::string shorter : {"saddle", "sweep"}) {
+    DataFile content{.attributes = {}, .provenance = {{"sweep", sweep.text}}, .groups = {}};
+    SweepStore whole(sweep, content.groups);
+    whole.add(member_result(0, {1e2}, {8}));
+    whole.add(member_result(3, {1e2}, {9}));
+    for (DataGroup& group : content.groups)
+      if (group.name == shorter) {
+        group.dimensions[0].values.resize(2);
+        for (Variable& one : group.variables) one.data.resize(2);
+      }
+    write_data_file(Communicator::self(), path, content);
+    std::deque<DataGroup> groups;
+    SweepStore store(sweep, groups);
+    EXPECT_THROW(store.read(DataReader(path)), InputError) << shorter;
+  }
+  std::filesystem::remove(path);
+}
+
 TEST(SweepStore, refusesWhatCannotFit) {
   const Sweep sweep = sweep_of("[sweep]\nrepeats = 10000000\n");
   std::deque<DataGroup> groups;
