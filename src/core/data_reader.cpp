@@ -100,12 +100,14 @@ void DataReader::require_known_format() const {
 }
 
 bool DataReader::has(const std::string& name) const {
-  // Every group on the way must exist before HDF5 may be asked for the last name.
+  // Every group on the way must exist before HDF5 may be asked for the last name, and that name may
+  // be a link to nowhere.
   for (std::size_t slash = name.find('/'); slash != std::string::npos;
        slash = name.find('/', slash + 1))
     if (slash > 0 && H5Lexists(file_, name.substr(0, slash).c_str(), H5P_DEFAULT) <= 0)
       return false;
-  return H5Lexists(file_, name.c_str(), H5P_DEFAULT) > 0;
+  return H5Lexists(file_, name.c_str(), H5P_DEFAULT) > 0 &&
+         (name == "/" || H5Oexists_by_name(file_, name.c_str(), H5P_DEFAULT) > 0);
 }
 
 Hdf5Dataset DataReader::dataset(const std::string& name, const char* kind) const {

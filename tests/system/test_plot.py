@@ -167,6 +167,9 @@ class Plot(SystemTest):
     def test_errors(self):
         (self.shared / "text.h5").write_text("no HDF5")
         (self.shared / "old.png").write_bytes(b"an older picture")
+        flipped = bytearray((self.shared / "full.h5").read_bytes())
+        flipped[len(flipped) // 2] ^= 1
+        (self.shared / "flipped.h5").write_bytes(flipped)
         for name in ("gone", "dangling", "huge"):
             shutil.copy(self.shared / "full.h5", self.shared / f"{name}.h5")
             with h5py.File(self.shared / f"{name}.h5", "r+") as file:
@@ -206,6 +209,7 @@ class Plot(SystemTest):
             ("wrong.h5", "--panels", "trained"): ["wrong.h5", "train/loss", "start, head)"],
             ("pairs.h5", "--panels", "heads-map", "--features", "1", "3"): ["--features", "1 to 2"],
             ("pairs.h5", "full.h5", "--panels", "train/loss"): ["full.h5", "single run", "train/loss"],
+            ("flipped.h5",): ["flipped.h5", "it is damaged, its checksum differs"],
             ("gone.h5",): ["gone.h5", "an axis of flow/m is gone"],
             ("dangling.h5",): ["dangling.h5", "flow/m"],
             ("huge.h5",): ["huge.h5", "allocate"],

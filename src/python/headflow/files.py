@@ -1,6 +1,8 @@
 """What pictures read: a run's series in time, or its trained heads, one member of a sweep or all of them."""
 import re
+import struct
 import tomllib
+from array import array
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import product
@@ -16,6 +18,8 @@ from headflow.errors import FileError
 FORMAT_VERSION = 1  # the newest known, as in src/core/data_file.hpp
 TITLE = {"activation": "{}", "prior": "{} prior", "tokens": "$L={}$", "heads": "$H={}$", "features": "$F={}$",
          "signal": r"$\nu=({})$", "weight_decay": "weight decay {:g}"}
+CHECKSUM_MAGIC = 0x6c61657368776f66  # with which the checksum begins that ends a file, as in src/core/checksum.cpp
+CHECKED = 1 << 26                    # bytes of the largest file whose checksum is computed: one second
 SYMBOLS = {"model.signal": r"\nu", "model.tokens": "L", "model.features": "F", "attention.heads": "H",
            "start.eta": r"\eta", "start.dimension": "D"}
 
@@ -47,6 +51,22 @@ def name_of(data: h5py.Dataset) -> str:
     return data.name.rpartition("/")[2]
 
 
+def require_intact(path: Path) -> None:
+    """Throws ValueError when the bytes do not fit the checksum at the file's end: HDF5 may crash on a damaged file."""
+    if not 24 <= path.stat().st_size <= CHECKED:
+        return
+    data = path.read_bytes()
+    magic, length, expected = struct.unpack("=3Q", data[-24:])
+    if magic != CHECKSUM_MAGIC:
+        return
+    value, words = 0x9e3779b97f4a7c15 ^ length, data[:-24] + bytes(-len(data) % 8)
+    for word in array("Q", words):  # as in src/core/hash.hpp
+        value = (value ^ word) * 0xff51afd7ed558ccd & 0xffffffffffffffff
+        value ^= value >> 32
+    if length != len(data) - 24 or value != expected:
+        raise ValueError("it is damaged, its checksum differs")
+
+
 def opened(path: Path) -> h5py.File:
     """Without locks where the file system has none, or where this process has the file open without."""
     try:
@@ -68,6 +88,7 @@ class Data:
             if path.exists() and not path.is_file():
                 raise ValueError("is no regular file")
             path.open("rb").close()
+            require_intact(path)
             if not h5py.is_hdf5(path):
                 raise ValueError("not an HDF5 file")
             self._file = opened(path)

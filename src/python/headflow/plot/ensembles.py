@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from headflow.files import Run, Series
 from headflow.plot.laws import moments_of
-from headflow.plot.look import WHITE_EDGE, bars, colours_of, points
+from headflow.plot.look import WHITE_EDGE, bars, colours_of, labelled
 
 
 def spread_over_heads(m: np.ndarray) -> np.ndarray:
@@ -106,8 +106,7 @@ def draw_split_times(ax: Axes, runs: list[Run], feature: int | None = None) -> N
         if len(known) > 1:
             draw_growth_line(ax, name, splits, known, colour)
     ax.set(xscale="log", xlabel="$D$", ylabel=f"time at which heads split along direction {feature + 1}")
-    if ax.get_legend_handles_labels()[1]:
-        ax.legend(loc="upper left", fontsize=points(7))
+    labelled(ax, "upper left")
 
 
 def crossing(time: np.ndarray, values: np.ndarray, level: float) -> float:
@@ -155,7 +154,7 @@ def draw_samples(ax: Axes, runs: list[Run], feature: int | None = None) -> None:
                 ax.errorbar(list(known), medians, bars(errors), fmt="o", ms=3.6, color=colour, **WHITE_EDGE,
                             elinewidth=0.8, zorder=3, label=f"{words}, SGD")
     ax.set(xscale="log", ylim=(0, None), xlabel="$D$", ylabel="sequences per dimension, $n\\,/\\,D$")
-    ax.legend(loc="upper left", fontsize=points(7))
+    labelled(ax, "upper left")
 
 
 def draw_deviations(ax: Axes, runs: list[Run], feature: int) -> None:
@@ -183,7 +182,7 @@ def draw_spread(figure: Figure, runs: list[Run], features: tuple[int, ...]) -> N
     for ax, f in zip(axes, shown):
         draw_deviations(ax, runs, f)
     axes[0].set_ylabel("standard deviation of $m_{hf}$ over replicas")
-    axes[0].legend(loc="best", fontsize=points(7))
+    labelled(axes[0])
 
 
 def draw_samples_picture(figure: Figure, runs: list[Run], features: tuple[int, ...]) -> None:

@@ -54,6 +54,12 @@ def legend_below(figure: Figure, keys: dict[str, Line2D], columns: int, strip: f
         figure.legend(keys.values(), keys.keys(), loc="lower center", ncol=columns)
 
 
+def labelled(ax: Axes, loc: str = "best", size: float = 7) -> None:
+    """A legend of what has a label in a panel, none where nothing has."""
+    if ax.get_legend_handles_labels()[1]:
+        ax.legend(loc=loc, fontsize=points(size))
+
+
 def bars(errors: Any) -> np.ndarray:
     """Lengths of error bars: none where the error is not known, which matplotlib cannot draw."""
     return np.nan_to_num(errors)

@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from headflow.files import Run, Series
-from headflow.plot.look import GREY, WHITE_EDGE, colours_of, points
+from headflow.plot.look import GREY, WHITE_EDGE, colours_of, labelled
 
 LAW = "saddle/split_time_quantile"
 
@@ -68,7 +68,7 @@ def draw_splits(ax: Axes, run: Run, features: tuple[int, ...], **_: Any) -> None
     ax.hist(found, edges, color=blue, alpha=0.5, label=f"{times.size} runs of SGD")
     ax.stairs(expected, edges, color=orange, lw=1.2, label=f"law, later by {delay:.3g}" if delay else "law")
     ax.set(xlabel=f"$t$ at which heads split along feature {feature + 1}", ylabel="runs", ylim=(0, None))
-    ax.legend(fontsize=points(7))
+    labelled(ax)
 
 
 def draw_quantiles(ax: Axes, run: Run, features: tuple[int, ...], **_: Any) -> None:
@@ -88,4 +88,4 @@ def draw_quantiles(ax: Axes, run: Run, features: tuple[int, ...], **_: Any) -> N
             ax.errorbar([float(run.config["sgd"]["dimension"])], [median], [[median - low], [high - median]], fmt="o",
                         ms=3.6, color=GREY, **WHITE_EDGE, elinewidth=0.8, zorder=3, label="SGD: median, 10 to 90 %")
     ax.set(xscale="log", xlabel="$D$", ylabel=f"split time, feature {feature + 1}", ylim=(0, None))
-    ax.legend(loc="upper left", fontsize=points(7))
+    labelled(ax, "upper left")

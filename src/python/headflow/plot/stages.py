@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from headflow.files import Data, Results, Run
 from headflow.plot.ensembles import median_and_error, spread_over_heads
-from headflow.plot.look import GREY, OKABE_ITO, THIN, WHITE_EDGE, bars, colours_of, legend_key, points
+from headflow.plot.look import GREY, OKABE_ITO, THIN, WHITE_EDGE, bars, colours_of, labelled, legend_key, points
 from headflow.plot.sweeps import ACTIVATION, activation_colours
 
 SIDES = ListedColormap([OKABE_ITO[1], "0.93", OKABE_ITO[0]])
@@ -105,7 +105,7 @@ def draw_angle(ax: Axes, run: Run, log_time: bool, **_: Any) -> None:
         raise ValueError(f"{run.data.path}: no plateau where a feature is learnt and another next; was there [saddle]?")
     ax.axhline(0, **THIN)
     ax.set(xlabel="angle between patterns (degrees)", ylabel="growth rate", xticks=(0, 30, 60, 90))
-    ax.legend(fontsize=points(6))
+    labelled(ax, size=6)
 
 
 class Case(NamedTuple):

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from headflow.files import Results, Run, Series
 from headflow.plot.curves import Curve, draw_curve
 from headflow.plot.laws import atoms_of, moments_of
-from headflow.plot.look import GREY, THIN, WHITE_EDGE, colours_of, legend_key, points
+from headflow.plot.look import GREY, THIN, WHITE_EDGE, colours_of, labelled, legend_key, points
 from headflow.plot.sweeps import MARKERS, check_kind, set_ticks, titles, x_axis_of
 
 FORMULA = {"color": "black", "ls": (0, (4, 2)), "lw": 0.9, "zorder": 2.5}
@@ -72,7 +72,7 @@ def draw_attention(ax: Axes, run: Run, log_time: bool, **_: Any) -> None:
     ax.plot(flow.time[shown], lemma[shown], **FORMULA, label="Lemma A.4")
     ax.axhline(1, **THIN)
     ax.set(xlabel="$t$", xscale="log" if log_time else "linear", ylabel="attention $L A$ at zero fields")
-    ax.legend(loc="best", fontsize=points(7))
+    labelled(ax)
 
 
 class Estimator(NamedTuple):
@@ -133,7 +133,7 @@ def draw_estimator(figure: Figure, files: list[Results], features: tuple[int, ..
         row[0].margins(0.15)
         row[0].set_aspect("equal", adjustable="datalim")
         draw_learnt_biases(row[1], results)
-        row[1].legend(loc="best", fontsize=points(7))
+        labelled(row[1])
 
 
 def draw_scalings(ax: Axes, results: Results, by: tuple[str, ...] = ()) -> None:
@@ -156,7 +156,7 @@ def draw_scalings(ax: Axes, results: Results, by: tuple[str, ...] = ()) -> None:
                 label={0.5: f"$\\propto$ ({label})$^{{1/2}}$", 1.0: f"$\\propto$ {label}"}.get(power))
     ax.set(xscale="log", yscale="log", xlabel=label)
     set_ticks(ax, "x", x, cells=False)
-    ax.legend(loc="best", fontsize=points(7))
+    labelled(ax)
 
 
 def draw_scalings_picture(figure: Figure, files: list[Results], features: tuple[int, ...],
