@@ -54,4 +54,13 @@ inline Dual<V> exp_nonpositive(const Dual<V>& x) {
   return {value, value * x.tangent};
 }
 
+/// The same of n numbers, whose values are computed side by side.
+template <int n, class V>
+inline void exp_nonpositive(Dual<V>* x) {
+  V value[n];
+  for (int i = 0; i < n; ++i) value[i] = x[i].value;
+  exp_nonpositive<n>(value);
+  for (int i = 0; i < n; ++i) x[i] = {value[i], value[i] * x[i].tangent};
+}
+
 }  // namespace headflow

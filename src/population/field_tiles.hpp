@@ -1,10 +1,9 @@
 #pragma once
 // The two small matrix products of every kernel, chi = K x and G += g x', for lanes of samples.
 #include <cstdint>
-#include <type_traits>
-#include <utility>
 
 #include "core/lanes.hpp"
+#include "core/pieces.hpp"
 
 namespace headflow {
 
@@ -44,50 +43,9 @@ template <int TH, int TL, class Real, class Coordinates>
     Lanes<Real> token[TL];
     for (int l = 0; l < TL; ++l) token[l] = x[l * P + p];
     for (int h = 0; h < TH; ++h) {
-      Lanes<Real> sum = factor[h][0] * token[0];
-      for (int l = 1; l < TL; ++l) sum += factor[h][l] * token[l];
-      G[h * P + p] += sum;
-    }
-  }
-}
-
-template <int N>
-using Count = std::integral_constant<int, N>;
-
-/// Calls tile(width, l) with a compile-time width so that the tiles cover L tokens.
-template <int L, class Tile>
-[[gnu::always_inline]] inline void for_tokens(Count<L>, Tile&& tile) {
-  constexpr int tiles = (L + tile_tokens - 1) / tile_tokens;
-  const auto each = [&]<int... t>(std::integer_sequence<int, t...>) __attribute__((always_inline)) {
-    (tile(Count<(t + 1) * L / tiles - t * L / tiles>{}, t * L / tiles), ...);
-  };
-  each(std::make_integer_sequence<int, tiles>{});
-}
-
-template <class Tile>
-[[gnu::always_inline]] inline void for_tokens(int L, Tile&& tile) {
-  const int tiles = (L + tile_tokens - 1) / tile_tokens;
-  for (int t = 0; t < tiles; ++t) {
-    const int begin = t * L / tiles;
-    switch ((t + 1) * L / tiles - begin) {
-      case 1:
-        tile(Count<1>{}, begin);
-        break;
-      case 2:
-        tile(Count<2>{}, begin);
-        break;
-      case 3:
-        tile(Count<3>{}, begin);
-        break;
-      case 4:
-        tile(Count<4>{}, begin);
-        break;
-      case 5:
-        tile(Count<5>{}, begin);
-        break;
-      default:
-        tile(Count<6>{}, begin);
-        break;
+      Lanes<Real> sum = G[h * P + p];
+      for (int l = 0; l < TL; ++l) sum += factor[h][l] * token[l];
+      G[h * P + p] = sum;
     }
   }
 }
@@ -96,7 +54,7 @@ template <class Tile>
 template <class Heads, class Tokens, class Tile>
 [[gnu::always_inline]] inline void for_tiles(Heads H, Tokens tokens, Tile&& tile) {
   const auto row_of_tiles = [&](auto heads, int h) __attribute__((always_inline)) {
-    for_tokens(
+    for_pieces<tile_tokens>(
         tokens, [&](auto width, int l)
                     __attribute__((always_inline)) { tile(heads, width, h, l); });
   };

@@ -53,11 +53,12 @@ void Kernel<Real>::run(Tokens tokens, Heads H, Coordinates P, const Real* x, std
         });
     Formulas::forward(chi, A, tokens, H, offsets);
     const V weight = left >= lane_count<Real> ? broadcast(Real(1)) : lane_weights<Real>(left);
+    const V twice = weight + weight;
     V e{};
     for (int l = 0; l < L; ++l) {
-      const V c = l == 0 ? Real(1) - A[l] : -A[l];
+      const V c = A[l] - Real(l == 0);
       e += c * c;
-      a[l] = Real(-2) * (weight * c);
+      a[l] = twice * c;
     }
     loss += weight * e;
     Formulas::backward(chi, A, a, tokens, H, offsets, gradient);

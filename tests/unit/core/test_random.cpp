@@ -102,22 +102,55 @@ TEST(RandomSequence, normalsHaveTheirMoments) {
   EXPECT_NEAR(estimate(fourth).mean, 3, 4.5 * estimate(fourth).error);
 }
 
+/// exp of numbers as many as fill 5 vectors from `top` down, as the kernels compute them; its
+/// largest relative error, in machine epsilons.
 template <class Real>
-void check_exp(double lowest, double tolerance) {
-  for (double x = 0; x > lowest; x -= 0.00917) {
-    const double in = static_cast<double>(static_cast<Real>(x));
-    const auto value = static_cast<double>(exp_nonpositive(broadcast(static_cast<Real>(x)))[0]);
-    EXPECT_NEAR(value / std::exp(in), 1, tolerance) << x;
+double error_of_exp(Real top, Real step) {
+  Lanes<Real> x[5];
+  for (int i = 0; i < 5 * lane_count<Real>; ++i)
+    x[i / lane_count<Real>][i % lane_count<Real>] = top - static_cast<Real>(i) * step;
+  Lanes<Real> value[5] = {x[0], x[1], x[2], x[3], x[4]};
+  exp_nonpositive<5>(value);
+  double worst = 0;
+  for (int i = 0; i < 5; ++i) {
+    const Lanes<Real> alone = exp_nonpositive(x[i]);
+    for (int lane = 0; lane < lane_count<Real>; ++lane) {
+      EXPECT_EQ(value[i][lane], alone[lane]);
+      const auto exact = std::exp(static_cast<long double>(x[i][lane]));
+      const auto error = static_cast<double>(static_cast<long double>(value[i][lane]) / exact - 1);
+      worst = std::max(worst, std::abs(error) / double{std::numeric_limits<Real>::epsilon()});
+    }
   }
+  return worst;
+}
+
+template <class Real>
+void check_exp(Real lowest, double epsilons) {
+  double worst = 0;
+  for (Real x = 0; x > lowest; x -= Real(0.01))
+    worst = std::max(worst, error_of_exp<Real>(x, Real(0.000317)));
+  for (Real x = -1; x < Real(-1e-30); x /= 2)
+    worst = std::max(worst, error_of_exp<Real>(x, -x / 100));
+  EXPECT_LT(worst, epsilons);
   EXPECT_EQ(exp_nonpositive(broadcast(Real(0)))[0], Real(1));
   EXPECT_LT(exp_nonpositive(broadcast(Real(-1e30)))[0], Real(1e-35));
   EXPECT_GE(exp_nonpositive(broadcast(Real(-1e30)))[0], Real(0));
+  EXPECT_LT(exp_nonpositive(broadcast(-std::numeric_limits<Real>::infinity()))[0], Real(1e-35));
   EXPECT_TRUE(std::isnan(exp_nonpositive(broadcast(std::numeric_limits<Real>::quiet_NaN()))[0]));
 }
 
 TEST(Lanes, expIsAccurateStableAndKeepsNan) {
-  check_exp<double>(-700, 8e-16);
-  check_exp<float>(-85, 3e-7);
+  check_exp<double>(-700, vector_bytes == 64 ? 2 : 4);
+  check_exp<float>(-85, 3);
+}
+
+TEST(Lanes, reciprocalIsAccurateAndKeepsNan) {
+  for (double x = 1e-300; x < 1e300; x *= 1.00917) {
+    const auto error =
+        static_cast<double>(reciprocal(broadcast(x))[0] * static_cast<long double>(x) - 1);
+    EXPECT_LT(std::abs(error), std::numeric_limits<double>::epsilon()) << x;
+  }
+  EXPECT_TRUE(std::isnan(reciprocal(broadcast(std::numeric_limits<double>::quiet_NaN()))[0]));
 }
 
 }  // namespace
