@@ -2,6 +2,9 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <iterator>
+
 #include "input/reader.hpp"
 #include "input/toml_text.hpp"
 
@@ -19,6 +22,15 @@ std::string show(const std::vector<double>& values) {
   std::vector<std::string> texts;
   for (const double x : values) texts.push_back(to_toml(x));
   return fmt::format("[{}]", fmt::join(texts, ", "));
+}
+
+std::string show(const Matrix& matrix) {
+  std::vector<std::string> rows;
+  for (Eigen::Index i = 0; i < matrix.rows(); ++i) {
+    const Vector row = matrix.row(i);
+    rows.push_back(show(std::vector<double>(row.begin(), row.end())));
+  }
+  return fmt::format("[{}]", fmt::join(rows, ", "));
 }
 
 /// Collects a line for each key of a section.
@@ -62,13 +74,19 @@ class Lines : public KeyVisitor {
     line(key, value ? show(*value) : "", "number or list of numbers, " + describe(range));
   }
   void key(const Key& key, std::optional<Matrix>& value) override {
-    std::vector<std::string> rows;
+    line(key, value ? show(*value) : "", "list of rows");
+  }
+  void key(const Key& key, std::optional<std::vector<Matrix>>& value) override {
+    std::vector<std::string> matrices;
     if (value)
-      for (Eigen::Index i = 0; i < value->rows(); ++i) {
-        const Vector row = value->row(i);
-        rows.push_back(show(std::vector<double>(row.begin(), row.end())));
-      }
-    line(key, value ? fmt::format("[{}]", fmt::join(rows, ", ")) : "", "list of rows");
+      std::transform(value->begin(), value->end(), std::back_inserter(matrices),
+                     [](const Matrix& m) { return show(m); });
+    line(key, value ? fmt::format("[{}]", fmt::join(matrices, ", ")) : "",
+         "list of matrices, each a list of rows");
+  }
+  void words(const Key& key, std::optional<Choices>& value, const Choices& words) override {
+    line(key, value ? fmt::format("[{}]", quoted_list(*value)) : "",
+         "word or list of words, each " + quoted_list(words), words);
   }
 
  private:

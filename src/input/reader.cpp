@@ -104,22 +104,34 @@ class Reader : public KeyVisitor {
     if (const auto* node = find(key)) value = numbers(key, *node, range);
   }
   void key(const Key& key, std::optional<Matrix>& value) override {
+    if (const auto* node = find(key)) value = matrix(key, *node);
+  }
+  void key(const Key& key, std::optional<std::vector<Matrix>>& value) override {
     const auto* node = find(key);
     if (node == nullptr) return;
-    const auto* rows = node->as_array();
-    if (rows == nullptr || rows->empty())
-      wrong(key, *node, "a list of rows, each a list of numbers");
-    std::vector<std::vector<double>> matrix;
-    for (const auto& row : *rows) {
-      if (!row.is_array()) wrong(key, *node, "a list of rows, each a list of numbers");
-      matrix.push_back(numbers(key, row, {}));
-      if (matrix.back().size() != matrix.front().size() || matrix.back().empty())
-        wrong(key, *node, "rows of equal length");
-    }
-    value = Matrix(matrix.size(), matrix.front().size());
-    for (std::size_t i = 0; i < matrix.size(); ++i)
-      for (std::size_t j = 0; j < matrix[i].size(); ++j)
-        (*value)(static_cast<Eigen::Index>(i), static_cast<Eigen::Index>(j)) = matrix[i][j];
+    const auto* list = node->as_array();
+    if (list == nullptr || list->empty())
+      wrong(key, *node, "a list of matrices, each a list of rows");
+    value.emplace();
+    for (const auto& one : *list) value->push_back(matrix(key, one));
+  }
+  void words(const Key& key, std::optional<Choices>& value, const Choices& words) override {
+    const auto* node = find(key);
+    if (node == nullptr) return;
+    const auto word_of = [&](const toml::node& one) {
+      const auto word = one.value_or(std::string());
+      if (std::find(words.begin(), words.end(), word) == words.end())
+        wrong(key, one,
+              fmt::format("one of {} (did you mean \"{}\"?)", quoted_list(words),
+                          nearest(word, words)));
+      return word;
+    };
+    value.emplace();
+    if (!node->is_array()) value->push_back(word_of(*node));
+    if (node->is_array() && node->as_array()->empty())
+      wrong(key, *node, "a list of some of " + quoted_list(words));
+    if (node->is_array())
+      for (const auto& one : *node->as_array()) value->push_back(word_of(one));
   }
 
   /// Throws when the file has a section or a key that no visit has asked for, or lacks one that is
@@ -198,6 +210,24 @@ class Reader : public KeyVisitor {
     std::vector<double> values;
     for (const auto& element : *node.as_array()) values.push_back(number(key, element, range));
     return values;
+  }
+
+  Matrix matrix(const Key& key, const toml::node& node) const {
+    const auto* rows = node.as_array();
+    if (rows == nullptr || rows->empty())
+      wrong(key, node, "a list of rows, each a list of numbers");
+    std::vector<std::vector<double>> read;
+    for (const auto& row : *rows) {
+      if (!row.is_array()) wrong(key, node, "a list of rows, each a list of numbers");
+      read.push_back(numbers(key, row, {}));
+      if (read.back().size() != read.front().size() || read.back().empty())
+        wrong(key, node, "rows of equal length");
+    }
+    Matrix matrix(read.size(), read.front().size());
+    for (std::size_t i = 0; i < read.size(); ++i)
+      for (std::size_t j = 0; j < read[i].size(); ++j)
+        matrix(static_cast<Eigen::Index>(i), static_cast<Eigen::Index>(j)) = read[i][j];
+    return matrix;
   }
 
   const toml::table& table_;

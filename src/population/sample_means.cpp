@@ -35,11 +35,11 @@ SampleMeans sample_means(const Communicator& comm, const Shape& shape, const Pri
   constexpr std::int64_t lanes = lane_count<double>;
   AlignedVector<double> x(static_cast<std::size_t>(divided_up(std::min(length, block_size), lanes) *
                                                    lanes * shape.tokens * shape.coordinates()));
-  const auto* law = std::get_if<DiscreteLaw>(&prior.law());
-  const double atoms = law != nullptr ? static_cast<double>(law->atoms.rows()) : 1;
+  const auto* law = std::get_if<MixtureLaw>(&prior.law());
+  const double components = law != nullptr ? static_cast<double>(law->centres.rows()) : 1;
   const double work =
       shape.tokens * (shape.coordinates() + static_cast<double>(size) * (1 + shape.heads) +
-                      atoms * shape.features);
+                      components * shape.features);
   ExactSums total(size * replicates);
   std::vector<double> sums(size);
   RankBlocks(comm, sampling).for_each(work, control, [&](std::int64_t number) {

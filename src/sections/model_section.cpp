@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <utility>
 
 #include "headflow/core/error.hpp"
 
@@ -10,6 +11,12 @@ namespace headflow {
 namespace {
 
 constexpr std::int64_t most_features = 1024;
+
+using Kind = FeatureLaw::Kind;
+const std::vector<std::pair<std::string, Kind>> feature_laws = {{"signs", Kind::signs},
+                                                                {"gaussian", Kind::gaussian},
+                                                                {"uniform", Kind::uniform},
+                                                                {"sparse", Kind::sparse}};
 
 }  // namespace
 
@@ -56,7 +63,17 @@ const std::vector<ModelSection::NamedPrior>& ModelSection::named_priors() {
        {"mean", "covariance"},
        [](M model) { return model.covariance_ ? model.covariance_->cols() : 0; },
        "covariance",
-       [](M model) { return model.gaussian(); }}};
+       [](M model) { return model.gaussian(); }},
+      {"mixture",
+       {"weights", "means", "covariances"},
+       [](M model) { return model.means_ ? model.means_->cols() : 0; },
+       "means",
+       [](M model) { return model.mixture(); }},
+      {"product",
+       {"laws", "signal", "density", "mean"},
+       [](M model) { return model.features_of_product(); },
+       nullptr,
+       [](M model) { return model.product(); }}};
   return priors;
 }
 
@@ -69,13 +86,33 @@ void ModelSection::declare_keys(KeyVisitor& visitor) {
   visitor.key({"prior", "law of the feature weights theta", true}, name_, names);
   visitor.key({"signal",
                "nu, one or two variances: [nu_1, nu_2] of the flipping spike, [nu_1, nu_F] of the "
-               "anisotropic Gaussian (one number: isotropic), nu of the canonical spikes"},
+               "anisotropic Gaussian (one number: isotropic), nu of the canonical spikes; product "
+               "prior: the variance of each feature, or one number for all"},
               signal_, at_least_zero);
   visitor.key({"atoms", "discrete prior: list of atoms, each a list of F numbers"}, atoms_);
-  visitor.key({"weights", "discrete prior: probability of each atom, sum one; default equal"},
-              weights_, at_least_zero);
-  visitor.key({"mean", "gaussian prior: F numbers; default 0"}, mean_, any_number);
+  visitor.key(
+      {"weights",
+       "discrete and mixture prior: probability of each atom or component, sum one; default "
+       "equal"},
+      weights_, at_least_zero);
+  visitor.key({"mean", "gaussian and product prior: F numbers; default 0"}, mean_, any_number);
   visitor.key({"covariance", "gaussian prior: F x F, positive semi-definite"}, covariance_);
+  visitor.key({"means", "mixture prior: the mean of each component, each a list of F numbers"},
+              means_);
+  visitor.key({"covariances",
+               "mixture prior: the covariance of each component, F x F, positive semi-definite; "
+               "zeros make it an atom"},
+              covariances_);
+  Choices laws;
+  for (const auto& [name, kind] : feature_laws) laws.push_back(name);
+  visitor.words({"laws",
+                 "product prior: the law of each feature about its mean, or one for all; sparse is "
+                 "zero but for a Gaussian with probability density"},
+                laws_, laws);
+  visitor.key({"density",
+               "product prior: probability that a sparse feature is not zero, for each feature, or "
+               "one number for all"},
+              density_, {.least = 0, .most = 1, .open_below = true});
 }
 
 void ModelSection::prepare(Configuration&) {
@@ -95,11 +132,12 @@ void ModelSection::resolve_features() {
   if (told != 0 && features_.value_or(told) != told)
     throw InputError(fmt::format("model.features = {} but prior = \"{}\" has {} features here",
                                  *features_, name_, told));
-  const std::pair<const char*, bool> given[] = {{"signal", signal_.has_value()},
-                                                {"atoms", atoms_.has_value()},
-                                                {"weights", weights_.has_value()},
-                                                {"mean", mean_.has_value()},
-                                                {"covariance", covariance_.has_value()}};
+  const std::pair<const char*, bool> given[] = {
+      {"signal", signal_.has_value()},           {"atoms", atoms_.has_value()},
+      {"weights", weights_.has_value()},         {"mean", mean_.has_value()},
+      {"covariance", covariance_.has_value()},   {"means", means_.has_value()},
+      {"covariances", covariances_.has_value()}, {"laws", laws_.has_value()},
+      {"density", density_.has_value()}};
   for (const auto& [key, present] : given)
     if (present && std::find(prior.keys.begin(), prior.keys.end(), key) == prior.keys.end())
       throw InputError(
@@ -126,21 +164,81 @@ std::vector<double> ModelSection::signal(std::size_t most) const {
   return *signal_;
 }
 
+/// model.weights, or equal ones.
+Vector ModelSection::probabilities(Eigen::Index count) const {
+  return weights_ ? to_vector(*weights_)
+                  : Vector::Constant(count, 1.0 / static_cast<double>(count));
+}
+
+/// model.mean, or zeros.
+Vector ModelSection::mean() const {
+  const Vector mean = mean_ ? to_vector(*mean_) : Vector::Zero(features());
+  if (mean.size() != features_)
+    throw InputError(
+        fmt::format("model.mean must have {} numbers, found {}", features(), mean.size()));
+  return mean;
+}
+
 Prior ModelSection::discrete() const {
-  const auto count = atoms_->rows();
-  const Vector equal = Vector::Constant(count, 1.0 / static_cast<double>(count));
-  return discrete_prior(*atoms_, weights_ ? to_vector(*weights_) : equal);
+  return discrete_prior(*atoms_, probabilities(atoms_->rows()));
 }
 
 Prior ModelSection::gaussian() const {
   if (covariance_->rows() != features())
     throw InputError(fmt::format("model.covariance must be square, found {} x {}",
                                  covariance_->rows(), covariance_->cols()));
-  const Vector mean = mean_ ? to_vector(*mean_) : Vector::Zero(features());
-  if (mean.size() != features_)
+  return gaussian_prior(mean(), *covariance_);
+}
+
+Prior ModelSection::mixture() const {
+  if (!covariances_) throw InputError("model.covariances is missing (prior = \"mixture\")");
+  const auto count = static_cast<Eigen::Index>(covariances_->size());
+  if (count != means_->rows())
     throw InputError(
-        fmt::format("model.mean must have {} numbers, found {}", features(), mean.size()));
-  return gaussian_prior(mean, *covariance_);
+        fmt::format("model.covariances must have one for each of the {} means, found {}",
+                    means_->rows(), count));
+  for (const Matrix& one : *covariances_)
+    if (one.rows() != features() || one.cols() != features())
+      throw InputError(fmt::format("model.covariances must be {0} x {0} each, found {1} x {2}",
+                                   features(), one.rows(), one.cols()));
+  return mixture_prior(*means_, *covariances_, probabilities(count));
+}
+
+/// F as the longest list of the product prior's keys tells it; 0 where each has one number.
+Eigen::Index ModelSection::features_of_product() const {
+  std::size_t longest = 0;
+  for (const auto* list : {&signal_, &density_, &mean_})
+    if (*list) longest = std::max(longest, (*list)->size());
+  if (laws_) longest = std::max(longest, laws_->size());
+  return longest > 1 ? static_cast<Eigen::Index>(longest) : 0;
+}
+
+Prior ModelSection::product() const {
+  const auto F = static_cast<std::size_t>(features());
+  const auto for_each = [&]<class List>(const char* key, const std::optional<List>& list) {
+    const std::size_t found = list ? list->size() : 0;
+    if (found != 1 && found != F)
+      throw InputError(
+          fmt::format("model.{} must have one entry or {}, one for each feature (prior = "
+                      "\"product\"), found {}",
+                      key, F, found == 0 ? "none" : std::to_string(found)));
+    List full = *list;
+    full.resize(F, full.front());
+    return full;
+  };
+  const Choices names = for_each("laws", laws_);
+  const bool sparse = std::find(names.begin(), names.end(), "sparse") != names.end();
+  if (density_ && !sparse)
+    throw InputError("model.density has no meaning where no feature is sparse; remove it");
+  const auto density = sparse ? for_each("density", density_) : std::vector<double>(F, 1.0);
+  std::vector<FeatureLaw> laws;
+  for (std::size_t f = 0; f < F; ++f) {
+    const auto& [name, kind] =
+        *std::find_if(feature_laws.begin(), feature_laws.end(),
+                      [&](const auto& one) { return one.first == names[f]; });
+    laws.push_back({kind, kind == Kind::sparse ? density[f] : 1.0});
+  }
+  return product_prior(laws, to_vector(for_each("signal", signal_)), mean());
 }
 
 }  // namespace headflow

@@ -27,12 +27,19 @@ class ModelSection : public Section {
   std::vector<double> signal(std::size_t most) const;
   Prior discrete() const;
   Prior gaussian() const;
+  Prior mixture() const;
+  Prior product() const;
+  Vector probabilities(Eigen::Index count) const;
+  Vector mean() const;
+  Eigen::Index features_of_product() const;
 
   std::int64_t tokens_ = 0;
   std::optional<std::int64_t> features_;
   std::string name_;
-  std::optional<std::vector<double>> signal_, weights_, mean_;
-  std::optional<Matrix> atoms_, covariance_;
+  std::optional<std::vector<double>> signal_, weights_, mean_, density_;
+  std::optional<Matrix> atoms_, covariance_, means_;
+  std::optional<std::vector<Matrix>> covariances_;
+  std::optional<Choices> laws_;
   std::optional<Prior> prior_;
 };
 

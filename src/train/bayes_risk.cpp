@@ -12,6 +12,7 @@
 #include "core/eigen.hpp"
 #include "headflow/core/error.hpp"
 #include "headflow/core/keys.hpp"
+#include "headflow/core/local_range.hpp"
 #include "headflow/core/statistics.hpp"
 #include "model/law_formulas.hpp"
 #include "population/sample_means.hpp"
@@ -22,23 +23,58 @@ namespace {
 using Real = Posterior::Real;
 
 /// The law whose tokens, of density f, are drawn from sqrt(noise density * f) normalised: those
-/// that noise and signal are most often mistaken for. A mixture's is that of each atom.
-Prior overlap_with_noise(const DiscreteLaw& law) {
-  const Vector squares = law.atoms.rowwise().squaredNorm();
-  const Vector weights =
-      law.weights.array().sqrt() * (-(squares.array() - squares.minCoeff()) / 8).exp();
-  return Prior(DiscreteLaw(0.5 * law.atoms, weights / weights.sum()));
+/// that noise and signal are most often mistaken for. A mixture's is that of each component, of
+/// which it counts the square root of the weight times int sqrt(noise density * f).
+Prior overlap_with_noise(const MixtureLaw& law) {
+  Matrix centres = law.centres;
+  std::vector<Matrix> factors;
+  Vector logs(law.weights.size());
+  for (Eigen::Index n = 0; n < logs.size(); ++n) {
+    const Vector centre = law.centres.row(n);
+    const Matrix& factor = law.factors[static_cast<std::size_t>(n)];
+    logs[n] = 0.5 * std::log(law.weights[n]);
+    if (factor.cols() == 0) {
+      centres.row(n) *= 0.5;
+      factors.emplace_back(factor);
+      logs[n] -= centre.squaredNorm() / 8;
+      continue;
+    }
+    const SymmetricEigen covariance(factor * factor.transpose());
+    const Vector c = covariance.values.cwiseMax(0);
+    const Eigen::MatrixXd& V = covariance.vectors;
+    const auto with = [&](const Vector& values) -> Matrix {
+      return V * values.asDiagonal() * V.transpose();
+    };
+    const Vector moved = with((c.array() + 2).inverse()) * centre;
+    centres.row(n) = moved;
+    factors.push_back(with((c.array() / (c.array() + 2)).sqrt()));
+    logs[n] +=
+        ((1 + c.array()).log() / 4 - (1 + c.array() / 2).log() / 2).sum() - centre.dot(moved) / 4;
+  }
+  const Vector weights = (logs.array() - logs.maxCoeff()).exp();
+  return Prior(MixtureLaw(centres, weights / weights.sum(), std::move(factors)));
 }
 
-Prior overlap_with_noise(const GaussianLaw& law) {
-  const SymmetricEigen covariance(law.factor * law.factor.transpose());
-  const Vector c = covariance.values.cwiseMax(0);
-  const Eigen::MatrixXd& V = covariance.vectors;
-  const auto with = [&](const Vector& values) -> Matrix {
-    return V * values.asDiagonal() * V.transpose();
-  };
-  return Prior(GaussianLaw{with((c.array() + 2).inverse()) * law.centre,
-                           with((c.array() / (c.array() + 2)).sqrt())});
+/// Near that law: each feature halfway to noise, a Gaussian one exactly.
+Prior overlap_with_noise(const ProductLaw& law) {
+  ProductLaw overlap = law;
+  for (Eigen::Index f = 0; f < law.centre.size(); ++f) {
+    FeatureLaw& feature = overlap.laws[static_cast<std::size_t>(f)];
+    double shrunk = 0.5;
+    const double variance = std::pow(law.mixing(f, f), 2) / feature.density;
+    if (feature.kind == FeatureLaw::Kind::gaussian || feature.kind == FeatureLaw::Kind::sparse)
+      shrunk = 1 / std::sqrt(variance + 2);
+    if (feature.kind == FeatureLaw::Kind::sparse) {
+      const double drawn =
+          std::sqrt(feature.density) * std::pow(1 + variance, 0.25) / std::sqrt(1 + variance / 2);
+      const double density = drawn / (drawn + std::sqrt(1 - feature.density));
+      shrunk *= std::sqrt(density / feature.density);
+      feature.density = density;
+    }
+    overlap.mixing.row(f) *= shrunk;
+    overlap.centre[f] *= feature.kind == FeatureLaw::Kind::gaussian ? shrunk * shrunk : 0.5;
+  }
+  return Prior(overlap);
 }
 
 Prior overlap_with_noise(const Prior& prior) {
@@ -49,8 +85,9 @@ Prior overlap_with_noise(const Prior& prior) {
 double normal_distribution(double x) { return 0.5 * std::erfc(-x / std::sqrt(2.0)); }
 
 /// The risk of sequences under a mixture of two densities, half of them from each: the model's own,
-/// p, and q, in which token 1 and another one are drawn from the overlap of signal and noise. One
-/// token of q has the numbers that the draw of the other's theta needs.
+/// p, and q, in which token 1 and another one are drawn from the overlap of signal and noise. The
+/// other's own numbers, and tokens past the L + 1 where these are too few, are those of the draw of
+/// its theta.
 class RiskSums {
  public:
   RiskSums(const Prior& signal, const Prior& overlap, int tokens)
@@ -59,7 +96,16 @@ class RiskSums {
         signal_(signal),
         overlap_(overlap),
         overlap_law_(overlap),
-        tokens_(static_cast<std::size_t>(L_ * F_)) {}
+        tokens_(static_cast<std::size_t>(L_ * F_)),
+        numbers_(static_cast<std::size_t>((1 + spare_tokens(overlap)) * F_)),
+        uniforms_(static_cast<std::size_t>(overlap.draw_dimension())),
+        normals_(uniforms_),
+        theta_(static_cast<std::size_t>(F_)) {}
+
+  /// The tokens past L + 1 that a sequence of q has.
+  static int spare_tokens(const Prior& overlap) {
+    return static_cast<int>(divided_up(overlap.draw_dimension(), overlap.features())) - 1;
+  }
 
   /// Sums over sequences of p.
   double of_signal(const double* x, std::int64_t count) {
@@ -68,13 +114,16 @@ class RiskSums {
     });
   }
 
-  /// Sums over sequences of q, with its L + 1 tokens.
+  /// Sums over sequences of q.
   double of_overlap(const double* x, std::int64_t count) {
     return sum(count, [&](std::int64_t group) {
-      const Real* all = reinterpret_cast<const Real*>(x) + group * (L_ + 1) * F_;
+      const int spare = spare_tokens(overlap_law_);
+      const Real* all = reinterpret_cast<const Real*>(x) + group * (L_ + 1 + spare) * F_;
       std::copy_n(all, L_ * F_, tokens_.begin());
       std::copy_n(all + L_ * F_, F_, tokens_.begin() + F_);
-      add_theta(all + F_, &tokens_[static_cast<std::size_t>(F_)]);
+      std::copy_n(all + F_, F_, numbers_.begin());
+      std::copy_n(all + (L_ + 1) * F_, spare * F_, numbers_.begin() + F_);
+      add_theta(&tokens_[static_cast<std::size_t>(F_)]);
       return risk(tokens_.data());
     });
   }
@@ -91,13 +140,12 @@ class RiskSums {
     return lane_sum<double>(all);
   }
 
-  void add_theta(const Real* numbers, Real* token) {
-    std::vector<double> normals(static_cast<std::size_t>(F_)), u(normals), theta(normals);
+  void add_theta(Real* token) {
     for (int i = 0; i < lane_count<double>; ++i) {
-      for (std::size_t f = 0; f < u.size(); ++f)
-        u[f] = normal_distribution(normals[f] = numbers[f][i]);
-      overlap_law_.draw(u, normals, theta);
-      for (std::size_t f = 0; f < u.size(); ++f) token[f][i] += theta[f];
+      for (std::size_t d = 0; d < uniforms_.size(); ++d)
+        uniforms_[d] = normal_distribution(normals_[d] = numbers_[d][i]);
+      overlap_law_.draw(uniforms_, normals_, theta_);
+      for (std::size_t f = 0; f < theta_.size(); ++f) token[f][i] += theta_[f];
     }
   }
 
@@ -137,7 +185,8 @@ class RiskSums {
   int F_, L_;
   Posterior signal_, overlap_;
   Prior overlap_law_;
-  AlignedVector<Real> tokens_, scores_;
+  AlignedVector<Real> tokens_, numbers_, scores_;
+  std::vector<double> uniforms_, normals_, theta_;
 };
 
 }  // namespace
@@ -149,7 +198,10 @@ void BayesOptions::declare_keys(KeyVisitor& visitor) {
 }
 
 void require_bayes_samples(const Model& model, const Sampling& sampling) {
-  require_samples({model.shape.tokens + 1, 0, model.shape.features}, model.signal, sampling);
+  const Posterior known(model.signal);
+  const Prior overlap = overlap_with_noise(model.signal);
+  const int tokens = model.shape.tokens + 1 + RiskSums::spare_tokens(overlap);
+  require_samples({tokens, 0, model.shape.features}, overlap, sampling);
 }
 
 BayesRisk bayes_risk(const Communicator& comm, const Model& model, Sampling sampling,
@@ -172,7 +224,7 @@ BayesRisk bayes_risk(const Communicator& comm, const Model& model, Sampling samp
     Sampling others = sampling;
     others.first_replicate += sampling.replicates;
     const SampleMeans shifted = sample_means(
-        comm, {L + 1, 0, F}, overlap, others, 1,
+        comm, {L + 1 + RiskSums::spare_tokens(overlap), 0, F}, overlap, others, 1,
         [&](const double* x, std::int64_t count, std::span<double> sums) {
           sums[0] = risk.of_overlap(x, count);
         },
@@ -188,9 +240,11 @@ BayesRisk bayes_risk(const Communicator& comm, const Model& model, Sampling samp
 }
 
 Parameters bayes_parameters(const Shape& shape, const Prior& signal) {
-  const auto* law = std::get_if<DiscreteLaw>(&signal.law());
-  if (law == nullptr)
-    throw InputError("a start from the Bayes estimator needs a prior with atoms, not a Gaussian");
+  const auto* law = std::get_if<MixtureLaw>(&signal.law());
+  if (law == nullptr || !law->atomic())
+    throw InputError(
+        "a start from the Bayes estimator needs a prior of atoms alone; for prior = \"product\", "
+        "write its atoms as \"discrete\"");
   std::vector<Eigen::Index> atoms;
   for (Eigen::Index n = 0; n < law->weights.size(); ++n)
     if (law->weights[n] > 0) atoms.push_back(n);
@@ -204,8 +258,9 @@ Parameters bayes_parameters(const Shape& shape, const Prior& signal) {
   for (int h = 0; h < shape.heads; ++h) {
     const Eigen::Index n = atoms[static_cast<std::size_t>(h % N)];
     const int sharing = (shape.heads - 1 - h % N) / N + 1;
-    parameters.K.row(h).head(shape.features) = law->atoms.row(n);
-    parameters.b[h] = -0.5 * law->atoms.row(n).squaredNorm() + std::log(law->weights[n] / sharing);
+    parameters.K.row(h).head(shape.features) = law->centres.row(n);
+    parameters.b[h] =
+        -0.5 * law->centres.row(n).squaredNorm() + std::log(law->weights[n] / sharing);
   }
   return parameters;
 }

@@ -142,8 +142,8 @@ def psd(randomness, size):
 def small_model(randomness, features):
     """[model] with that many features."""
     tokens = randomness.choice((2, 3, 4, 5, 7))
-    prior = randomness.choice(["canonical-spikes", "anisotropic-gaussian", "discrete", "gaussian"] +
-                              ["flipping-spike"] * (2 if features == 2 else 0))
+    prior = randomness.choice(["canonical-spikes", "anisotropic-gaussian", "discrete", "gaussian", "mixture",
+                               "product"] + ["flipping-spike"] * (2 if features == 2 else 0))
     model = {"tokens": tokens, "prior": prior}
     if prior == "flipping-spike":
         return model | {"signal": [round(randomness.uniform(0.5, 3), 2) for _ in range(2)]}
@@ -157,6 +157,15 @@ def small_model(randomness, features):
         weights = [randomness.randrange(1, 5) for _ in range(atoms)]
         return model | {"atoms": matrix(randomness, atoms, features, 2.0),
                         "weights": [weight / sum(weights) for weight in weights]}
+    if prior == "mixture":
+        count = randomness.randrange(1, 4)
+        zeros = [[0.0] * features for _ in range(features)]
+        return model | {"means": matrix(randomness, count, features, 2.0),
+                        "covariances": [randomness.choice((zeros, psd(randomness, features))) for _ in range(count)]}
+    if prior == "product":
+        laws = [randomness.choice(("signs", "gaussian", "uniform", "sparse")) for _ in range(features)]
+        return model | {"features": features, "laws": laws, "signal": round(randomness.uniform(0.5, 3), 2)} | (
+            {"density": round(randomness.uniform(0.1, 1), 2)} if "sparse" in laws else {})
     return model | {"mean": matrix(randomness, 1, features)[0], "covariance": psd(randomness, features)}
 
 

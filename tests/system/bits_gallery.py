@@ -21,6 +21,8 @@ GALLERY = {
     "learning_rate_noise": {"": "sgd.end_time=8 sgd.replicas=5 sgd.outputs=10 flow.outputs=20"},
     "fluctuations": {"": "sgd.end_time=10 sgd.replicas=9 sgd.outputs=10"},
     "fluctuations/splits": {"": "sgd.end_time=1 sgd.replicas=2 sgd.outputs=10"},
+    "priors/sparse": {"": "flow.end_time=100 flow.outputs=20 " + BAYES},
+    "priors/clusters": {"": "flow.end_time=100 flow.outputs=20 " + BAYES},
     "training/weight-decay": {"": TRAIN + BAYES + 'sweep."attention.weight_decay"=[1e-4,1e-2]'},
     "training/trained-parts": {"": TRAIN + BAYES + 'sweep."attention.heads"=[1,3]'},
     "training/decay-and-noise": {"": "sgd.end_time=4 sgd.replicas=2 sgd.outputs=4"},

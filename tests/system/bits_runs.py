@@ -13,6 +13,11 @@ PRIORS = {
                            "weights": [0.25, 0.5, 0.25]}},
     "gaussian": {"model": {"tokens": 3, "prior": "gaussian", "mean": [1.0, 0.5],
                            "covariance": [[1.0, 0.3], [0.3, 2.0]]}},
+    "mixture": {"model": {"tokens": 3, "prior": "mixture", "means": [[1.0, 0.5], [-1.0, 0.0]],
+                          "covariances": [[[1.0, 0.3], [0.3, 2.0]], [[0.0, 0.0], [0.0, 0.0]]],
+                          "weights": [0.25, 0.75]}},
+    "product": {"model": {"tokens": 3, "prior": "product", "laws": ["sparse", "uniform"], "density": 0.3,
+                          "signal": [2.0, 1.0], "mean": [0.0, 0.5]}},
 }
 GIVEN = {"start.noise": None} | EXPLICIT
 EULER = {"flow.method": "euler", "flow.step": 0.25}
@@ -36,6 +41,8 @@ FLOWS = {
         "attention.activation": "softmax-1", "start.b": [0.5, -0.25], "start.v": 1.5},
     "Gaussian with a mean": PRIORS["gaussian"] | GIVEN | {"attention.activation": "bayes-softmax",
                                                           "start.b": [0.5, -0.25]},
+    "mixture": PRIORS["mixture"] | {"start": {"dimension": 100, "seed": 2}},
+    "product, closed set": PRIORS["product"] | {"population.symmetric": True, "attention.activation": "softmax-1"},
     "orthonormal spikes": {"start": {"dimension": 1e6, "spikes": "orthonormal", "eta": 0.5}, "flow.spacing": "log"},
     "one replicate": {"population.samples": 333, "population.replicates": 1, "attention.heads": 1},
     "kept": MANY_SAMPLES | {"attention.activation": "softmax-1"},
@@ -56,7 +63,7 @@ FLOWS = {
 }
 FLOWS_ON_MANY = {"softmax", "softmax-1, closed set", "bayes-softmax, dimension, single", "canonical spikes, single",
                  "Gaussian, closed set, single", "kept", "Euler, fresh samples", "learning rate noise",
-                 "weight decay, noise"}
+                 "weight decay, noise", "mixture", "product, closed set"}
 
 # Changes of BASE, SGD beside a flow.
 VECTORS = {"sgd.dimension": 600, "sgd.weights_times": [0.0, 0.4], "sgd.save_weights": True}
@@ -67,6 +74,8 @@ SGDS = {
                                "flow.learning_rate_noise": "from-sgd"},
     "vectors, batch 1": {"sgd.batch": 1, "attention.heads": 3, "sgd.engine": "direct", "sgd.spacing": "log"},
     "vectors, Gaussian": PRIORS["gaussian"] | {"sgd.engine": "direct", "sgd.reduction": "exact"},
+    "vectors, product": PRIORS["product"] | {"sgd.engine": "direct"},
+    "overlaps, mixture": PRIORS["mixture"] | {"sgd.engine": "overlaps"},
     "vectors, weight decay": ALONE | {"sgd.engine": "direct", "attention.weight_decay": 0.5},
     "vectors, rates": ALONE | {"sgd.engine": "direct", "attention.activation": "softmax-1",
                                "attention.train": ["k", "v"], "attention.v_rate": 3.0},
@@ -83,7 +92,8 @@ SGDS = {
     "overlaps, after fresh samples": EULER | {"population.resample": 3, "sgd.engine": "overlaps"},
 }
 SGDS_ON_MANY = {"vectors", "vectors, softmax-1", "vectors, batch 1", "overlaps", "overlaps, many replicas",
-                "overlaps, own starts", "vectors, weight decay", "overlaps, weight decay"}
+                "overlaps, own starts", "vectors, weight decay", "overlaps, weight decay", "vectors, product",
+                "overlaps, mixture"}
 DIVERGES = ALONE | {"sgd.learning_rate": 1e9, "sgd.end_time": None, "sgd.steps": 10, "sgd.outputs": 2}
 
 # Two heads that split from small differences, and four that learn one feature after the other.
@@ -131,9 +141,11 @@ TRAINED = {  # changes of FULL
     "from fresh samples": FLOW | EULER | {"population.resample": 2, "train.starts": 2},
     "from the Bayes estimator": {"start": {"bayes": True}, "train.starts": 1},
     "Bayes risk of a Gaussian": PRIORS["gaussian"] | {"train": None, "prune": None, "maps": None},
+    "Bayes risk of a mixture": PRIORS["mixture"] | {"train": None, "prune": None, "maps": None},
+    "product": PRIORS["product"] | {"train.starts": 1, "train.evaluations": 60},
     "heads of the flow": FLOW | {"train": None, "bayes": None, "attention.heads": 3},
 }
-TRAINED_ON_MANY = {"bayes-softmax", "softmax-1, closed set", "from the flow"}
+TRAINED_ON_MANY = {"bayes-softmax", "softmax-1, closed set", "from the flow", "Bayes risk of a mixture", "product"}
 
 SWEPT = changed(SMALL, {"output.every": 1e9, "flow.outputs": 4})
 SWEEPS = {  # changes of SWEPT

@@ -14,6 +14,10 @@ from harness import (PROGRAM, SMALL, Raw, SystemTest, changed, command, content,
 BASE = changed(SMALL, {"population.samples": 64, "population.replicates": 2, "flow.end_time": 0.5, "flow.outputs": 2})
 DISCRETE = {"model.prior": "discrete", "model.signal": None, "model.atoms": [[1.0, 0.0], [0.0, 1.0]]}
 GAUSSIAN = {"model.prior": "gaussian", "model.signal": None, "model.covariance": [[1.0, 0.0], [0.0, 1.0]]}
+ZEROS = [[0.0, 0.0], [0.0, 0.0]]
+MIXTURE = {"model.prior": "mixture", "model.signal": None, "model.means": [[1.0, 0.0], [0.0, 1.0]],
+           "model.covariances": [ZEROS, [[1.0, 0.0], [0.0, 1.0]]]}
+PRODUCT = {"model.prior": "product", "model.laws": ["signs", "sparse"], "model.density": 0.5}
 CANONICAL = {"model.prior": "canonical-spikes", "model.signal": 2.0, "model.features": 3}
 EXPLICIT = {"start.noise": None, "start.m": [[1.0, 0.5], [0.5, 1.0]]}
 SGD = {"sgd.dimension": 20, "sgd.batch": 2, "sgd.learning_rate": 0.125}
@@ -128,8 +132,43 @@ PRIORS = [
     Case("signal missing", {"model.signal": None}, ["model.signal", "one or two numbers"]),
     Case("three signals", {"model.signal": [1.0, 2.0, 3.0]}, ["model.signal", "one or two numbers", "found 3"]),
     Case("two signals of canonical spikes", CANONICAL | {"model.signal": [1.0, 2.0]}, ["model.signal", "found 2"]),
+    Case("means missing", MIXTURE | {"model.means": None}, ["model.means", "missing", "mixture"]),
+    Case("covariances missing", MIXTURE | {"model.covariances": None}, ["model.covariances", "missing", "mixture"]),
+    Case("one covariance for two means", MIXTURE | {"model.covariances": [ZEROS]},
+         ["model.covariances", "each of the 2 means", "found 1"]),
+    Case("a covariance of another size", MIXTURE | {"model.covariances": [ZEROS, [[1.0]]]},
+         ["model.covariances", "2 x 2", "found 1 x 1"]),
+    Case("covariances one level too flat", MIXTURE | {"model.covariances": ZEROS},
+         ["model.covariances", "list of rows"], at="model.covariances"),
+    Case("covariances no list", MIXTURE | {"model.covariances": 0.0}, ["model.covariances", "list of matrices"],
+         at="model.covariances"),
+    Case("second covariance not positive", MIXTURE | {"model.covariances": [ZEROS, [[1.0, 2.0], [2.0, 1.0]]]},
+         ["model.covariances", "number 2", "positive semi-definite", "-1"]),
+    Case("second covariance not symmetric", MIXTURE | {"model.covariances": [ZEROS, [[1.0, 0.5], [0.25, 1.0]]]},
+         ["model.covariances", "number 2", "symmetric"]),
+    Case("weights of a mixture", MIXTURE | {"model.weights": [1.0]}, ["model.weights", "2 components", "found 1"]),
+    Case("unknown law", PRODUCT | {"model.laws": ["signs", "spars"]}, ["model.laws", '"spars"', '"sparse"?'],
+         at="model.laws"),
+    Case("laws empty", PRODUCT | {"model.laws": []}, ["model.laws", "[]", '"signs"'], at="model.laws"),
+    Case("laws missing", PRODUCT | {"model.laws": None}, ["model.laws", "product", "found none"]),
+    Case("signal of a product missing", PRODUCT | {"model.signal": None}, ["model.signal", "product", "found none"]),
+    Case("three laws, two signals", PRODUCT | {"model.laws": ["signs", "sparse", "signs"]},
+         ["model.signal", "one entry or 3", "found 2"]),
+    Case("density missing", PRODUCT | {"model.density": None}, ["model.density", "found none"]),
+    Case("density without use", PRODUCT | {"model.laws": "uniform"},
+         ["model.density", "no feature is sparse", "remove"]),
+    Case("density zero", PRODUCT | {"model.density": 0.0}, ["model.density", "0", "> 0"], at="model.density"),
+    Case("mean of a product", PRODUCT | {"model.mean": 1.0}, ["model.mean", "2 numbers", "found 1"]),
+    Case("F of a product untold", PRODUCT | {"model.laws": "signs", "model.density": None, "model.signal": 1.0},
+         ["model.features", "missing", "product"]),
+    Case("F against laws", PRODUCT | {"model.features": 3}, ["model.features = 3", "product", "2"]),
+    Case("Bayes start of a product", PRODUCT | {"attention.activation": "bayes-softmax", "start": {"bayes": True}},
+         ["Bayes", "atoms", "discrete"]),
+    Case("Bayes risk of a product at finite D", PRODUCT | {"start": {"dimension": 100.0}, "bayes": {}},
+         ["Bayes risk", "product", "orthonormal"]),
     *(Case(f"{key} with another prior", {f"model.{key}": value}, [f"model.{key}", "flipping-spike", "remove"])
-      for key, value in {"atoms": [[1.0, 2.0]], "weights": [1.0], "mean": [1.0], "covariance": [[1.0]]}.items()),
+      for key, value in {"atoms": [[1.0, 2.0]], "weights": [1.0], "mean": [1.0], "covariance": [[1.0]],
+                         "means": [[1.0]], "covariances": [[[1.0]]], "laws": "signs", "density": 0.5}.items()),
     Case("signal with another prior", DISCRETE | {"model.signal": 2.0}, ["model.signal", "discrete", "remove"]),
 ]
 

@@ -35,7 +35,12 @@ class Laws(SystemTest):
                 ({"prior": "gaussian", "features": 2, "mean": [1.0, 2.0], "covariance": [[1.0, 0.5], [0.5, 2.0]]},
                  [1, 2], [[2, 2.5], [2.5, 6]]),
                 ({"prior": "discrete", "features": 2, "atoms": [[1.0, 0.0], [0.0, 2.0]], "weights": [0.25, 0.75]},
-                 [0.25, 1.5], [[0.25, 0], [0, 3]])):
+                 [0.25, 1.5], [[0.25, 0], [0, 3]]),
+                ({"prior": "mixture", "features": 2, "means": [[1.0, 0.0], [0.0, 2.0]], "weights": [0.25, 0.75],
+                  "covariances": [[[4.0, 0.4], [0.4, 8.0]], [[0.0, 0.0], [0.0, 0.0]]]},
+                 [0.25, 1.5], [[1.25, 0.1], [0.1, 5]]),
+                ({"prior": "product", "features": 2, "laws": "signs", "signal": 3.0, "mean": [1.0, 2.0]},
+                 [1, 2], [[4, 2], [2, 7]])):
             found = moments_of(model)
             np.testing.assert_allclose(found[0], mean, atol=1e-14, err_msg=model["prior"])
             np.testing.assert_allclose(found[1], gamma, atol=1e-14, err_msg=model["prior"])

@@ -67,9 +67,10 @@ class Properties(RestartTest):
         sections = small_input(randomness, ("flow",))
         flow = {"end_time": 1.0, "outputs": 3, "method": "4", "step": 0.1}
         heads = sections["attention"]["heads"]
-        features = sections["model"].get("features") or len(sections["model"].get("atoms", [[0, 0]])[0])
-        if "mean" in sections["model"]:
-            features = len(sections["model"]["mean"])
+        model = sections["model"]
+        told = [len(model[key]) for key in ("mean",) if key in model] + [
+            len(model[key][0]) for key in ("atoms", "means") if key in model]
+        features = model.get("features") or (told or [2])[0]
         start = {"m": matrix(randomness, heads, features), "b": matrix(randomness, 1, heads, 0.3)[0], "v": 1.1}
         return changed(sections, {"flow": flow, "start": start, "population.precision": "double"})
 

@@ -74,6 +74,9 @@ class KeyVisitor {
                    const Choices& words) = 0;  ///< some of them
   virtual void key(const Key&, std::optional<std::vector<double>>&, const Range&) = 0;
   virtual void key(const Key&, std::optional<Matrix>&) = 0;
+  virtual void key(const Key&, std::optional<std::vector<Matrix>>&) = 0;
+  /// Any of the words, as often as wanted; one alone needs no list.
+  virtual void words(const Key&, std::optional<Choices>&, const Choices& words) = 0;
 
   /// A whole number of another type.
   template <class Integer>

@@ -1,5 +1,6 @@
 #pragma once
 #include <span>
+#include <utility>
 #include <vector>
 
 #include "headflow/core/matrix.hpp"
@@ -14,39 +15,67 @@ namespace headflow {
 // theta_f, signs of 1 and -1 (F), leaves the law as it is. draw() makes theta from draw_dimension()
 // uniforms in (0,1) and their normal quantiles.
 
-/// theta takes row i of `atoms` (N x F) with probability weights[i]. A draw uses one uniform.
-struct DiscreteLaw {
-  DiscreteLaw(Matrix atoms, Vector weights);
+/// theta ~ N(row n of centres, factors[n] factors[n]') with probability weights[n]: atoms (factors
+/// without columns), Gaussians, and mixtures of both. A draw uses F uniforms for the normals, none
+/// of them where all are atoms, and one before for n where there is a choice.
+struct MixtureLaw {
+  /// Atoms.
+  MixtureLaw(Matrix centres, Vector weights);
+  /// Centres N x F, weights N, a factor F x F for each Gaussian and F x 0 for each atom.
+  MixtureLaw(Matrix centres, Vector weights, std::vector<Matrix> factors);
 
-  int features() const { return static_cast<int>(atoms.cols()); }
-  Vector mean() const { return atoms.transpose() * weights; }
-  Matrix second_moment() const { return atoms.transpose() * weights.asDiagonal() * atoms; }
-  DiscreteLaw transformed(const Matrix& A) const { return {atoms * A.transpose(), weights}; }
+  int features() const { return static_cast<int>(centres.cols()); }
+  Vector mean() const { return centres.transpose() * weights; }
+  Matrix second_moment() const;
+  MixtureLaw transformed(const Matrix& A) const;
   bool invariant_under_signs(const Vector& signs) const;
-  int draw_dimension() const { return 1; }
+  int draw_dimension() const { return (chooses_ ? 1 : 0) + (atomic() ? 0 : features()); }
   void draw(std::span<const double> uniforms, std::span<const double> normals,
             std::span<double> theta) const;
+  /// True where all components are atoms.
+  bool atomic() const { return atomic_; }
 
-  Matrix atoms;
+  Matrix centres;
   Vector weights;
+  std::vector<Matrix> factors;
 
  private:
+  bool atomic_ = true;
+  bool chooses_ = true;
   std::vector<double> cumulative_;  // of the weights
 };
 
-/// theta ~ N(centre, factor factor'). A draw uses F uniforms.
-struct GaussianLaw {
+/// One number of mean zero and variance one, from one uniform by the inverse of its distribution.
+struct FeatureLaw {
+  enum class Kind {
+    signs,     ///< 1 or -1
+    gaussian,  ///< N(0, 1)
+    uniform,   ///< between -sqrt(3) and sqrt(3)
+    sparse     ///< N(0, 1 / density) with probability density, else 0
+  };
+  Kind kind = Kind::gaussian;
+  double density = 1;
+
+  double draw(double uniform, double normal) const;
+};
+
+/// theta = centre + mixing s, the F numbers s_f independent, each with its own law; mixing is F x
+/// F, diagonal where the features are independent. A draw uses F uniforms.
+struct ProductLaw {
   int features() const { return static_cast<int>(centre.size()); }
   Vector mean() const { return centre; }
-  Matrix second_moment() const { return factor * factor.transpose() + centre * centre.transpose(); }
-  GaussianLaw transformed(const Matrix& A) const { return {A * centre, A * factor}; }
+  Matrix second_moment() const { return mixing * mixing.transpose() + centre * centre.transpose(); }
+  ProductLaw transformed(const Matrix& A) const { return {laws, A * mixing, A * centre}; }
   bool invariant_under_signs(const Vector& signs) const;
   int draw_dimension() const { return features(); }
   void draw(std::span<const double> uniforms, std::span<const double> normals,
             std::span<double> theta) const;
+  /// True where the features are independent.
+  bool independent() const { return mixing.isDiagonal(0); }
 
+  std::vector<FeatureLaw> laws;
+  Matrix mixing;
   Vector centre;
-  Matrix factor;
 };
 
 }  // namespace headflow

@@ -21,7 +21,7 @@ struct Model {
   double weight_decay = 0;
 
   /// Nothing, to be replaced.
-  Model() : Model({}, {}, Prior(GaussianLaw{})) {}
+  Model() : Model({}, {}, Prior(ProductLaw{})) {}
   /// Orthonormal spikes: S is the identity.
   Model(const Shape& shape, Activation activation, Prior prior);
   Model(const Shape& shape, Activation activation, Prior prior, Matrix spike_factor);

@@ -2,6 +2,7 @@
 #include <span>
 #include <utility>
 #include <variant>
+#include <vector>
 
 #include "headflow/model/law.hpp"
 
@@ -11,7 +12,7 @@ namespace headflow {
 /// is a function below that builds a Prior.
 class Prior {
  public:
-  using Law = std::variant<DiscreteLaw, GaussianLaw>;
+  using Law = std::variant<MixtureLaw, ProductLaw>;
   explicit Prior(Law law) : law_(std::move(law)) {}
 
   const Law& law() const { return law_; }
@@ -35,7 +36,7 @@ class Prior {
   bool invariant_under_signs(const Vector& signs) const {
     return std::visit([&](const auto& law) { return law.invariant_under_signs(signs); }, law_);
   }
-  /// How many uniform coordinates a draw of theta uses: 1 (discrete) or F (Gaussian).
+  /// How many uniform coordinates a draw of theta uses.
   int draw_dimension() const {
     return std::visit([](const auto& law) { return law.draw_dimension(); }, law_);
   }
@@ -61,5 +62,11 @@ Prior discrete_prior(const Matrix& atoms, const Vector& weights);
 /// N(mean, covariance). Throws InputError unless the covariance is symmetric positive
 /// semi-definite.
 Prior gaussian_prior(const Vector& mean, const Matrix& covariance);
+/// N(means_n, covariances[n]) with probability weights[n]; a covariance of zero makes an atom.
+/// Throws InputError as the two above do.
+Prior mixture_prior(const Matrix& means, const std::vector<Matrix>& covariances,
+                    const Vector& weights);
+/// theta_f = mean_f + sqrt(nu_f) s_f, the s_f independent, each with its own law.
+Prior product_prior(const std::vector<FeatureLaw>& laws, const Vector& nu, const Vector& mean);
 
 }  // namespace headflow

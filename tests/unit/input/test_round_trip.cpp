@@ -59,9 +59,17 @@ class RandomValues : public KeyVisitor {
     if (chosen(key)) value = numbers(range);
   }
   void key(const Key& key, std::optional<Matrix>& value) override {
+    if (chosen(key)) value = matrix();
+  }
+  void key(const Key& key, std::optional<std::vector<Matrix>>& value) override {
     if (!chosen(key)) return;
-    value = Matrix(1 + one_of(3), 1 + one_of(40));
-    for (double& x : value->reshaped()) x = number(any_number);
+    value.emplace(1 + one_of(3));
+    for (Matrix& one : *value) one = matrix();
+  }
+  void words(const Key& key, std::optional<Choices>& value, const Choices& words) override {
+    if (!chosen(key)) return;
+    value.emplace(1 + one_of(5));
+    for (std::string& word : *value) word = words[one_of(words.size())];
   }
 
   std::size_t one_of(std::size_t count) { return random_() % count; }
@@ -95,6 +103,11 @@ class RandomValues : public KeyVisitor {
                : std::floor(least + std::min(most - least, std::exp(std::uniform_real_distribution(
                                                                0.0, 37.0)(random_)) -
                                                                1));
+  }
+  Matrix matrix() {
+    Matrix matrix(1 + one_of(3), 1 + one_of(40));
+    for (double& x : matrix.reshaped()) x = number(any_number);
+    return matrix;
   }
   std::vector<double> numbers(const Range& range) {
     std::vector<double> all(one_of(40));
@@ -150,6 +163,12 @@ const std::vector<std::vector<std::string>> parts = {
      "[0.25, "
      "0.75]\n",
      "[model]\ntokens = 3\nprior = 'discrete'\natoms = [[0.1, 0.2], [0.3, 1e22], [-0.0, 5e-324]]\n",
+     "[model]\ntokens = 3\nprior = 'mixture'\nmeans = [[0.1, 3e-200], [7, 1]]\ncovariances = [[[2, "
+     "0.5], [0.5, 0.125]], [[0, 0], [0, 0]]]\n",
+     "[model]\ntokens = 3\nprior = 'product'\nlaws = ['signs', 'sparse']\nsignal = 2\ndensity = "
+     "0.1\n",
+     "[model]\ntokens = 3\nprior = 'product'\nlaws = 'uniform'\nsignal = [1, 1e-3]\nmean = [0, "
+     "3]\n",
      "[model]\ntokens = 3\nprior = 'gaussian'\nmean = [1, -1e-8]\ncovariance = [[2, 0.5], [0.5, "
      "0.125]]\n"},
     {"[attention]\nheads = 2\n", "[attention]\nheads = 2e0\nactivation = \"softmax-1\"\n",

@@ -217,12 +217,12 @@ TEST(PopulationLoss, firstForcePullsAllHeadsToTheMeanSignal) {
 // (+-.0003 or .0002), here within 4 combined sigmas.
 TEST(PopulationLoss, bayesSoftmaxReachesTheBayesRisk) {
   const auto bayes = [](const Prior& prior) {
-    const auto& law = std::get<DiscreteLaw>(prior.law());
-    const int N = static_cast<int>(law.atoms.rows());
+    const auto& law = std::get<MixtureLaw>(prior.law());
+    const int N = static_cast<int>(law.centres.rows());
     Parameters parameters = Parameters::zero({0, N, prior.features()});
-    parameters.K.leftCols(prior.features()) = law.atoms;
+    parameters.K.leftCols(prior.features()) = law.centres;
     for (int h = 0; h < N; ++h)
-      parameters.b[h] = -law.atoms.row(h).squaredNorm() / 2 + std::log(law.weights[h]);
+      parameters.b[h] = -law.centres.row(h).squaredNorm() / 2 + std::log(law.weights[h]);
     return parameters;
   };
   const auto check = [&](int L, const Prior& prior, double risk, double error) {
@@ -237,6 +237,33 @@ TEST(PopulationLoss, bayesSoftmaxReachesTheBayesRisk) {
   check(5, flipping_spike(2, 2), .39711, .0003);
   check(10, flipping_spike(2, 2), .55312, .0003);
   check(5, canonical_spikes(4, 10), .14893, .0002);
+}
+
+// A law that another contains has the same samples, so the same bits; signs and atoms, whose
+// samples differ, within 5 standard errors of 8 replicates (false alarm 1e-3).
+TEST(PopulationLoss, ofAWideLawIsThatOfTheNarrowOne) {
+  const Shape shape{4, 2, 2};
+  const Parameters parameters = generic_parameters(shape);
+  const auto loss = [&](const Prior& prior) {
+    return PopulationLoss(world(), {shape, SoftmaxOne{}, prior}, {.samples = 16384})
+        .statistics(parameters);
+  };
+  const Matrix atoms{{1, 2}, {-1, 0.5}, {3, 0}}, covariance{{2, 0.4}, {0.4, 1}};
+  const Vector weights{{0.2, 0.5, 0.3}}, mean{{0.5, -1}};
+  EXPECT_EQ(
+      loss(mixture_prior(atoms, std::vector(3, Matrix(Matrix::Zero(2, 2))), weights)).mean.loss,
+      loss(discrete_prior(atoms, weights)).mean.loss);
+  EXPECT_EQ(loss(mixture_prior(mean.transpose(), {covariance}, Vector::Ones(1))).mean.loss,
+            loss(gaussian_prior(mean, covariance)).mean.loss);
+  EXPECT_EQ(
+      loss(product_prior(std::vector(2, FeatureLaw{}), Vector{{3, 1}}, Vector::Zero(2))).mean.loss,
+      loss(anisotropic_gaussian(2, 3, 1)).mean.loss);
+  const auto corners =
+      loss(discrete_prior(Matrix{{2, 1}, {2, -1}, {-2, 1}, {-2, -1}}, Vector::Constant(4, 0.25)));
+  const auto signs = loss(product_prior(std::vector(2, FeatureLaw{FeatureLaw::Kind::signs, 1}),
+                                        Vector{{4, 1}}, Vector::Zero(2)));
+  EXPECT_NEAR(signs.mean.loss, corners.mean.loss,
+              5 * std::hypot(signs.loss_stderr, corners.loss_stderr));
 }
 
 // Item 9 on a closed set to rounding; rotations of u only in expectation (8 replicates, 7 sigmas).

@@ -57,7 +57,7 @@ TEST(ManyFeatures, signsThatLeaveAtomsAsTheyAre) {
     Matrix atoms(1 + random() % 6, 3);
     for (double& x : atoms.reshaped()) x = static_cast<double>(random() % 3) - 1;
     Vector weights = Vector::Constant(atoms.rows(), 1.0 / static_cast<double>(atoms.rows()));
-    const DiscreteLaw law(atoms, weights);
+    const MixtureLaw law(atoms, weights);
     for (int subset = 1; subset < 8; ++subset) {
       const Vector signs{{subset & 1 ? -1.0 : 1, subset & 2 ? -1.0 : 1, subset & 4 ? -1.0 : 1}};
       ASSERT_EQ(law.invariant_under_signs(signs), invariant(atoms, weights, signs)) << atoms;
@@ -74,7 +74,7 @@ TEST(ManyFeatures, aCubesSymmetriesAreFoundInTime) {
   Matrix corners(1 << F, F);
   for (int i = 0; i < 1 << F; ++i)
     for (int f = 0; f < F; ++f) corners(i, f) = i >> f & 1 ? -1.0 : 1;
-  const DiscreteLaw cube(corners, Vector::Constant(1 << F, std::ldexp(1.0, -F)));
+  const MixtureLaw cube(corners, Vector::Constant(1 << F, std::ldexp(1.0, -F)));
   for (int subset = 1; subset < 64; ++subset) {
     Vector signs = Vector::Ones(F);
     for (int f = 0; f < 6; ++f) signs[f] = subset >> f & 1 ? -1 : 1;

@@ -274,7 +274,8 @@ TEST(LongOverlapSgd, hasTheLawOfSgdWithVectors) {
 }
 
 // Other shapes and priors: fewer tokens than heads (where the frames of two sequences overlap in
-// the smallest D), one head, three features, Gaussian features. False alarm 2e-5.
+// the smallest D), one head, three features, Gaussian features, a mixture, independent features.
+// False alarm 3e-5.
 TEST(OverlapSgd, hasTheSameLawForOtherShapesAndPriors) {
   struct Case {
     Shape shape;
@@ -285,7 +286,15 @@ TEST(OverlapSgd, hasTheSameLawForOtherShapesAndPriors) {
        {Case{{2, 4, 1}, anisotropic_gaussian(1, 2, 2), 11},
         Case{{2, 4, 1}, anisotropic_gaussian(1, 2, 2), 13},
         Case{{5, 1, 3}, canonical_spikes(3, 4), 10},
-        Case{{3, 3, 2}, gaussian_prior(Vector::Ones(2), Matrix::Identity(2, 2)), 30}}) {
+        Case{{3, 3, 2}, gaussian_prior(Vector::Ones(2), Matrix::Identity(2, 2)), 30},
+        Case{{3, 2, 2},
+             mixture_prior(Matrix{{2, 1}, {-1, 0}},
+                           {Matrix{{1, 0.5}, {0.5, 1}}, Matrix::Zero(2, 2)}, Vector{{0.4, 0.6}}),
+             30},
+        Case{{3, 2, 2},
+             product_prior({{FeatureLaw::Kind::sparse, 0.3}, {FeatureLaw::Kind::uniform, 1}},
+                           Vector{{3, 2}}, Vector{{0, 1}}),
+             30}}) {
     const SgdProblem problem = problem_for(shape, SoftmaxOne{}, prior, dimension, 5, 1);
     const Start start = random_start(shape, static_cast<double>(dimension), 1, false, 4);
     expect_same_law(ensemble_of(problem, Engine::direct, start, 2000, 8),

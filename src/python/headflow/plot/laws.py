@@ -22,11 +22,17 @@ def atoms_of(model: dict[str, Any]) -> tuple[np.ndarray, np.ndarray]:
 def moments_of(model: dict[str, Any]) -> tuple[np.ndarray, np.ndarray]:
     """Mean of theta, (feature), and Gamma = E[theta theta'], (feature, feature)."""
     features = int(model["features"])
+    mean = np.broadcast_to(np.array(model.get("mean", 0.0), dtype=float), features)
     if model["prior"] == "anisotropic-gaussian":
         signal = np.ravel(model["signal"])
         return np.zeros(features), np.diag(np.linspace(signal[0], signal[-1], features))
     if model["prior"] == "gaussian":
-        mean = np.broadcast_to(np.array(model.get("mean", 0.0), dtype=float), (features,))
         return mean, np.array(model["covariance"], dtype=float) + np.outer(mean, mean)
+    if model["prior"] == "product":
+        return mean, np.diag(np.broadcast_to(model["signal"], features)) + np.outer(mean, mean)
+    if model["prior"] == "mixture":
+        means, covariances = (np.array(model[key], dtype=float) for key in ("means", "covariances"))
+        weights = np.array(model.get("weights", np.full(len(means), 1 / len(means))))
+        return weights @ means, np.einsum("n,nfg->fg", weights, covariances) + (weights * means.T) @ means
     atoms, weights = atoms_of(model)
     return weights @ atoms, (weights * atoms.T) @ atoms

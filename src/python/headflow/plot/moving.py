@@ -38,15 +38,18 @@ show(Number(slider.value));
 
 
 def vectors(run: Run) -> list[np.ndarray]:
-    """Some theta of the prior: its atoms, or one along each feature."""
+    """Some theta of the prior: its atoms, the means of a mixture, or one along each feature."""
     model, F = run.config.get("model", {}), run.features
     signal = np.ravel(model.get("signal", 1.0)).astype(float)
     if model.get("prior") == "flipping-spike" and F == 2:
         return [np.sqrt(np.array([signal[0], signal[-1]])) * [1, sign] for sign in (1, -1)]
-    if "atoms" in model:
-        return [np.array(atom, dtype=float) for atom in model["atoms"]][:MOST_VECTORS]
+    for key in "atoms", "means":
+        if key in model:
+            return [np.array(atom, dtype=float) for atom in model[key]][:MOST_VECTORS]
     if "covariance" in model:
         sizes = np.sqrt(np.diag(np.array(model["covariance"], dtype=float)))
+    elif model.get("prior") == "product":
+        sizes = np.sqrt(np.broadcast_to(signal, F))
     else:
         sizes = np.sqrt(np.interp(np.arange(F), [0, max(F - 1, 1)], [signal[0], signal[-1]]))
     return [size * np.eye(F)[f] for f, size in enumerate(sizes)][:MOST_VECTORS]
