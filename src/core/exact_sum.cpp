@@ -12,7 +12,7 @@
 namespace headflow {
 
 ExactSums::ExactSums(std::size_t count)
-    : count_(count), limbs_(count * pieces + 4, 0), terms_(count, 0) {}
+    : count_(count), limbs_(count * pieces + more, 0), terms_(count, 0) {}
 
 void ExactSums::clear() {
   std::fill(limbs_.begin(), limbs_.end(), 0);

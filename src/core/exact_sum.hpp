@@ -29,6 +29,10 @@ class ExactSums {
   /// NumericalError instead of a wrong result. Throws NumericalError also when a sum may hold more
   /// than 2^34 terms.
   void reduce(const Communicator& comm, std::uint64_t fingerprint = 0);
+  /// What reduce() sends from each rank for so many sums.
+  static double message_bytes(std::size_t count) {
+    return static_cast<double>(sizeof(std::int64_t) * (count * pieces + more));
+  }
   /// True when any term was not finite or was too large.
   bool poisoned() const { return poisoned_count() != 0; }
   /// Sum number `i`, rounded to double; NaN when poisoned. With `groups` > 1 the exact total of the
@@ -36,7 +40,8 @@ class ExactSums {
   double value(std::size_t i, std::size_t stride = 0, std::size_t groups = 1) const;
 
  private:
-  static constexpr int pieces = 6;
+  static constexpr std::size_t pieces = 6;
+  static constexpr std::size_t more = 4;  // numbers that follow the pieces
   static constexpr int lowest_exponent = -128;
   static constexpr std::int64_t most_terms = std::int64_t{1} << 34;
   static constexpr std::int64_t terms_between_carries = std::int64_t{1} << 30;

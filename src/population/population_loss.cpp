@@ -339,7 +339,8 @@ void PopulationLoss::resample(std::uint64_t epoch, Control& control) {
   impl_->resample(epoch, control);
 }
 
-PopulationCost PopulationLoss::cost(const Model& model, const Sampling& sampling, int ranks) {
+PopulationCost PopulationLoss::cost(const Model& model, const Sampling& sampling, int ranks,
+                                    bool noise) {
   SampleGenerator::dimension_of(model.shape, model.signal, sampling);
   PopulationCost cost;
   const auto blocks = local_range(0, sampling.blocks(), ranks);
@@ -350,6 +351,7 @@ PopulationCost PopulationLoss::cost(const Model& model, const Sampling& sampling
   cost.sample_gib = static_cast<double>(cost.samples_per_rank) * model.shape.tokens *
                     model.shape.coordinates() * bytes / 0x1p30;
   cost.kept = cost.sample_gib <= sampling.memory_gib;
+  cost.message_bytes = ExactSums::message_bytes(Kernel<double>::result_size(model.shape, noise));
   return cost;
 }
 

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <bit>
 #include <utility>
 
 #include "core/progress.hpp"
@@ -20,6 +21,28 @@ double seconds_of(auto&& work) {
 }
 
 }  // namespace
+
+double seconds_of_messages(int ranks, double calls, double bytes) {
+  constexpr double latency = 2e-6, seconds_per_byte = 1e-10;
+  const double stages = std::bit_width(static_cast<unsigned>(ranks - 1));
+  return calls * latency * stages + (ranks > 1 ? 2 * bytes * seconds_per_byte : 0);
+}
+
+int ranks_worth_having(const std::function<double(int)>& seconds) {
+  constexpr int most = 1'000'000;
+  const double alone = seconds(1);
+  int best = 1;
+  for (int ranks = 2; ranks <= most; ranks += 1 + ranks / 32)
+    if (ranks * seconds(ranks) <= 2 * alone) best = ranks;
+  return best;
+}
+
+void CostReport::print_ranks_worth_having(const std::string& section,
+                                          const std::function<double(int)>& seconds) {
+  fmt::print(
+      "# ranks worth having         {} for [{}]: of more, half of the time is waiting ({})\n",
+      ranks_worth_having(seconds), section, network_text);
+}
 
 /// One block of samples on this process.
 PopulationLoss CostReport::one_block() const {

@@ -1,11 +1,22 @@
 #pragma once
+#include <functional>
 #include <optional>
+#include <string>
 
 #include "core/memory.hpp"
 #include "headflow/population/population_loss.hpp"
 #include "sections/configuration.hpp"
 
 namespace headflow {
+
+/// Seconds that `calls` reductions, of `bytes` bytes in all, take on so many ranks of a cluster: a
+/// latency for each doubling of the ranks, and each byte sent and received once. The network is
+/// that of network_text.
+double seconds_of_messages(int ranks, double calls, double bytes);
+inline constexpr const char* network_text = "2 us and 10 GB/s";
+/// The most ranks at which at least half of the time is work, ranks seconds(ranks) <= 2 seconds(1);
+/// at most 10^6.
+int ranks_worth_having(const std::function<double(int)>& seconds);
 
 /// What `headflow check` measures with a few samples on this process, for the sections' estimates,
 /// and the memory that they tell.
@@ -29,6 +40,10 @@ class CostReport {
   void add_block(double means);
   /// Prints the peak, of rank 0, which needs the most, and of all ranks together.
   void print_memory() const;
+  /// Prints ranks_worth_having of a section, whose work and messages take `seconds` on so many
+  /// ranks.
+  static void print_ranks_worth_having(const std::string& section,
+                                       const std::function<double(int)>& seconds);
 
   int ranks() const { return comm_.size(); }
   /// This process alone.

@@ -8,6 +8,7 @@
 #include "core/progress.hpp"
 #include "core/stopwatch.hpp"
 #include "headflow/core/error.hpp"
+#include "headflow/core/local_range.hpp"
 #include "sections/cost.hpp"
 #include "sections/population_section.hpp"
 #include "sections/resumed_series.hpp"
@@ -110,6 +111,17 @@ void FlowSection::print_cost(CostReport& report) const {
              flow.extrapolated ? " (extrapolated)" : "", outputs);
   fmt::print("# the whole flow             about {}\n",
              clock_text((flow.right_hand_sides + static_cast<double>(outputs)) * rhs + generate));
+  const Sampling& sampling = input.section<PopulationSection>().sampling;
+  const double bytes =
+      PopulationLoss::cost(input.model(), sampling, 1, options.kappa > 0).message_bytes;
+  report.print_ranks_worth_having(name(), [&](int ranks) {
+    constexpr double calls = 2;  // the sums, and whether to stop
+    const std::int64_t blocks = local_range(0, sampling.blocks(), ranks).size();
+    const auto share = static_cast<double>(blocks) / static_cast<double>(sampling.blocks());
+    return share * static_cast<double>(sampling.samples * static_cast<std::int64_t>(cost.images)) *
+               (per_sample + (cost.kept ? 0 : to_draw / static_cast<double>(cost.images))) +
+           seconds_of_messages(ranks, calls, bytes);
+  });
 }
 
 void FlowSection::resume(Run& run) {

@@ -203,6 +203,15 @@ void SgdSection::print_cost(CostReport& report) const {
              options_.replicas > 1 ? "s" : "");
   fmt::print("# the whole SGD              about {}\n",
              clock_text(outputs + each * steps * static_cast<double>(sequences * replicas)));
+  report.print_ranks_worth_having(name(), [&](int ranks) {
+    const int groups_of_them =
+        replica_groups(ranks, options_.replicas, problem_.batch, problem_.engine);
+    const std::int64_t own = local_range(0, options_.replicas, groups_of_them).size();
+    const int in_group = std::max(1, ranks / groups_of_them);
+    const auto [calls, bytes] = sgd_messages(problem_, own, in_group);
+    const std::int64_t share = local_range(0, problem_.batch, calls > 0 ? in_group : 1).size();
+    return each * static_cast<double>(own * share) + seconds_of_messages(in_group, calls, bytes);
+  });
 }
 
 /// The outputs on rank 0; on every rank the engine, what is saved of it, and all replicas at an

@@ -177,6 +177,15 @@ Matrix DirectSgd::tokens(std::uint32_t replica, std::int64_t step, std::int64_t 
   return X;
 }
 
+SgdMessages DirectSgd::messages(const SgdProblem& problem, std::int64_t replicas) {
+  const int H = problem.model.shape.heads;
+  const double sums = problem.reduction == Reduction::exact ? 8 : 4;
+  const double bytes = ExactSums::message_bytes(static_cast<std::size_t>(H) + 2) +
+                       sums * static_cast<double>(TileLayout{problem.dimension, H}.size());
+  const auto R = static_cast<double>(replicas);
+  return {.calls = 2 * R, .bytes = bytes * R};
+}
+
 double DirectSgd::memory_gib(const SgdProblem& problem, std::int64_t replicas) {
   const Shape& shape = problem.model.shape;
   const double sums = problem.reduction == Reduction::exact ? 8 : 4;

@@ -4,6 +4,7 @@
 
 #include "core/exact_sum.hpp"
 #include "headflow/core/mpi.hpp"
+#include "headflow/sgd/run_sgd.hpp"
 #include "headflow/sgd/sgd_problem.hpp"
 #include "sgd/sequence_gradient.hpp"
 #include "sgd/step_questions.hpp"
@@ -60,6 +61,8 @@ class DirectSgd {
   /// The tokens (L x D) of one sequence and its step, as step() draws them.
   Matrix tokens(std::uint32_t replica, std::int64_t step, std::int64_t sequence);
 
+  /// As sgd_messages.
+  static SgdMessages messages(const SgdProblem& problem, std::int64_t replicas);
   /// GiB on each rank: weights of `replicas` runs, gradient, frame and the tokens of one sequence.
   static double memory_gib(const SgdProblem& problem, std::int64_t replicas);
 

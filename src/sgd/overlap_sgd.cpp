@@ -284,6 +284,17 @@ void OverlapSgd::advance(std::int64_t step, const std::function<void(const SgdPr
   }
 }
 
+SgdMessages OverlapSgd::messages(const SgdProblem& problem, std::int64_t replicas, int ranks) {
+  if (level_of_blocks(problem.batch, ranks,
+                      static_cast<int>(std::min<std::int64_t>(replicas, lanes))) ==
+      root_level(problem.batch))
+    return {};
+  // The sizes, then the largest nodes of this rank's share: one or two.
+  const double term = 8.0 * OverlapKernel(problem).term_size();
+  const auto packs = static_cast<double>(divided_up(replicas, lanes));
+  return {.calls = 2 * packs, .bytes = ranks * (8 * packs + term * static_cast<double>(replicas))};
+}
+
 double OverlapSgd::bytes(const SgdProblem& problem, std::int64_t replicas) {
   const OverlapKernel kernel(problem);
   const std::int64_t leaves = std::min(problem.batch, std::int64_t{1} << block_level) *

@@ -25,6 +25,8 @@ class OverlapSgd : public SgdEngine {
   void restore(std::size_t i, std::int64_t step, std::span<const double> numbers,
                const SavedWeights&) override;
 
+  /// As sgd_messages.
+  static SgdMessages messages(const SgdProblem& problem, std::int64_t replicas, int ranks);
   /// Bytes for `replicas` replicas of `problem`.
   static double bytes(const SgdProblem& problem, std::int64_t replicas);
 

@@ -118,6 +118,11 @@ double sgd_memory_gib(const SgdProblem& problem, std::int64_t replicas) {
                                           : OverlapSgd::bytes(problem, replicas) / 0x1p30;
 }
 
+SgdMessages sgd_messages(const SgdProblem& problem, std::int64_t replicas, int ranks) {
+  return problem.engine == Engine::direct ? DirectSgd::messages(problem, replicas)
+                                          : OverlapSgd::messages(problem, replicas, ranks);
+}
+
 double seconds_per_sequence(const SgdProblem& problem, const Parameters& start,
                             std::uint64_t start_seed, std::int64_t replicas_of_a_rank) {
   const Communicator self = Communicator::self();

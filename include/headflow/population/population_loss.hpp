@@ -79,6 +79,7 @@ struct PopulationCost {
   std::size_t images = 1;             ///< evaluations of each sample: size of the closed set
   double sample_gib = 0;              ///< to keep a rank's samples in memory
   bool kept = true;                   ///< whether that fits in the budget
+  double message_bytes = 0;           ///< that each rank adds to the others' in an evaluation
 };
 
 /// The reparameterized population loss E(m, r, b, v) of theory.md section 4 as a mean over samples,
@@ -137,7 +138,8 @@ class PopulationLoss {
 
   /// What a loss with these arguments needs on one of `ranks` ranks. Throws InputError where there
   /// can be none (Sobol dimension, closed set).
-  static PopulationCost cost(const Model& model, const Sampling& sampling, int ranks);
+  static PopulationCost cost(const Model& model, const Sampling& sampling, int ranks,
+                             bool noise = false);
 
  private:
   class Impl;

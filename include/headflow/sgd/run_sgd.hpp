@@ -82,6 +82,14 @@ struct SgdObserver {
 /// share of the replicas and splits their batches over its ranks.
 int replica_groups(int ranks, std::int64_t replicas, std::int64_t batch, Engine engine);
 
+/// Collective operations in a step of `replicas` replicas on the ranks of a group, and the bytes
+/// that each rank receives in them; none where every rank does all of the work.
+struct SgdMessages {
+  double calls = 0;
+  double bytes = 0;
+};
+SgdMessages sgd_messages(const SgdProblem& problem, std::int64_t replicas, int ranks);
+
 /// GiB on each rank that runs `replicas` replicas.
 double sgd_memory_gib(const SgdProblem& problem, std::int64_t replicas);
 
