@@ -31,9 +31,14 @@ double seconds_of_messages(int ranks, double calls, double bytes) {
 int ranks_worth_having(const std::function<double(int)>& seconds) {
   constexpr int most = 1'000'000;
   const double alone = seconds(1);
+  double fastest = alone;
   int best = 1;
-  for (int ranks = 2; ranks <= most; ranks += 1 + ranks / 32)
-    if (ranks * seconds(ranks) <= 2 * alone) best = ranks;
+  for (int ranks = 2; ranks <= most; ranks += 1 + ranks / 32) {
+    const double time = seconds(ranks);
+    if (time >= fastest || ranks * time > 2 * alone) continue;
+    fastest = time;
+    best = ranks;
+  }
   return best;
 }
 

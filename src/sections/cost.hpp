@@ -14,8 +14,8 @@ namespace headflow {
 /// that of network_text.
 double seconds_of_messages(int ranks, double calls, double bytes);
 inline constexpr const char* network_text = "2 us and 10 GB/s";
-/// The most ranks at which at least half of the time is work, ranks seconds(ranks) <= 2 seconds(1);
-/// at most 10^6.
+/// The number of ranks, at most 10^6, that is fastest among those of which at least half of the
+/// time is work, ranks seconds(ranks) <= 2 seconds(1).
 int ranks_worth_having(const std::function<double(int)>& seconds);
 
 /// What `headflow check` measures with a few samples on this process, for the sections' estimates,

@@ -4,9 +4,11 @@
 
 test_pages.py compares.
 """
+import importlib
 import json
 import re
 import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
@@ -81,7 +83,13 @@ def described(group):
     return found
 
 
-PARTS = {"keys": keys, "variables": variables}
+def scaling():
+    """Ranks at which the flow is half as efficient, by the model of tests/bench/scaling.py."""
+    sys.path.insert(0, str(TOP / "tests/bench"))
+    return importlib.import_module("scaling").table()
+
+
+PARTS = {"keys": keys, "variables": variables, "scaling": scaling}
 
 
 def pages():

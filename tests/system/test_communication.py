@@ -3,6 +3,7 @@
 Of a run and of one that is twice as long: the difference is what so many more steps need. The formulas are those of
 tests/bench/README.md, from which `headflow check` tells how many ranks are worth having.
 """
+import re
 import subprocess
 
 from harness import SMALL, SystemTest, changed, command, environment, execute, main, side_by_side, toml_text
@@ -136,6 +137,20 @@ class Communication(SystemTest):
                 node = 2 + heads + heads * (heads + 2) + heads * (heads + 1) // 2
                 self.assertEqual(found.pop("allgather"), (STEPS, 8 * STEPS))
                 self.assert_steps(found, "allgatherv", 8 * node, 1)
+
+    def test_ranks_worth_having(self):
+        """As `check` tells: one block of samples feeds one rank; a replica of SGD each feed a rank at least."""
+        worth = {}
+        for name, changes in {"block": {"population.samples": 1024, "population.replicates": 1}, "many": {"population.samples": 2**24},
+                              "replicas": {"sgd": SGD["sgd"] | {"replicas": 500, "engine": "direct"}}}.items():
+            self.write_input(changed(SMALL, changes), name)
+            text = self.succeed("check", f"{name}.toml")
+            worth |= {(name, section): int(ranks) for ranks, section in re.findall(
+                r"(?m)^# ranks worth having +(\d+) for \[(\w+)\]", text)}
+        self.assertEqual(worth["block", "flow"], 1)
+        self.assertGreater(worth["many", "flow"], 8)
+        self.assertGreaterEqual(worth["replicas", "sgd"], 400)
+        self.assertIn(("replicas", "flow"), worth)
 
 
 if __name__ == "__main__":
