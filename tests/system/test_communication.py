@@ -141,7 +141,8 @@ class Communication(SystemTest):
     def test_ranks_worth_having(self):
         """As `check` tells: one block of samples feeds one rank; a replica of SGD each feed a rank at least."""
         worth = {}
-        for name, changes in {"block": {"population.samples": 1024, "population.replicates": 1}, "many": {"population.samples": 2**24},
+        for name, changes in {"block": {"population.samples": 1024, "population.replicates": 1},
+                              "many": {"population.samples": 2**24},
                               "replicas": {"sgd": SGD["sgd"] | {"replicas": 500, "engine": "direct"}}}.items():
             self.write_input(changed(SMALL, changes), name)
             text = self.succeed("check", f"{name}.toml")
