@@ -143,6 +143,13 @@ def content(folder):
             for path in folder.rglob("*")}
 
 
+def preloaded(folder, source):
+    """A library of C that stands between the program and MPI: a path for LD_PRELOAD."""
+    (folder / "preloaded.c").write_text(source)
+    subprocess.run(["mpicc", "-shared", "-fPIC", "-o", folder / "preloaded.so", folder / "preloaded.c"], check=True)
+    return str(folder / "preloaded.so")
+
+
 class SystemTest(unittest.TestCase):
     """A test with a folder of its own, in which programs run; `shared` is one for all tests of a class."""
 

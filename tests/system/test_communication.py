@@ -4,9 +4,8 @@ Of a run and of one that is twice as long: the difference is what so many more s
 tests/bench/README.md, from which `headflow check` tells how many ranks are worth having.
 """
 import re
-import subprocess
 
-from harness import SMALL, SystemTest, changed, command, environment, execute, main, side_by_side, toml_text
+from harness import SMALL, SystemTest, changed, command, environment, execute, main, preloaded, side_by_side, toml_text
 
 STEPS = 40
 # Calls and bytes that a rank has given to each kind of collective operation, in the file that COUNTED names.
@@ -72,15 +71,13 @@ class Communication(SystemTest):
     @classmethod
     def setUpClass(cls):
         super().setUpClass()
-        (cls.shared / "counted.c").write_text(COUNTED)
-        cls.counted = cls.shared / "counted.so"
-        subprocess.run(["mpicc", "-shared", "-fPIC", "-o", cls.counted, cls.shared / "counted.c"], check=True)
+        cls.counted = preloaded(cls.shared, COUNTED)
 
     def counts(self, name, sections, ranks):
         """[{kind: (calls, bytes)}] of each rank of a run."""
         (self.folder / f"{name}.toml").write_text(toml_text(sections))
         done = execute(self.folder, command("run", f"{name}.toml", ranks=ranks), env=environment(
-            LD_PRELOAD=str(self.counted), COUNTED=str(self.folder / name)))
+            LD_PRELOAD=self.counted, COUNTED=str(self.folder / name)))
         self.assertEqual((done.returncode, done.stderr), (0, ""))
         lines = [(self.folder / f"{name}.{rank}").read_text().splitlines() for rank in range(ranks)]
         return [{kind: (int(calls), int(size)) for kind, calls, size in map(str.split, own)} for own in lines]

@@ -3,12 +3,11 @@ and communicators over many members of a sweep. With --long as argument 10^5 ste
 """
 import os
 import signal
-import subprocess
 import sys
 from pathlib import Path
 from typing import NamedTuple
 
-from harness import SMALL, changed, main
+from harness import SMALL, changed, main, preloaded
 from restart_harness import Gate, RestartTest, ended, launch, wait_for
 from fault_campaign import ranks_of
 
@@ -73,9 +72,7 @@ class Growth(RestartTest):
     @classmethod
     def setUpClass(cls):
         super().setUpClass()
-        (cls.shared / "counted.c").write_text(COUNTED)
-        cls.counted = cls.shared / "counted.so"
-        subprocess.run(["mpicc", "-shared", "-fPIC", "-o", cls.counted, cls.shared / "counted.c"], check=True)
+        cls.counted = preloaded(cls.shared, COUNTED)
 
     def needs(self, process, folder):
         """Of each rank, in order."""
@@ -91,7 +88,7 @@ class Growth(RestartTest):
         """What the ranks need at each pause of a run, after which it saves its state."""
         changes, pause = CASES[name]
         path = self.place(f"{name}{ranks}", TINY, changes)
-        process = launch(path.parent, "case.toml", ranks=ranks, pause=pause, LD_PRELOAD=str(self.counted),
+        process = launch(path.parent, "case.toml", ranks=ranks, pause=pause, LD_PRELOAD=self.counted,
                          COMMUNICATORS=str(path.parent / "communicators"))
         gate, found = Gate(path.parent), []
         while wait_for(gate.paused.exists, process):
