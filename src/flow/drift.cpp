@@ -18,7 +18,7 @@ Parameters Drift::unpacked(std::span<const double> y) const {
   return parameters;
 }
 
-LossGradient Drift::operator()(std::span<const double> y, std::span<double> f,
+LossGradient Drift::operator()(double t, std::span<const double> y, std::span<double> f,
                                Control& control) const {
   const Parameters parameters = unpacked(y);
   LossGradient value = loss_.evaluate(parameters, control);
@@ -27,7 +27,7 @@ LossGradient Drift::operator()(std::span<const double> y, std::span<double> f,
     const auto heads = parameters.K.rows();
     auto of_r = slope.K.rightCols(heads);
     const Matrix half = of_r * parameters.K.rightCols(heads).transpose();
-    of_r = half + half.transpose() - kappa_ * value.noise;
+    of_r = half + half.transpose() - kappa_ * schedule_.factor(t) * value.noise;
   }
   slope.pack_gradient(loss_.model().training, f);
   for (double& entry : f) entry = -entry;

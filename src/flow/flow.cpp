@@ -29,7 +29,7 @@ class Flow {
         options_(options),
         observer_(observer),
         control_(control),
-        drift_(loss, start, options.kappa),
+        drift_(loss, start, options.kappa, options.schedule),
         falls_(options.kappa == 0 && options.resample == 0),
         now_{.stages = StageFinder(loss.model().prior, options.split_threshold)},
         before_(now_),
@@ -193,7 +193,7 @@ class Flow {
   void right_hand_side(double t, std::span<const double> y, std::span<double> f) {
     LossGradient value;
     try {
-      value = drift_(y, f, control_);
+      value = drift_(t, y, f, control_);
     } catch (const NumericalError& error) {
       throw NumericalError(std::string(error.what()) + " at t = " + std::to_string(t) +
                            "; the last good step ended at t = " + std::to_string(stepper_.time()));

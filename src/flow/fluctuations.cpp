@@ -21,11 +21,11 @@ class Fluctuations {
         options_(options),
         observer_(observer),
         control_(control),
-        drift_(loss, start, options.kappa),
+        drift_(loss, start, options.kappa, options.schedule),
         stepper_(
             options.stepper(),
             [this](double t, std::span<const double> y, std::span<double> f) {
-              with_time(t, [&] { last_loss_ = drift_(y, f, control_).loss; });
+              with_time(t, [&] { last_loss_ = drift_(t, y, f, control_).loss; });
             },
             drift_.packed(start), options.end_time) {}
 
@@ -93,10 +93,12 @@ class Fluctuations {
 
   std::vector<LinearNoise> dynamics(double t) {
     std::vector<LinearNoise> found;
+    const double factor = options_.schedule.factor(t);
     with_time(t, [&] {
-      found =
-          linear_noise(loss_, drift_.unpacked(stepper_.interpolate(t)), options_.kappa, control_);
+      found = linear_noise(loss_, drift_.unpacked(stepper_.interpolate(t)), options_.kappa * factor,
+                           control_);
     });
+    for (LinearNoise& one : found) one.noise *= factor;
     return found;
   }
 

@@ -35,7 +35,7 @@ class ManifoldDrift {
   Parameters unpacked(std::span<const double> y) const { return drift_.unpacked(y); }
 
   void operator()(std::span<const double> y, std::span<double> slope) {
-    last_objective_ = drift_(y, slope, control_).objective();
+    last_objective_ = drift_(0, y, slope, control_).objective();
     const auto on_manifold = projected(slope);
     std::copy(on_manifold.begin(), on_manifold.end(), slope.begin());
   }

@@ -10,9 +10,11 @@
 #include "headflow/core/error.hpp"
 #include "headflow/core/local_range.hpp"
 #include "sections/cost.hpp"
+#include "sections/fluctuations_section.hpp"
 #include "sections/population_section.hpp"
 #include "sections/resumed_series.hpp"
 #include "sections/run.hpp"
+#include "sections/schedule_section.hpp"
 #include "sections/sgd_section.hpp"
 #include "sections/start_section.hpp"
 
@@ -78,6 +80,13 @@ void FlowSection::prepare(Configuration& input) {
                     "adaptive step cannot tell fresh samples from an error)",
                     options.resample, method));
   options.kappa = sgd.kappa_for(name(), learning_rate_noise_);
+  const auto& schedule = input.prepared<ScheduleSection>();
+  options.schedule = schedule.schedule;
+  if (given && schedule.given && options.kappa == 0 && !sgd.given &&
+      !input.section<FluctuationsSection>().given)
+    throw InputError(
+        "[schedule] has no effect on [flow] where flow.learning_rate_noise = 0: t is the sum of "
+        "learning rates");
   if (options.kappa > 0) population.step_moments = true;
   auto& times = options.output_times = times_.until("flow.output_times", options.end_time);
   sgd.add_output_times(times, options.end_time);

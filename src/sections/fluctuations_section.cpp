@@ -12,6 +12,7 @@
 #include "sections/population_section.hpp"
 #include "sections/resumed_series.hpp"
 #include "sections/run.hpp"
+#include "sections/schedule_section.hpp"
 #include "sections/sgd_section.hpp"
 #include "sections/start_section.hpp"
 
@@ -63,6 +64,7 @@ void FluctuationsSection::complete_from_sgd(Configuration& input) {
     throw InputError("fluctuations.dimension is missing (D of SGD; default that of [sgd])");
   options_.dimension = *dimension_;
   options_.kappa = sgd.kappa_for(name(), learning_rate_noise_);
+  options_.schedule = input.prepared<ScheduleSection>().schedule;
   const bool own = starts_ == "own" || (starts_ == "from-sgd" && sgd.given && sgd.own_starts());
   if (own && !input.model().training.k)
     throw InputError(

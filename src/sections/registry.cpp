@@ -16,6 +16,7 @@
 #include "sections/population_section.hpp"
 #include "sections/prune_section.hpp"
 #include "sections/saddle_section.hpp"
+#include "sections/schedule_section.hpp"
 #include "sections/sgd_section.hpp"
 #include "sections/start_section.hpp"
 #include "sections/train_section.hpp"
@@ -33,9 +34,9 @@ std::vector<std::unique_ptr<Section>> make() {
 }  // namespace
 
 Sections::Sections()
-    : sections_(make<ModelSection, AttentionSection, StartSection, PopulationSection, FlowSection,
-                     SgdSection, FluctuationsSection, SaddleSection, TrainSection, BayesSection,
-                     PruneSection, MapsSection, OutputSection>()) {
+    : sections_(make<ModelSection, AttentionSection, ScheduleSection, StartSection,
+                     PopulationSection, FlowSection, SgdSection, FluctuationsSection, SaddleSection,
+                     TrainSection, BayesSection, PruneSection, MapsSection, OutputSection>()) {
   for (const auto& section : sections_) views_.push_back(section.get());
 }
 

@@ -13,6 +13,7 @@
 #include "sections/population_section.hpp"
 #include "sections/run.hpp"
 #include "sections/saddle_columns.hpp"
+#include "sections/schedule_section.hpp"
 #include "sections/sgd_section.hpp"
 #include "sections/start_section.hpp"
 
@@ -60,6 +61,11 @@ void SaddleSection::prepare(Configuration& input) {
     throw InputError("[saddle] is about heads that split: it needs attention.heads >= 2, found 1");
   require_training(input);
   options_.kappa = kappa(input);
+  if (options_.kappa > 0 && input.section<ScheduleSection>().given)
+    throw InputError(fmt::format(
+        "[saddle] takes the learning rate as constant, and with it kappa = {:.3g}: with "
+        "[schedule] it needs saddle.learning_rate_noise = 0",
+        options_.kappa));
   require_size(input);
   if (options_.kappa > 0) input.section<PopulationSection>().step_moments = true;
   if (flow.given && flow.options.resample > 0)

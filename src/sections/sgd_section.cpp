@@ -16,17 +16,19 @@
 #include "sections/population_section.hpp"
 #include "sections/resumed_series.hpp"
 #include "sections/run.hpp"
+#include "sections/schedule_section.hpp"
 #include "sections/start_section.hpp"
 
 namespace headflow {
 namespace {
 
 /// Whole steps nearest to the times, each once.
-std::vector<std::int64_t> steps_of(const std::vector<double>& times, double learning_rate,
+std::vector<std::int64_t> steps_of(const std::vector<double>& times, const SgdProblem& problem,
                                    std::int64_t most) {
   std::vector<std::int64_t> steps;
   for (const double t : times) {
-    const auto step = std::min<std::int64_t>(most, std::llround(t / learning_rate));
+    const double exact = problem.schedule.elapsed(t) / problem.learning_rate;
+    const auto step = std::min<std::int64_t>(most, std::llround(exact));
     if (steps.empty() || step > steps.back()) steps.push_back(step);
   }
   return steps;
@@ -69,13 +71,16 @@ void SgdSection::prepare(Configuration& input) {
   const auto& flow = input.section<FlowSection>();
   const auto& start = input.section<StartSection>();
   resolve_engine(input.prepared<AttentionSection>().shape);
+  problem_.schedule = input.prepared<ScheduleSection>().schedule;
   const std::int64_t steps = resolve_end_times(input.section<FlowSection>().end_time);
   problem_.model = input.model();
-  if (problem_.kept() <= 0)
-    throw InputError(
-        fmt::format("sgd.learning_rate = {} times attention.weight_decay = {} must be below 1: a "
-                    "step keeps 1 - learning_rate * weight_decay of the weights",
-                    problem_.learning_rate, problem_.model.weight_decay));
+  const double most = problem_.schedule.most();
+  if (problem_.learning_rate * most * problem_.model.weight_decay >= 1)
+    throw InputError(fmt::format(
+        "sgd.learning_rate = {}{} times attention.weight_decay = {} must be below 1: a step keeps "
+        "1 - learning_rate * weight_decay of the weights",
+        problem_.learning_rate, most > 1 ? fmt::format(" times up to {} of [schedule]", most) : "",
+        problem_.model.weight_decay));
   options_.start_seed = static_cast<std::uint64_t>(start.seed);
   resolve_outputs(steps);
   if (own_starts_)
@@ -121,9 +126,10 @@ std::int64_t SgdSection::resolve_end_times(std::optional<double>& end_of_flow) {
     throw InputError(fmt::format("sgd.end_time is missing (t at which SGD ends; or sgd.steps){}",
                                  times_.times ? "; sgd.output_times do not say it" : ""));
   const double rate = problem_.learning_rate;
-  const double exact = steps_ ? static_cast<double>(*steps_) : *end_time_ / rate;
+  const double exact =
+      steps_ ? static_cast<double>(*steps_) : problem_.schedule.elapsed(*end_time_) / rate;
   const double steps = std::round(exact);
-  const double end = rate * steps;
+  const double end = problem_.schedule.time(rate * steps);
   if (!(steps >= 1 && steps <= 9e15 && std::isfinite(end)))
     throw InputError(fmt::format(
         "{} is {:.3g} steps of sgd.learning_rate = {}; there must be 1 to 9e15, to a finite time",
@@ -131,19 +137,18 @@ std::int64_t SgdSection::resolve_end_times(std::optional<double>& end_of_flow) {
                : fmt::format("sgd.end_time = {}", *end_time_),
         exact, rate));
   // The flow ends no sooner than SGD does when only whole steps separate them.
-  if (!end_of_flow || std::abs(*end_of_flow - end) <= 0.5 * rate)
+  if (!end_of_flow || std::abs(*end_of_flow - end) <= 0.5 * problem_.rate(std::llround(steps)))
     end_of_flow = std::max(end, end_of_flow.value_or(end));
   return static_cast<std::int64_t>(steps);
 }
 
 void SgdSection::resolve_outputs(std::int64_t steps) {
   const double end = std::max(end_time_.value_or(0), problem_.time(steps));
-  const double rate = problem_.learning_rate;
   auto& outputs = options_.output_steps =
-      steps_of(times_.until("sgd.output_times", end), rate, steps);
+      steps_of(times_.until("sgd.output_times", end), problem_, steps);
   const std::vector<double> weights_times = weights_times_.value_or(std::vector<double>{});
   require_times("sgd.weights_times", weights_times, end);
-  options_.weight_steps = steps_of(weights_times, rate, steps);
+  options_.weight_steps = steps_of(weights_times, problem_, steps);
   if (save_weights_) options_.weight_steps.push_back(steps);
   outputs.push_back(steps);
   outputs.insert(outputs.end(), options_.weight_steps.begin(), options_.weight_steps.end());

@@ -122,8 +122,8 @@ void DirectSgd::step_with(SgdReplica& replica, AlignedVector<Sum>& gradient, dou
     throw NumericalError("the gradient of a sequence is not finite or beyond 1024");
   if (comm_.size() > 1) comm_.sum(std::span(gradient));
 
-  const double scale = problem_.learning_rate / static_cast<double>(problem_.batch);
-  const double kept = problem_.kept();
+  const double scale = problem_.rate(replica.steps) / static_cast<double>(problem_.batch);
+  const double kept = problem_.kept(replica.steps);
   const Training& training = problem_.model.training;
   const TileLayout layout = kernel_.heads_layout();
   Vector norms(problem_.model.shape.heads);

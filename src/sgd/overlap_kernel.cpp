@@ -243,18 +243,19 @@ void OverlapKernel::merge(const Address& address, const Real* first, const Real*
   factor_rows(rows, H_, wide, parts(term).C);
 }
 
-void OverlapKernel::update(Real scale, const Real* term, Real* replica) {
+void OverlapKernel::update(std::int64_t steps, const Real* term, Real* replica) {
+  const Real scale = broadcast(problem_.rate(steps) / static_cast<double>(problem_.batch));
   const auto [e, v, b, parallel, C] = parts(term);
   const Training& training = problem_.model.training;
-  if (training.k) update_heads(scale, parallel, C, replica);
+  if (training.k) update_heads(problem_.kept(steps), scale, parallel, C, replica);
   for (int h = 0; h < H_ && training.b > 0; ++h)
     replica[H_ * n_ + h] -= (training.b * scale) * b[h];
   if (training.v > 0) replica[H_ * n_ + H_] -= (training.v * scale) * *v;
 }
 
-void OverlapKernel::update_heads(Real scale, const Real* parallel, const Real* C, Real* K) {
+void OverlapKernel::update_heads(double kept, Real scale, const Real* parallel, const Real* C,
+                                 Real* K) {
   const int wide = 2 * H_;
-  const double kept = problem_.kept();
   Real* rows = work_.data();  // [u | scale C]
   for (int h = 0; h < H_; ++h) {
     for (int f = 0; f < F_; ++f) {

@@ -46,9 +46,9 @@ class OverlapKernel {
   /// The term of two sets of sequences. The direction of the second frame as seen from the first is
   /// drawn at `address`.
   void merge(const Address& address, const Real* first, const Real* second, Real* term);
-  /// replica - scale * term, with what weight decay leaves of K, as far as it is trained; the part
-  /// outside the frame goes into u.
-  void update(Real scale, const Real* term, Real* replica);
+  /// The step after so many: the replica's kept K, b, v, minus rate / B * term, as far as they are
+  /// trained; the part outside the frame goes into u.
+  void update(std::int64_t steps, const Real* term, Real* replica);
 
   /// Bytes of the working memory.
   double bytes() const;
@@ -82,7 +82,7 @@ class OverlapKernel {
   /// The parts of g X in the frame and outside it.
   void project(const Tokens& tokens, const Real* g, const Term<Real>& term);
   /// The part of update() in K.
-  void update_heads(Real scale, const Real* parallel, const Real* C, Real* K);
+  void update_heads(double kept, Real scale, const Real* parallel, const Real* C, Real* K);
   /// The second frame's H directions (H x 2H) in terms of the first frame's and H others.
   void draw_directions(const Address& address, Real* directions);
 

@@ -241,7 +241,7 @@ void OverlapSgd::finish(Pack& pack, const Real* term) {
   const Shape& shape = problem_.model.shape;
   before_ = pack.state;
   const auto batch = static_cast<double>(problem_.batch);
-  kernel_.update(broadcast(problem_.learning_rate / batch), term, pack.state.data());
+  kernel_.update(pack.steps, term, pack.state.data());
   for (int lane = 0; lane < pack.count; ++lane) {
     const auto i = static_cast<std::size_t>(pack.first + lane);
     Progress& run = runs_[i];

@@ -130,6 +130,7 @@ double seconds_per_sequence(const SgdProblem& problem, const Parameters& start,
   SgdProblem small = problem;
   small.batch = std::min<std::int64_t>(problem.batch, direct ? 4 : 64);
   small.learning_rate = 1e-12;
+  small.schedule = {};
   // A sequence costs D numbers for each of its tokens; a million of them show how much.
   const Shape& shape = problem.model.shape;
   if (direct)

@@ -19,8 +19,8 @@ void SgdProblem::declare_keys(KeyVisitor& visitor) {
               dimension, {.least = 1, .most = 1e15});
   visitor.key({"batch", "B, sequences in a step", true}, batch, {.least = 1, .most = 4e9});
   visitor.key({"learning_rate",
-               "of k, b and v; time is t = learning rate * steps; 0.1 * batch / dimension is near "
-               "the flow, less is nearer and slower",
+               "of k, b and v, times the factor of [schedule]; time is t = learning rate * steps; "
+               "0.1 * batch / dimension is near the flow, less is nearer and slower",
                true},
               learning_rate, positive);
   visitor.choice<Reduction>(

@@ -25,6 +25,7 @@ GALLERY = {
     "priors/clusters": {"": "flow.end_time=100 flow.outputs=20 " + BAYES},
     "training/weight-decay": {"": TRAIN + BAYES + 'sweep."attention.weight_decay"=[1e-4,1e-2]'},
     "training/trained-parts": {"": TRAIN + BAYES + 'sweep."attention.heads"=[1,3]'},
+    "training/schedule": {"": "sgd.end_time=4 sgd.replicas=2 sgd.outputs=4"},
     "training/decay-and-noise": {"": "sgd.end_time=4 sgd.replicas=2 sgd.outputs=4"},
     "fluctuations/bands": {"": "sgd.end_time=10 sgd.replicas=2 sgd.outputs=10"},
     "specialization_time": {

@@ -12,6 +12,9 @@ FLOW_LATER = "flow.output_times=[0.0,1.0,4.0,6.0,9.0] flow.end_time=9.0"
 SHORT_FLIPPING = changed(FLIPPING, {"flow.end_time": 20.0, "flow.outputs": 40})
 FLUCTUATIONS = changed(QUICK, {"flow": None, "fluctuations": {"dimension": 1e3, "learning_rate_noise": 0.5,
                                                                "end_time": 4.0, "outputs": 4}})
+SCHEDULED = changed(SGD_PARTS, {"sgd.engine": "direct", "sgd.steps": None, "sgd.end_time": 2.0, "schedule": {
+    "law": "cosine", "length": 3.0, "floor": 0.2, "warm_up": 1.0}, "sgd.output_times": [0.0, 1.0, 2.0]})
+SCHEDULED_LATER = "sgd.end_time=5.0 sgd.output_times=[0.0,1.0,2.0,5.0]"
 EXTENDED = {  # input and the keys of its later end
     "5dp": (QUICK, FLOW_LATER),
     "Euler": (changed(QUICK, EULER | {"population.resample": 2, "flow.step": 0.3}), FLOW_LATER),
@@ -19,6 +22,10 @@ EXTENDED = {  # input and the keys of its later end
     "vectors": (changed(SGD_PARTS, {"sgd.save_weights": True}), SGD_LATER),
     "overlaps": (SGD_PARTS, SGD_LATER),
     "flow and SGD": (SGD_PARTS | {"flow": QUICK["flow"]}, f"{FLOW_LATER} {SGD_LATER}"),
+    "vectors, cosine": (SCHEDULED, SCHEDULED_LATER),
+    "overlaps and flow, cosine": (changed(SCHEDULED, {"flow": QUICK["flow"], "sgd.engine": "overlaps",
+                                                      "flow.learning_rate_noise": "from-sgd"}),
+                                  f"{FLOW_LATER} {SCHEDULED_LATER}"),
     "saddle": (SHORT_FLIPPING, "flow.end_time=50.0 flow.outputs=100"),
     "fluctuations": (FLUCTUATIONS, "fluctuations.end_time=6.0 fluctuations.outputs=6"),
     "train": (changed(FULL, {"flow": QUICK["flow"]}), FLOW_LATER),
@@ -31,8 +38,10 @@ INTERRUPTED = {  # inputs that are stopped at once, several times, and then fini
     "vectors": changed(SGD_PARTS, {"sgd.save_weights": True, "sgd.weights_times": [0.0]}),
     "overlaps": changed(SGD_PARTS, {"attention.activation": "softmax-1"}),
     "flow and SGD": SGD_PARTS | {"flow": QUICK["flow"]},
+    "SGD, cosine": SCHEDULED,
     "saddle": SHORT_FLIPPING,
     "fluctuations": FLUCTUATIONS,
+    "fluctuations, power law": changed(FLUCTUATIONS, {"schedule": {"law": "power", "scale": 1.0}}),
     "fluctuations on a closed set": changed(FLUCTUATIONS, {"population.symmetric": True}),
     "train": FULL,
     "search": changed(FULL, {"train.from": "search", "attention.heads": 3}),

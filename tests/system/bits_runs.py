@@ -50,6 +50,8 @@ FLOWS = {
     "3bs": {"flow.method": "3bs", "flow.tolerance": 1e-8, "flow.outputs": None, "flow.output_times": [0.0, 0.123, 3.0]},
     "4": {"flow.method": "4", "flow.step": 0.15, "flow.spacing": "log", "flow.outputs": 9},
     "ssp": {"flow.method": "ssp", "flow.step": 0.15},
+    "power law of the noise": {"flow.learning_rate_noise": 0.3,
+                               "schedule": {"law": "power", "scale": 0.5, "warm_up": 0.2, "warm_up_from": 0.5}},
     "learning rate noise": {"flow.learning_rate_noise": 0.3, "attention.activation": "softmax-1"},
     "weight decay": {"attention.weight_decay": 0.1, "attention.activation": "softmax-1"},
     "k alone": {"attention.activation": "softmax-1", "attention.train": ["k"], "start.b": [0.5, -0.25], "start.v": 1.5},
@@ -63,10 +65,11 @@ FLOWS = {
 }
 FLOWS_ON_MANY = {"softmax", "softmax-1, closed set", "bayes-softmax, dimension, single", "canonical spikes, single",
                  "Gaussian, closed set, single", "kept", "Euler, fresh samples", "learning rate noise",
-                 "weight decay, noise", "mixture", "product, closed set"}
+                 "weight decay, noise", "power law of the noise", "mixture", "product, closed set"}
 
 # Changes of BASE, SGD beside a flow.
 VECTORS = {"sgd.dimension": 600, "sgd.weights_times": [0.0, 0.4], "sgd.save_weights": True}
+COSINE = {"law": "cosine", "length": 0.6, "floor": 0.1, "warm_up": 0.3}
 SGDS = {
     "vectors": VECTORS | {"flow.end_time": 1.2},
     "vectors, softmax-1": ALONE | {"attention.activation": "softmax-1", "sgd.replicas": 1, "sgd.save_weights": True},
@@ -89,11 +92,14 @@ SGDS = {
     "overlaps, huge D": ALONE | PRIORS["canonical-spikes"] | GIVEN | {
         "start.m": [[1.0, 0.5, 0.0], [0.25, -1.0, 0.5]], "attention.activation": "bayes-softmax", "sgd.dimension": 1e14,
         "sgd.learning_rate": 4e-14, "sgd.end_time": None, "sgd.steps": 50, "sgd.output_times": [0.0, 1e-12]},
+    "vectors, cosine": ALONE | {"sgd.engine": "direct", "schedule": COSINE, "attention.weight_decay": 0.5},
+    "overlaps, steps": {"schedule": {"law": "steps", "times": [0.5], "factors": [0.1]}, "sgd.batch": 3,
+                        "flow.learning_rate_noise": "from-sgd"},
     "overlaps, after fresh samples": EULER | {"population.resample": 3, "sgd.engine": "overlaps"},
 }
 SGDS_ON_MANY = {"vectors", "vectors, softmax-1", "vectors, batch 1", "overlaps", "overlaps, many replicas",
                 "overlaps, own starts", "vectors, weight decay", "overlaps, weight decay", "vectors, product",
-                "overlaps, mixture"}
+                "overlaps, mixture", "vectors, cosine", "overlaps, steps"}
 DIVERGES = ALONE | {"sgd.learning_rate": 1e9, "sgd.end_time": None, "sgd.steps": 10, "sgd.outputs": 2}
 
 # Two heads that split from small differences, and four that learn one feature after the other.

@@ -100,6 +100,11 @@ class CommandLine(SystemTest):
                         {"train": {}, "bayes": {}, "prune": {}, "maps": {}, "saddle": {},
                          "attention.activation": "bayes-softmax",
                          "start.bayes": True, "start.noise": None, "train.starts": 1},
+                        {"flow.learning_rate_noise": 0.1,
+                         "schedule": {"law": "steps", "times": [1.0], "factors": [0.5], "warm_up": 1.0,
+                                      "warm_up_from": 0.5}},
+                        {"flow.learning_rate_noise": 0.1, "schedule": {"law": "power", "scale": 1.0, "exponent": 2.0}},
+                        {"flow.learning_rate_noise": 0.1, "schedule": {"law": "cosine", "length": 1.0, "floor": 0.5}},
                         {"sgd.dimension": 9, "sgd.batch": 2, "sgd.learning_rate": 0.5, "sgd.steps": 4,
                          "sgd.output_times": [1.0], "sgd.weights_times": [1.0],
                          "fluctuations": {"output_times": [1.0]}}):

@@ -1,8 +1,10 @@
 #pragma once
 #include <span>
+#include <utility>
 #include <vector>
 
 #include "headflow/core/control.hpp"
+#include "headflow/model/schedule.hpp"
 #include "headflow/population/population_loss.hpp"
 
 namespace headflow {
@@ -11,19 +13,22 @@ namespace headflow {
 /// with kappa > 0 [m | r], b, v, as packed, whose slope is minus the packed gradient.
 class Drift {
  public:
-  Drift(PopulationLoss& loss, const Parameters& start, double kappa)
-      : loss_(loss), start_(start), kappa_(kappa) {}
+  /// The noise at t is kappa times the schedule's factor.
+  Drift(PopulationLoss& loss, const Parameters& start, double kappa, Schedule schedule = {})
+      : loss_(loss), start_(start), kappa_(kappa), schedule_(std::move(schedule)) {}
 
   std::vector<double> packed(Parameters parameters) const;
   /// With u the symmetric root of r where that is the state.
   Parameters unpacked(std::span<const double> y) const;
-  /// f = dy/dt; the loss and its gradient are returned. Collective.
-  LossGradient operator()(std::span<const double> y, std::span<double> f, Control& control) const;
+  /// f = dy/dt at t; the loss and its gradient are returned. Collective.
+  LossGradient operator()(double t, std::span<const double> y, std::span<double> f,
+                          Control& control) const;
 
  private:
   PopulationLoss& loss_;
   Parameters start_;  // has what is not trained
   double kappa_;
+  Schedule schedule_;
 };
 
 }  // namespace headflow

@@ -7,6 +7,7 @@
 #include "headflow/flow/plateaus.hpp"
 #include "headflow/flow/stages.hpp"
 #include "headflow/flow/time_stepper.hpp"
+#include "headflow/model/schedule.hpp"
 #include "headflow/population/population_loss.hpp"
 
 namespace headflow {
@@ -23,6 +24,7 @@ struct FlowOptions {
   double stop_gradient_norm = 0;
   std::int64_t resample = 0;  ///< fresh samples every so many steps; 0: the same at every step
   double kappa = 0;           ///< lr D / B, the learning-rate noise; 0: the paper's limit
+  Schedule schedule{};        ///< whose factor multiplies kappa
 
   /// split_threshold and stop_gradient_norm. `stepper` and OutputTimes have keys of their own.
   void declare_keys(KeyVisitor& visitor);

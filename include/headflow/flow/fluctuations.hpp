@@ -60,6 +60,7 @@ struct FluctuationsOptions {
   double end_time = 200;
   std::vector<double> output_times{};   ///< increasing, within [0, end_time]
   double kappa = 0;                     ///< lr D / B
+  Schedule schedule{};                  ///< whose factor multiplies kappa
   double dimension = 0;                 ///< D
   std::optional<StartSpread> starts{};  ///< random ones, of this spread; else the one of the flow
   double tolerance = 1e-6;              ///< of the time stepper (5dp, PETSc "fluctuations_")

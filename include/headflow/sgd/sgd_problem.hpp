@@ -3,6 +3,7 @@
 
 #include "headflow/model/model.hpp"
 #include "headflow/model/parameters.hpp"
+#include "headflow/model/schedule.hpp"
 
 namespace headflow {
 
@@ -22,21 +23,31 @@ struct SgdProblem {
   Engine engine = Engine::automatic;
   std::int64_t dimension = 0;  ///< D
   std::int64_t batch = 0;      ///< B, sequences in a step
-  double learning_rate = 0;
+  double learning_rate = 0;    ///< times the schedule's factor
+  Schedule schedule{};
   Reduction reduction = Reduction::exact;  ///< of the direct engine; the other is always exact
   std::uint64_t seed = 1;                  ///< of the sequences
 
   /// All but the model.
   void declare_keys(KeyVisitor& visitor);
 
-  /// t = lr * steps.
-  double time(std::int64_t steps) const { return learning_rate * static_cast<double>(steps); }
-  /// kappa = lr D / B, the noise that the limit D -> infinity at fixed t = lr steps keeps.
+  /// t after so many steps, the integral of the learning rate over them; lr * steps where it is
+  /// constant.
+  double time(std::int64_t steps) const {
+    return schedule.time(learning_rate * static_cast<double>(steps));
+  }
+  /// The learning rate of the step after so many, taken in the middle of it.
+  double rate(std::int64_t steps) const {
+    const double middle = learning_rate * (static_cast<double>(steps) + 0.5);
+    return learning_rate * schedule.factor(schedule.time(middle));
+  }
+  /// kappa = lr D / B, the noise that the limit D -> infinity at fixed t keeps, times the
+  /// schedule's factor.
   double kappa() const {
     return learning_rate * static_cast<double>(dimension) / static_cast<double>(batch);
   }
-  /// What weight decay leaves of k in a step, k <- kept() k - lr gradient.
-  double kept() const { return 1 - learning_rate * model.weight_decay; }
+  /// What weight decay leaves of k in the step after so many, k <- kept k - rate gradient.
+  double kept(std::int64_t steps) const { return 1 - rate(steps) * model.weight_decay; }
   /// The fewest dimensions: room for the frame of spikes and heads, the gradient's part outside it
   /// (engine overlaps) and the tokens of a sequence.
   std::int64_t least_dimension() const {

@@ -22,6 +22,7 @@ struct Law {
   double weight_decay = 0;
   bool k = true;
   double b_rate = 1, v_rate = 1;
+  Schedule schedule{};
 };
 
 constexpr Shape shape{4, 2, 2};
@@ -46,6 +47,7 @@ std::vector<Matrix> predicted(const Law& law, const SgdProblem& problem, const P
   FluctuationsOptions options{.end_time = law.times.back(),
                               .output_times = law.times,
                               .kappa = law.kappa,
+                              .schedule = law.schedule,
                               .dimension = static_cast<double>(law.dimension)};
   if (law.own_starts)
     options.starts = random_start_spread(shape, static_cast<double>(law.dimension), 1);
@@ -62,7 +64,8 @@ std::vector<std::vector<Vector>> simulated(const Law& law, const SgdProblem& pro
   PopulationLoss loss(world(), problem.model, {.samples = 64, .replicates = 1});
   SgdOptions options{.replicas = law.replicas};
   for (const double t : law.times)
-    options.output_steps.push_back(std::llround(t / problem.learning_rate));
+    options.output_steps.push_back(
+        std::llround(problem.schedule.elapsed(t) / problem.learning_rate));
   for (std::int64_t i = 0; i < law.replicas && law.own_starts; ++i)
     options.first.push_back(random_start(shape, static_cast<double>(law.dimension), 1, true,
                                          static_cast<std::uint64_t>(i + 1))
@@ -87,6 +90,7 @@ void expect_law(const Law& law) {
                      .batch = 1,
                      .learning_rate = law.kappa / D};
   problem.model.weight_decay = law.weight_decay;
+  problem.schedule = law.schedule;
   problem.model.training = training_of(law.activation, law.k, law.b_rate, law.v_rate);
   Matrix m(2, 2);
   m << 0.10, 0.05, 0.08, -0.02;
@@ -115,6 +119,11 @@ void expect_law(const Law& law) {
 TEST(FluctuationsLaw, isThatOfSgdFromOneStart) {
   expect_law({.activation = Softmax{}, .dimension = 500, .times = {2, 6}});
   expect_law({.activation = SoftmaxOne{}, .dimension = 500, .times = {2}, .weight_decay = 0.5});
+  expect_law({.activation = Softmax{},
+              .dimension = 500,
+              .kappa = 2,
+              .times = {1, 4},
+              .schedule = {.law = Schedule::Law::steps, .times = {1}, .factors = {0.1}}});
   expect_law({.activation = SoftmaxOne{},
               .dimension = 500,
               .times = {2},

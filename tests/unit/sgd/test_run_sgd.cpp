@@ -35,7 +35,8 @@ SgdRecord last_record(const Communicator& comm, const SgdProblem& problem, const
   PopulationLoss loss(comm, here.model, {.samples = 16384});
   SgdRecord last;
   run_sgd(comm, here, start.parameters,
-          {.replicas = replicas, .output_steps = {0, std::llround(end / problem.learning_rate)}},
+          {.replicas = replicas,
+           .output_steps = {0, std::llround(here.schedule.elapsed(end) / here.learning_rate)}},
           loss, {.record = [&](const SgdRecord& record) { last = record; }});
   return last;
 }
@@ -50,12 +51,13 @@ double q_11(const State& state) { return state.order.q(0, 0); }
 
 /// q_11 of the flow with learning-rate noise kappa at `end`.
 double q_11_of_flow(const Start& start, double kappa, double end, double weight_decay = 0,
-                    const Prior& prior = flipping_spike(2, 2)) {
+                    const Prior& prior = flipping_spike(2, 2), const Schedule& schedule = {}) {
   Model model(shape, Softmax{}, prior);
   model.weight_decay = weight_decay;
   PopulationLoss loss(world(), model, {.samples = 1 << 17}, true);
   double q = 0;
-  run_flow(loss, start.parameters, {.end_time = end, .output_times = {end}, .kappa = kappa},
+  run_flow(loss, start.parameters,
+           {.end_time = end, .output_times = {end}, .kappa = kappa, .schedule = schedule},
            {.record = [&](const FlowRecord& record, const Stages&) { q = q_11(record); }});
   return q;
 }
@@ -202,6 +204,24 @@ TEST(RunSgd, drawsFromMixturesAndProducts) {
       EXPECT_GT(std::abs(q.mean - other), 8 * q.error);
     }
   }
+}
+
+// kappa follows the schedule, in SGD as in the flow, which a constant one misses by 10 standard
+// errors. The last t is at a whole step.
+TEST(RunSgd, kappaFollowsTheSchedule) {
+  const Start start = example_start();
+  SgdProblem problem = problem_for(1000, 16, 2);
+  problem.schedule.law = Schedule::Law::steps;
+  problem.schedule.times = {5, 10};
+  problem.schedule.factors = {0.5, 0.1};
+  const SgdRecord sgd = last_record(world(), problem, start, 64, 20);
+  EXPECT_NEAR(sgd.time, 20, 0.5 * problem.rate(sgd.steps));
+  EXPECT_NEAR(static_cast<double>(sgd.steps), (5 + 5 / 0.5 + 10 / 0.1) / problem.learning_rate, 1);
+  const Estimate q = estimate_of(sgd, q_11);
+  EXPECT_NEAR(q.mean, q_11_of_flow(start, 2, 20, 0, problem.model.prior, problem.schedule),
+              4.5 * q.error);
+  EXPECT_GT(std::abs(q.mean - q_11_of_flow(start, 2, 20)), 10 * q.error);
+  EXPECT_GT(std::abs(q.mean - q_11_of_flow(start, 0, 20)), 10 * q.error);
 }
 
 // What is left between SGD and the flow with its noise, at fixed kappa = 0.1, is of order 1/D.

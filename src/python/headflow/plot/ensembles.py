@@ -137,6 +137,9 @@ def draw_samples(ax: Axes, runs: list[Run], feature: int | None = None) -> None:
             D, kappa = dimension_of(run), kappa_of(run, series.kind)
             if series.kind == "flow" and len(run.series) > 1:
                 continue  # SGD stands beside it
+            if "schedule" in run.config:
+                raise ValueError(f"{run.data.path}: kappa changes along its [schedule], so t does not tell how many "
+                                 "sequences it took")
             if not kappa:
                 raise ValueError(f"{run.data.path}: {series.kind} without a kappa takes no number of sequences")
             splits = np.atleast_2d(series.of_features("split_time"))[:, feature]
