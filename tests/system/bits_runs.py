@@ -165,6 +165,11 @@ SWEEPS = {  # changes of SWEPT
                        "attention.heads": [1, 2, 3], "model.signal[1]": [5.0, 6.0, 7.0],
                        "flow.tolerance": {"from": 1e-6, "to": 1e-4, "count": 2},
                        "zip": [["model.signal[1]", "attention.heads"]]}},
+    "densities and floors": PRIORS["product"] | {
+        "flow.learning_rate_noise": 0.3, "schedule": {"law": "cosine", "length": 0.5},
+        "sweep": {"model.density": [0.2, [0.5, 0.1]], "schedule.floor": [0.1, 0.5]}},
+    "covariances": PRIORS["mixture"] | {"sweep": {"model.covariances": [
+        [[[1.0, 0.3], [0.3, 2.0]], [[0.0, 0.0], [0.0, 0.0]]], [[[0.0, 0.0], [0.0, 0.0]], [[1.0, 0.0], [0.0, 1.0]]]]}},
     "a member that fails": DIVERGES | {"sgd.dimension": 60, "sgd.batch": 5, "sgd.learning_rate": 0.04,
                                        "sweep": {"sgd.learning_rate": [0.04, 1e9]}},
     "saddles": {"flow": None, "saddle": {}, "start.noise": 1e-3,
