@@ -20,17 +20,22 @@ template <>
 struct LaneTraits<double> {
   using Vector = double __attribute__((vector_size(vector_bytes)));
   using Integers = std::int64_t __attribute__((vector_size(vector_bytes)));
+  using Singles = float __attribute__((vector_size(vector_bytes / 2)));
 };
 template <>
 struct LaneTraits<float> {
   using Vector = float __attribute__((vector_size(vector_bytes)));
   using Integers = std::int32_t __attribute__((vector_size(vector_bytes)));
+  using Singles = Vector;
 };
 
 /// One number for each of `lane_count` samples that are computed side by side (compiler vector
 /// type).
 template <class Real>
 using Lanes = typename LaneTraits<Real>::Vector;
+/// As many numbers in single precision.
+template <class Real>
+using SingleLanes = typename LaneTraits<Real>::Singles;
 template <class Real>
 inline constexpr int lane_count = vector_bytes / static_cast<int>(sizeof(Real));
 

@@ -23,7 +23,8 @@ void add_second_moments(const V* g, int L, int H, V* N) {
 
 template <class Real>
 Kernel<Real>::Kernel(const Shape& shape, Activation activation, bool noise)
-    : shape_(shape),
+    : samples_(shape),
+      shape_(shape),
       activation_(activation),
       noise_(noise),
       K_(static_cast<std::size_t>(shape.heads * shape.coordinates())),
@@ -34,7 +35,7 @@ Kernel<Real>::Kernel(const Shape& shape, Activation activation, bool noise)
 
 template <class Real>
 template <class Formulas, class Tokens, class Heads, class Coordinates>
-void Kernel<Real>::run(Tokens tokens, Heads H, Coordinates P, const Real* x, std::int64_t count) {
+void Kernel<Real>::run(Tokens tokens, Heads H, Coordinates P, std::int64_t count) {
   using V = Lanes<Real>;
   const int L = tokens;
   V* const chi = fields_.data();
@@ -43,9 +44,9 @@ void Kernel<Real>::run(Tokens tokens, Heads H, Coordinates P, const Real* x, std
   V* const G = sums_.data() + 1;
   const Offsets<Real> offsets{b_.data(), v_};
   const OffsetGradient<V> gradient{G + H * P, G + H * P + H};
-  const V* group = reinterpret_cast<const V*>(x);
   V loss{};
-  for (std::int64_t left = count; left > 0; left -= lane_count<Real>, group += L * P) {
+  for (std::int64_t left = count; left > 0; left -= lane_count<Real>) {
+    const V* const group = samples_.next();
     for_tiles(
         H, tokens, [&](auto heads, auto width, int h, int l) __attribute__((always_inline)) {
           fields_tile<heads(), width(), Real>(&K_[static_cast<std::size_t>(h * P)], group + l * P,
@@ -73,13 +74,13 @@ void Kernel<Real>::run(Tokens tokens, Heads H, Coordinates P, const Real* x, std
 
 template <class Real>
 template <class Formulas>
-void Kernel<Real>::dispatch_tokens(const Real* x, std::int64_t count) {
+void Kernel<Real>::dispatch_tokens(std::int64_t count) {
   // The lengths of the paper unrolled, fully so for two heads and two features; any other shape
   // runs the same code with run-time sizes.
   const auto with_tokens = [&](auto tokens) {
     if (shape_.heads == 2 && shape_.features == 2)
-      return run<Formulas>(tokens, Count<2>{}, Count<4>{}, x, count);
-    run<Formulas>(tokens, shape_.heads, shape_.coordinates(), x, count);
+      return run<Formulas>(tokens, Count<2>{}, Count<4>{}, count);
+    run<Formulas>(tokens, shape_.heads, shape_.coordinates(), count);
   };
   switch (shape_.tokens) {
     case 4:
@@ -89,20 +90,19 @@ void Kernel<Real>::dispatch_tokens(const Real* x, std::int64_t count) {
     case 10:
       return with_tokens(Count<10>{});
     default:
-      return run<Formulas>(shape_.tokens, shape_.heads, shape_.coordinates(), x, count);
+      return run<Formulas>(shape_.tokens, shape_.heads, shape_.coordinates(), count);
   }
 }
 
 template <class Real>
-void Kernel<Real>::operator()(const Parameters& parameters, const Real* x, std::int64_t count,
-                              std::span<double> sums) {
+void Kernel<Real>::add(const Parameters& parameters, std::int64_t count, std::span<double> sums) {
   std::transform(parameters.K.data(), parameters.K.data() + parameters.K.size(), K_.begin(),
                  [](double k) { return static_cast<Real>(k); });
   std::transform(parameters.b.begin(), parameters.b.end(), b_.begin(),
                  [](double b) { return static_cast<Real>(b); });
   v_ = static_cast<Real>(parameters.v);
   std::fill(sums_.begin(), sums_.end(), Lanes<Real>{});
-  std::visit([&]<class Formulas>(Formulas) { dispatch_tokens<Formulas>(x, count); }, activation_);
+  std::visit([&]<class Formulas>(Formulas) { dispatch_tokens<Formulas>(count); }, activation_);
   sum_lanes<Real>(sums_, sums);
 }
 

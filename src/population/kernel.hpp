@@ -5,6 +5,7 @@
 #include "core/lanes.hpp"
 #include "headflow/model/attention.hpp"
 #include "headflow/model/parameters.hpp"
+#include "population/sample_groups.hpp"
 
 namespace headflow {
 
@@ -28,17 +29,24 @@ class Kernel {
     return static_cast<std::size_t>(H * (shape.coordinates() + 1) + 2 +
                                     (noise ? H * (H + 1) / 2 : 0));
   }
-  /// `x` as SampleGenerator::fill lays it out, `count` samples; `sums` (result_size) is
-  /// overwritten. The lanes are summed in double, always in the same order.
-  void operator()(const Parameters& parameters, const Real* x, std::int64_t count,
-                  std::span<double> sums);
+  /// `x` as SampleGenerator::fill lays it out for Real, `count` samples, stored as Real or in
+  /// single precision; `sums` (result_size) is overwritten. The lanes are summed in double, always
+  /// in the same order.
+  template <class Stored>
+  void operator()(const Parameters& parameters, const Stored* x, std::int64_t count,
+                  std::span<double> sums) {
+    samples_.start(x);
+    add(parameters, count, sums);
+  }
 
  private:
   template <class Formulas, class Tokens, class Heads, class Coordinates>
-  void run(Tokens tokens, Heads H, Coordinates P, const Real* x, std::int64_t count);
+  void run(Tokens tokens, Heads H, Coordinates P, std::int64_t count);
   template <class Formulas>
-  void dispatch_tokens(const Real* x, std::int64_t count);
+  void dispatch_tokens(std::int64_t count);
+  void add(const Parameters& parameters, std::int64_t count, std::span<double> sums);
 
+  SampleGroups<Real> samples_;
   Shape shape_;
   Activation activation_;
   bool noise_;

@@ -16,7 +16,8 @@ std::size_t order_parameter_count(const Shape& shape, const Training& training) 
 template <class Real>
 MomentKernel<Real>::MomentKernel(const Shape& shape, Activation activation,
                                  const Training& training)
-    : shape_(shape),
+    : samples_(shape),
+      shape_(shape),
       activation_(activation),
       training_(training),
       K_(static_cast<std::size_t>(shape.heads * shape.coordinates())),
@@ -79,7 +80,7 @@ typename MomentKernel<Real>::V* MomentKernel<Real>::fill_overlaps(const V* x, V*
 }
 
 template <class Real>
-void MomentKernel<Real>::add() {
+void MomentKernel<Real>::add_zeta() {
   const std::size_t n = zeta_.size();
   V* next = sums_.data();
   for (std::size_t i = 0; i < n; ++i) *next++ += zeta_[i];
@@ -89,14 +90,14 @@ void MomentKernel<Real>::add() {
 
 template <class Real>
 template <class Formulas>
-void MomentKernel<Real>::run(const Real* x, std::int64_t count) {
-  const int L = shape_.tokens, H = shape_.heads, P = shape_.coordinates();
+void MomentKernel<Real>::run(std::int64_t count) {
+  const int L = shape_.tokens, H = shape_.heads;
   V* const A = tokens_.data();
   V* const a = A + L;
   const Offsets<Real> offsets{b_.data(), v_};
   const OffsetGradient<V> gradient{offsets_.data(), &offsets_.back()};
-  const V* group = reinterpret_cast<const V*>(x);
-  for (std::int64_t left = count; left > 0; left -= lane_count<Real>, group += L * P) {
+  for (std::int64_t left = count; left > 0; left -= lane_count<Real>) {
+    const V* const group = samples_.next();
     fields(group);
     std::fill(offsets_.begin(), offsets_.end(), V{});
     Formulas::forward(fields_.data(), A, L, H, offsets);
@@ -104,20 +105,20 @@ void MomentKernel<Real>::run(const Real* x, std::int64_t count) {
     for (int l = 0; l < L; ++l) a[l] = Real(2) * weight * (A[l] - Real(l == 0));
     Formulas::backward(fields_.data(), A, a, L, H, offsets, gradient);
     fill(group);
-    add();
+    add_zeta();
   }
 }
 
 template <class Real>
-void MomentKernel<Real>::operator()(const Parameters& parameters, double kappa, const Real* x,
-                                    std::int64_t count, std::span<double> sums) {
+void MomentKernel<Real>::add(const Parameters& parameters, double kappa, std::int64_t count,
+                             std::span<double> sums) {
   const auto real = [](double number) { return static_cast<Real>(number); };
   std::transform(parameters.K.data(), parameters.K.data() + parameters.K.size(), K_.begin(), real);
   std::transform(parameters.b.begin(), parameters.b.end(), b_.begin(), real);
   v_ = real(parameters.v);
   kappa_ = real(kappa);
   std::fill(sums_.begin(), sums_.end(), V{});
-  std::visit([&]<class Formulas>(Formulas) { run<Formulas>(x, count); }, activation_);
+  std::visit([&]<class Formulas>(Formulas) { run<Formulas>(count); }, activation_);
   sum_lanes<Real>(sums_, sums);
 }
 

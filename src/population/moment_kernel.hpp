@@ -6,6 +6,7 @@
 #include "headflow/model/attention.hpp"
 #include "headflow/model/parameters.hpp"
 #include "headflow/population/population_loss.hpp"
+#include "population/sample_groups.hpp"
 
 namespace headflow {
 
@@ -25,18 +26,24 @@ class MomentKernel {
   }
   /// `x` and `count` as for Kernel; `sums` (result_size), which is overwritten, gets the sum of
   /// zeta, then the lower triangle of that of zeta zeta', row by row.
-  void operator()(const Parameters& parameters, double kappa, const Real* x, std::int64_t count,
-                  std::span<double> sums);
+  template <class Stored>
+  void operator()(const Parameters& parameters, double kappa, const Stored* x, std::int64_t count,
+                  std::span<double> sums) {
+    samples_.start(x);
+    add(parameters, kappa, count, sums);
+  }
 
  private:
   using V = Lanes<Real>;
   template <class Formulas>
-  void run(const Real* x, std::int64_t count);
+  void run(std::int64_t count);
+  void add(const Parameters& parameters, double kappa, std::int64_t count, std::span<double> sums);
   void fields(const V* x);
   void fill(const V* x);
   V* fill_overlaps(const V* x, V* next);
-  void add();
+  void add_zeta();
 
+  SampleGroups<Real> samples_;
   Shape shape_;
   Activation activation_;
   Training training_;

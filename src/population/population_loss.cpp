@@ -347,9 +347,8 @@ PopulationCost PopulationLoss::cost(const Model& model, const Sampling& sampling
   const auto in_block = std::min(block_size, sampling.samples_per_replicate());
   cost.samples_per_rank = blocks.size() * in_block;
   if (sampling.symmetric) cost.images = closed_set(model.shape, model.signal).size();
-  const double bytes = sampling.precision == Precision::single ? sizeof(float) : sizeof(double);
   cost.sample_gib = static_cast<double>(cost.samples_per_rank) * model.shape.tokens *
-                    model.shape.coordinates() * bytes / 0x1p30;
+                    model.shape.coordinates() * sampling.stored_bytes() / 0x1p30;
   cost.kept = cost.sample_gib <= sampling.memory_gib;
   cost.message_bytes = ExactSums::message_bytes(Kernel<double>::result_size(model.shape, noise));
   return cost;

@@ -20,7 +20,8 @@ std::size_t padded_block(const Sampling& sampling) {
   return static_cast<std::size_t>(divided_up(count, lanes) * lanes);
 }
 
-template <class Real>
+/// Samples stored as Stored, kernels that compute with Real.
+template <class Real, class Stored>
 class TypedBlocks : public SampleBlocks {
  public:
   TypedBlocks(const Model& model, const Sampling& sampling, const RankBlocks& blocks, bool kept,
@@ -63,18 +64,18 @@ class TypedBlocks : public SampleBlocks {
   }
 
  private:
-  Real* place_of(std::int64_t block) {
+  Stored* place_of(std::int64_t block) {
     return memory_.data() + block_length_ * static_cast<std::size_t>(block - blocks_.range.begin);
   }
-  const Real* samples(std::int64_t block) {
+  const Stored* samples(std::int64_t block) {
     if (kept_) return place_of(block);
     if (filled_ != block) fill(block, memory_.data());
     filled_ = block;
     return memory_.data();
   }
-  void fill(std::int64_t block, Real* x) {
+  void fill(std::int64_t block, Stored* x) {
     const auto [replicate, first, count] = sampling_.block(block);
-    generator_.fill(replicate, first, count, x);
+    generator_.fill<Stored, lane_count<Real>>(replicate, first, count, x);
   }
 
   SampleGenerator generator_;
@@ -89,7 +90,7 @@ class TypedBlocks : public SampleBlocks {
   bool kept_;
   double work_of_draw_;  // multiplications, or as long, for a sample
   std::size_t block_length_;
-  AlignedVector<Real> memory_;
+  AlignedVector<Stored> memory_;
   std::int64_t filled_ = -1;  // the block in memory, where they are regenerated
 };
 
@@ -97,9 +98,15 @@ class TypedBlocks : public SampleBlocks {
 
 std::unique_ptr<SampleBlocks> SampleBlocks::make(const Model& model, const Sampling& sampling,
                                                  const RankBlocks& blocks, bool kept, bool noise) {
-  if (sampling.precision == Precision::single)
-    return std::make_unique<TypedBlocks<float>>(model, sampling, blocks, kept, noise);
-  return std::make_unique<TypedBlocks<double>>(model, sampling, blocks, kept, noise);
+  switch (sampling.precision) {
+    case Precision::double_:
+      return std::make_unique<TypedBlocks<double, double>>(model, sampling, blocks, kept, noise);
+    case Precision::mixed:
+      return std::make_unique<TypedBlocks<double, float>>(model, sampling, blocks, kept, noise);
+    case Precision::single:
+      break;
+  }
+  return std::make_unique<TypedBlocks<float, float>>(model, sampling, blocks, kept, noise);
 }
 
 }  // namespace headflow

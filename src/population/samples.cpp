@@ -135,34 +135,38 @@ void SampleGenerator::uniforms(int replicate, std::int64_t index, std::vector<st
   }
 }
 
-template <class Real>
-void SampleGenerator::fill(int replicate, std::int64_t first, std::int64_t count, Real* x) const {
-  constexpr int lanes = lane_count<Real>;
+template <class Stored, int lanes>
+void SampleGenerator::fill(int replicate, std::int64_t first, std::int64_t count, Stored* x) const {
   const int per_sample = shape_.tokens * shape_.coordinates();
   std::vector<std::uint32_t> point;
   std::vector<double> u(static_cast<std::size_t>(dimension()));
   std::vector<double> normals;
   std::vector<double> theta(static_cast<std::size_t>(shape_.features));
   const std::int64_t groups = (count + lanes - 1) / lanes;
-  std::fill_n(x, groups * per_sample * lanes, Real(0));
+  std::fill_n(x, groups * per_sample * lanes, Stored(0));
   for (std::int64_t i = 0; i < count; ++i) {
     uniforms(replicate, first + i, point, u);
     normals = u;
     normal_quantile(normals);
     prior_.draw(u, normals, theta);
-    Real* out = x + (i / lanes) * per_sample * lanes + i % lanes;
+    Stored* out = x + (i / lanes) * per_sample * lanes + i % lanes;
     const auto begin = normals.begin() + prior_.draw_dimension();
     std::transform(theta.begin(), theta.end(), begin, begin, std::plus<>());
+    if (sampling_.precision != Precision::double_)
+      std::transform(begin, normals.end(), begin,
+                     [](double number) { return static_cast<double>(static_cast<float>(number)); });
     const double* z = &*begin;
     const double* w = z + shape_.tokens * shape_.features;
     for (int l = 0; l < shape_.tokens; ++l) {
-      for (int f = 0; f < shape_.features; ++f, out += lanes) *out = static_cast<Real>(*z++);
-      for (int h = 0; h < shape_.heads; ++h, out += lanes) *out = static_cast<Real>(*w++);
+      for (int f = 0; f < shape_.features; ++f, out += lanes) *out = static_cast<Stored>(*z++);
+      for (int h = 0; h < shape_.heads; ++h, out += lanes) *out = static_cast<Stored>(*w++);
     }
   }
 }
 
-template void SampleGenerator::fill(int, std::int64_t, std::int64_t, double*) const;
-template void SampleGenerator::fill(int, std::int64_t, std::int64_t, float*) const;
+template void SampleGenerator::fill<double>(int, std::int64_t, std::int64_t, double*) const;
+template void SampleGenerator::fill<float>(int, std::int64_t, std::int64_t, float*) const;
+template void SampleGenerator::fill<float, lane_count<double>>(int, std::int64_t, std::int64_t,
+                                                               float*) const;
 
 }  // namespace headflow

@@ -30,9 +30,10 @@ class SampleGenerator {
   /// Another, independent set for each epoch.
   void set_epoch(std::uint64_t epoch);
   /// Writes samples [first, first + count) of `replicate` to `x`, laid out as x[group][l * P +
-  /// p][lane] in groups of lane_count<Real> samples; lanes past the end are zero.
-  template <class Real>
-  void fill(int replicate, std::int64_t first, std::int64_t count, Real* x) const;
+  /// p][lane] in groups of `lanes` samples; lanes past the end are zero. However they are stored,
+  /// they are rounded to single precision unless sampling.precision is double.
+  template <class Stored, int lanes = lane_count<Stored>>
+  void fill(int replicate, std::int64_t first, std::int64_t count, Stored* x) const;
 
   /// Most dimensions that direction numbers exist for.
   static constexpr int max_sobol_dimension = 3667;

@@ -18,8 +18,13 @@ void Sampling::declare_keys(KeyVisitor& visitor) {
   visitor.whole({.name = "seed", .help = "of the samples", .seed = Seed::one}, seed, seeds);
   visitor.key({"symmetric", "close the set under cyclic head shifts and the prior's sign flips"},
               symmetric);
-  visitor.choice<Precision>({"precision", "of the kernel; sums are exact either way"}, precision,
-                            {{"double", Precision::double_}, {"single", Precision::single}});
+  visitor.choice<Precision>(
+      {.name = "precision",
+       .help = "of samples and arithmetic; mixed: samples in single (half the memory), arithmetic "
+               "in double, as accurate; sums are exact",
+       .hint = "files from before \"mixed\" was the default go on with \"double\": set it"},
+      precision,
+      {{"double", Precision::double_}, {"mixed", Precision::mixed}, {"single", Precision::single}});
   visitor.key(
       {.name = "memory",
        .help = "GiB a rank may use to keep its samples; else they are regenerated (same bits)",

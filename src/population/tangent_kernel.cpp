@@ -24,7 +24,8 @@ void add_second_moments(const Dual<V>* g, int L, int H, V* N) {
 
 template <class Real>
 TangentKernel<Real>::TangentKernel(const Shape& shape, Activation activation, bool noise)
-    : shape_(shape),
+    : samples_(shape),
+      shape_(shape),
       activation_(activation),
       noise_(noise),
       K_(static_cast<std::size_t>(shape.heads * shape.coordinates())),
@@ -49,15 +50,15 @@ void TangentKernel<Real>::fields(const AlignedVector<Real>& K, const V* x) {
 
 template <class Real>
 template <class Formulas>
-void TangentKernel<Real>::run(const Real* x, std::int64_t count) {
+void TangentKernel<Real>::run(std::int64_t count) {
   const int L = shape_.tokens, H = shape_.heads, P = shape_.coordinates();
   Dual<V>* const s = scores_.data();
   Dual<V>* const A = tokens_.data();
   Dual<V>* const a = A + L;
   const Offsets<Dual<V>> offsets{b_.data(), v_};
   const OffsetGradient<Dual<V>> gradient{db_.data(), &db_.back()};
-  const V* group = reinterpret_cast<const V*>(x);
-  for (std::int64_t left = count; left > 0; left -= lane_count<Real>, group += L * P) {
+  for (std::int64_t left = count; left > 0; left -= lane_count<Real>) {
+    const V* const group = samples_.next();
     fields(K_, group);
     for (std::size_t i = 0; i < scores_.size(); ++i) scores_[i].value = products_[i];
     fields(dK_, group);
@@ -84,8 +85,8 @@ void TangentKernel<Real>::run(const Real* x, std::int64_t count) {
 }
 
 template <class Real>
-void TangentKernel<Real>::operator()(const Parameters& parameters, const Parameters& direction,
-                                     const Real* x, std::int64_t count, std::span<double> sums) {
+void TangentKernel<Real>::add(const Parameters& parameters, const Parameters& direction,
+                              std::int64_t count, std::span<double> sums) {
   const auto real = [](double number) { return static_cast<Real>(number); };
   std::transform(parameters.K.data(), parameters.K.data() + parameters.K.size(), K_.begin(), real);
   std::transform(direction.K.data(), direction.K.data() + direction.K.size(), dK_.begin(), real);
@@ -96,7 +97,7 @@ void TangentKernel<Real>::operator()(const Parameters& parameters, const Paramet
   v_ = dual(parameters.v, direction.v);
   std::fill(sums_.begin(), sums_.end(), V{});
   std::fill(db_.begin(), db_.end(), Dual<V>{});
-  std::visit([&]<class Formulas>(Formulas) { run<Formulas>(x, count); }, activation_);
+  std::visit([&]<class Formulas>(Formulas) { run<Formulas>(count); }, activation_);
   sum_lanes<Real>(sums_, sums);
 }
 

@@ -5,6 +5,7 @@
 #include "core/dual.hpp"
 #include "headflow/model/attention.hpp"
 #include "headflow/model/parameters.hpp"
+#include "population/sample_groups.hpp"
 
 namespace headflow {
 
@@ -19,15 +20,22 @@ class TangentKernel {
 
   /// `x` and `count` as for Kernel; `sums` (Kernel::result_size, or what of it comes before N)
   /// is overwritten.
-  void operator()(const Parameters& parameters, const Parameters& direction, const Real* x,
-                  std::int64_t count, std::span<double> sums);
+  template <class Stored>
+  void operator()(const Parameters& parameters, const Parameters& direction, const Stored* x,
+                  std::int64_t count, std::span<double> sums) {
+    samples_.start(x);
+    add(parameters, direction, count, sums);
+  }
 
  private:
   using V = Lanes<Real>;
   template <class Formulas>
-  void run(const Real* x, std::int64_t count);
+  void run(std::int64_t count);
+  void add(const Parameters& parameters, const Parameters& direction, std::int64_t count,
+           std::span<double> sums);
   void fields(const AlignedVector<Real>& K, const V* x);
 
+  SampleGroups<Real> samples_;
   Shape shape_;
   Activation activation_;
   bool noise_;

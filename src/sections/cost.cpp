@@ -75,7 +75,7 @@ static double bytes_of(const Model& model, const Sampling& sampling, int ranks) 
   const Shape& shape = model.shape;
   const double H = shape.heads;
   const double block = static_cast<double>(std::min(block_size, sampling.samples_per_replicate())) *
-                       shape.tokens * shape.coordinates() * sizeof(double);
+                       shape.tokens * shape.coordinates() * sampling.stored_bytes();
   constexpr double sums = 66;  // bytes for a number of each replicate: exact sums and means
   return (cost.kept ? cost.sample_gib * 0x1p30 : block) +
          sums * sampling.replicates * (H * shape.coordinates() + H + 2);

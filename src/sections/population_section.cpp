@@ -25,7 +25,7 @@ void require_multiple(const char* key, const Sampling& sampling) {
 /// A block of samples must fit in the budget, or nothing can be computed.
 void require_memory(const Shape& shape, const Sampling& sampling) {
   const double block = static_cast<double>(block_size) * shape.tokens * shape.coordinates() *
-                       (sampling.precision == Precision::single ? 4 : 8) / 0x1p30;
+                       sampling.stored_bytes() / 0x1p30;
   if (sampling.memory_gib < block)
     throw InputError(fmt::format(
         "population.memory = {} GiB is too little: one block of {} samples needs {:.3g} GiB",

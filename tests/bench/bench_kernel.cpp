@@ -22,12 +22,13 @@ Prior prior_for(int features) {
 }
 
 /// A block's loss and gradient, or with TangentKernel a product with its Hessian.
-template <class Real, template <class> class AnyKernel>
+template <class Real, template <class> class AnyKernel, class Stored>
 void one_block(benchmark::State& state, const Shape& shape, const Activation& activation) {
   const SampleGenerator generator(shape, prior_for(shape.features),
                                   {.samples = block_size, .replicates = 1});
-  AlignedVector<Real> x(static_cast<std::size_t>(block_size * shape.tokens * shape.coordinates()));
-  generator.fill(0, 0, block_size, x.data());
+  AlignedVector<Stored> x(
+      static_cast<std::size_t>(block_size * shape.tokens * shape.coordinates()));
+  generator.fill<Stored, lane_count<Real>>(0, 0, block_size, x.data());
   const Parameters parameters = noisy_start(shape, 0.5, 1.0, 1).parameters;
   AnyKernel<Real> kernel(shape, activation);
   std::vector<double> sums(Kernel<Real>::result_size(shape));
@@ -62,14 +63,14 @@ void fma_peak(benchmark::State& state) {
                                                benchmark::Counter::kIsIterationInvariantRate);
 }
 
-template <class Real, template <class> class AnyKernel = Kernel>
+template <class Real, template <class> class AnyKernel = Kernel, class Stored = Real>
 void register_kernel(const Shape& shape, const Activation& activation, const std::string& precision,
                      const std::string& kind = "kernel/") {
   const std::string name = kind + std::string(name_of(activation)) + "/" +
                            std::to_string(shape.tokens) + "," + std::to_string(shape.heads) + "," +
                            std::to_string(shape.features) + "/" + precision;
   benchmark::RegisterBenchmark(name.c_str(), [=](benchmark::State& state) {
-    one_block<Real, AnyKernel>(state, shape, activation);
+    one_block<Real, AnyKernel, Stored>(state, shape, activation);
   });
 }
 
@@ -81,6 +82,7 @@ int main(int argc, char** argv) {
   for (const Shape& shape :
        {Shape{4, 2, 2}, Shape{10, 2, 2}, Shape{5, 4, 2}, Shape{5, 8, 3}, Shape{5, 16, 4}}) {
     register_kernel<double>(shape, Softmax{}, "double");
+    register_kernel<double, Kernel, float>(shape, Softmax{}, "mixed");
     register_kernel<float>(shape, Softmax{}, "single");
     register_kernel<double, TangentKernel>(shape, Softmax{}, "double", "tangent/");
   }

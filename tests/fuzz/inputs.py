@@ -205,7 +205,7 @@ def small_input(randomness, sections=("flow", "sgd", "train", "bayes", "maps")):
     found = {"model": small_model(randomness, features), "attention": {"heads": heads, "activation": activation},
              "start": small_start(randomness, heads, features),
              "population": {"samples": samples, "replicates": replicates, "sampling": sampling,
-                            "seed": randomness.randrange(50), "precision": randomness.choice(("double", "single"))}}
+                            "seed": randomness.randrange(50), "precision": randomness.choice(("double", "mixed", "single"))}}
     if "flow" in asked:
         method = randomness.choice(("5dp", "5dp", "3bs", "euler", "4"))
         found["flow"] = {"end_time": round(randomness.uniform(0.3, 2), 2), "outputs": randomness.randrange(1, 6),

@@ -26,6 +26,7 @@ MANY_SAMPLES = {"population.samples": 12000}
 # Changes of SMALL. Between them all activations, priors, starts, samplings, precisions and methods.
 FLOWS = {
     "softmax": {"population.samples": 6000},
+    "softmax, double": {"population.samples": 6000, "population.precision": "double"},
     "softmax-1, closed set": {"attention.activation": "softmax-1", "attention.heads": 3, "population.symmetric": True,
                               "population.sampling": "monte-carlo", "population.samples": 3000,
                               "population.replicates": 2},

@@ -7,6 +7,7 @@ from harness import SMALL, SystemTest, changed, command, execute, main, read_gro
 # and 333 samples for each replicate), fewer blocks than ranks.
 INPUTS = {
     "softmax": {"population.samples": 6000},
+    "softmax, double": {"population.samples": 6000, "population.precision": "double"},
     "softmax-1": {"attention.activation": "softmax-1", "attention.heads": 3, "population.sampling": "monte-carlo",
                   "population.samples": 3000, "population.replicates": 2, "population.symmetric": True},
     "bayes-softmax": {"attention.activation": "bayes-softmax", "start.noise": None, "start.dimension": 30,
@@ -97,8 +98,9 @@ class Invariance(SystemTest):
         """Each choice has an effect, so that the equalities above say something."""
         euler = {"flow.method": "euler", "flow.step": 0.25}
         changes = [{}, {"population.seed": 2}, {"start.seed": 4}, {"population.sampling": "monte-carlo"},
-                   {"population.precision": "single"}, {"population.symmetric": True}, {"population.replicates": 2},
-                   {"flow.tolerance": 1e-5}, euler, euler | {"population.resample": 3}]
+                   {"population.precision": "single"}, {"population.precision": "double"},
+                   {"population.symmetric": True}, {"population.replicates": 2}, {"flow.tolerance": 1e-5},
+                   euler, euler | {"population.resample": 3}]
         flows = self.flows([(change, 0) for change in changes])
         self.assertEqual(len({flow["m"].tobytes() for flow in flows}), len(changes))
 

@@ -9,7 +9,9 @@ namespace headflow {
 class KeyVisitor;
 
 enum class SamplingMethod { sobol, monte_carlo };
-enum class Precision { double_, single };
+/// Of the samples as they are stored and of the arithmetic with them: both double, both single, or
+/// samples rounded to single precision once and all arithmetic with them in double.
+enum class Precision { double_, mixed, single };
 
 /// A block is this many consecutive samples of one replicate (the last one of a replicate may have
 /// fewer): the unit that is partitioned over ranks and summed.
@@ -33,12 +35,16 @@ struct Sampling {
   int first_replicate = 0;  ///< the number of the first of them: a part of a larger set
   std::uint64_t seed = 1;
   bool symmetric = false;  ///< close the set under cyclic head shifts and the prior's sign flips
-  Precision precision = Precision::double_;
+  Precision precision = Precision::mixed;
   double memory_gib = 4;  ///< keep the samples when a rank's share fits in this, else regenerate
 
   void declare_keys(KeyVisitor& visitor);
 
   std::int64_t samples_per_replicate() const { return samples / replicates; }
+  /// Of each number of a sample in memory.
+  double stored_bytes() const {
+    return precision == Precision::double_ ? sizeof(double) : sizeof(float);
+  }
   /// Number r of the replicates alone.
   Sampling replicate(int r) const {
     Sampling one = *this;

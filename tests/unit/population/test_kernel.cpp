@@ -1,6 +1,8 @@
 #include <gtest/gtest.h>
 
 #include "population/kernel.hpp"
+#include "population/moment_kernel.hpp"
+#include "population/tangent_kernel.hpp"
 #include "support.hpp"
 
 namespace headflow {
@@ -146,6 +148,30 @@ TEST(Kernel, isFiniteAndRightForAnyField) {
       for (const double s : sums) EXPECT_TRUE(std::isfinite(s));
       EXPECT_NEAR(sums[0], expected, 1e-9 * (1 + expected)) << name_of(activation) << ' ' << size;
     }
+}
+
+TEST(Kernel, samplesInSinglePrecisionAreWidened) {
+  constexpr std::int64_t count = 37;
+  for (const Shape& shape : odd_shapes) {
+    const Parameters parameters = generic_parameters(shape);
+    const SampleGenerator generator(shape, prior_for(shape),
+                                    {.method = SamplingMethod::monte_carlo});
+    const auto wide = block<double>(shape, count);
+    AlignedVector<float> narrow(wide.size());
+    generator.fill<float, lane_count<double>>(0, 0, count, narrow.data());
+    const auto differ = [&]<class AnyKernel>(AnyKernel kernel, std::size_t size, auto... points) {
+      std::vector<double> expected(size), sums(size);
+      kernel(points..., wide.data(), count, expected);
+      kernel(points..., narrow.data(), count, sums);
+      return sums != expected;
+    };
+    const std::size_t size = Kernel<double>::result_size(shape);
+    const Training training = training_of(Softmax{}, true, 0, 0);
+    EXPECT_FALSE(differ(Kernel<double>(shape, Softmax{}), size, parameters));
+    EXPECT_FALSE(differ(TangentKernel<double>(shape, Softmax{}), size, parameters, parameters));
+    EXPECT_FALSE(differ(MomentKernel<double>(shape, Softmax{}, training),
+                        MomentKernel<double>::result_size(shape, training), parameters, 1.0));
+  }
 }
 
 TEST(Kernel, singlePrecisionIsCloseToDouble) {

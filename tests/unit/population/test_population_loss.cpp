@@ -357,11 +357,32 @@ TEST(PopulationLoss, refusesAClosedSetThatIsTooLarge) {
   EXPECT_NO_THROW(make({2, 1, 12})) << "2^12 images";
 }
 
+// Samples rounded to single precision move by 3e-8 of themselves at random: the mean over n of them
+// by that over the square root of n.
+TEST(PopulationLoss, samplesInSinglePrecisionDoNotShow) {
+  for (const Shape& shape : {Shape{4, 2, 2}, Shape{10, 2, 2}, Shape{5, 3, 2}})
+    for (const Activation& activation : all_activations) {
+      const Parameters parameters = generic_parameters(shape);
+      const auto at = [&](Precision precision) {
+        Sampling sampling = sobol(8 * 1024);
+        sampling.precision = precision;
+        const Model model{shape, activation, flipping_spike(2, 2)};
+        return PopulationLoss(world(), model, sampling).statistics(parameters);
+      };
+      const LossStatistics exact = at(Precision::double_), mixed = at(Precision::mixed);
+      EXPECT_NE(mixed.mean.loss, exact.mean.loss);
+      EXPECT_NEAR(mixed.mean.loss / exact.mean.loss, 1, 1e-8);
+      EXPECT_LT(std::abs(mixed.mean.loss - exact.mean.loss), 1e-3 * exact.loss_stderr);
+      const auto gradient = flat(exact.mean), rounded = flat(mixed.mean);
+      for (std::size_t i = 0; i < gradient.size(); ++i) EXPECT_NEAR(rounded[i], gradient[i], 1e-8);
+    }
+}
+
 TEST(DistributedPopulationLoss, hasTheBitsOfOneProcessHoweverSamplesAreKept) {
   const auto self = Communicator::self();
   const Shape shape{4, 2, 2};
   for (const Activation& activation : all_activations)
-    for (const Precision precision : {Precision::double_, Precision::single})
+    for (const Precision precision : {Precision::double_, Precision::mixed, Precision::single})
       for (const bool symmetric : {false, true}) {
         Sampling sampling = sobol(8 * 3000);  // not a multiple of the block
         sampling.precision = precision;
