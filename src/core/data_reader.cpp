@@ -119,6 +119,8 @@ Numbers DataReader::numbers(const std::string& name) const {
   const Hdf5Dataset dataset = this->dataset(name);
   const std::string what = path_ + ": " + name;
   const Hdf5Space space(H5Dget_space(dataset), what);
+  if (H5Sget_simple_extent_type(space) == H5S_NULL)  // no number, although it has no axes
+    throw InputError(what + " is empty");
   std::vector<hsize_t> extent(
       static_cast<std::size_t>(hdf5_check(H5Sget_simple_extent_ndims(space), what)));
   hdf5_check(H5Sget_simple_extent_dims(space, extent.data(), nullptr), what);
@@ -181,9 +183,9 @@ std::map<std::string, std::string> DataReader::attributes(const std::string& nam
 std::vector<std::string> DataReader::axes(const std::string& name) const {
   const Hdf5Dataset dataset = this->dataset(name);
   const std::string what = path_ + ": axes of " + name;
-  if (hdf5_check(H5DSis_scale(dataset), what) > 0) return {last_name(name)};
   const Hdf5Space space(H5Dget_space(dataset), what);
   const int rank = hdf5_check(H5Sget_simple_extent_ndims(space), what);
+  if (rank == 1 && hdf5_check(H5DSis_scale(dataset), what) > 0) return {last_name(name)};
   std::vector<std::string> names;
   if (rank > 0) names = names_of_scales(dataset);
   names.resize(static_cast<std::size_t>(rank));

@@ -205,7 +205,8 @@ def small_input(randomness, sections=("flow", "sgd", "train", "bayes", "maps")):
     found = {"model": small_model(randomness, features), "attention": {"heads": heads, "activation": activation},
              "start": small_start(randomness, heads, features),
              "population": {"samples": samples, "replicates": replicates, "sampling": sampling,
-                            "seed": randomness.randrange(50), "precision": randomness.choice(("double", "mixed", "single"))}}
+                            "seed": randomness.randrange(50),
+                            "precision": randomness.choice(("double", "mixed", "single"))}}
     if "flow" in asked:
         method = randomness.choice(("5dp", "5dp", "3bs", "euler", "4"))
         found["flow"] = {"end_time": round(randomness.uniform(0.3, 2), 2), "outputs": randomness.randrange(1, 6),
@@ -223,6 +224,10 @@ def small_input(randomness, sections=("flow", "sgd", "train", "bayes", "maps")):
                         "seed": randomness.randrange(50)}
         if "dimension" in found["start"]:
             found["start"]["dimension"] = dimension
+        if randomness.random() < 0.3:
+            found["schedule"] = randomness.choice((
+                {"warm_up": 0.1}, {"law": "power", "scale": 0.2}, {"law": "cosine", "length": 0.3, "warm_up": 0.2},
+                {"law": "steps", "times": [0.1, 0.2], "factors": [0.5, 2.0]}))
     if "train" in asked:
         found["train"] = {"starts": randomness.randrange(1, 3), "gradient_tolerance": 1e-3, "evaluations": 40}
     if "bayes" in asked:

@@ -132,6 +132,21 @@ TEST_F(DistributedDataFile, anAxisThatIsGoneIsAnError) {
   }
 }
 
+TEST_F(DistributedDataFile, aDatasetWithoutNumbersIsAnError) {
+  write_data_file(world(), path("a.h5"), content({0}));
+  if (world().root()) {
+    const Hdf5File file(H5Fopen(path("a.h5").c_str(), H5F_ACC_RDWR, H5P_DEFAULT), "open");
+    const Hdf5Space empty(H5Screate(H5S_NULL), "space");
+    const Hdf5Dataset null(H5Dcreate2(file, "flow/null", H5T_NATIVE_DOUBLE, empty, H5P_DEFAULT,
+                                      H5P_DEFAULT, H5P_DEFAULT),
+                           "null");
+    const DataReader reader(path("a.h5"), DataReader::Intact{});
+    EXPECT_THROW(reader.numbers("flow/null"), InputError);
+    EXPECT_EQ(reader.numbers("flow/scalar").data, (std::vector<double>{2.5}));
+  }
+  world().barrier();
+}
+
 TEST_F(DistributedDataFile, everyRankWritesItsSlab) {
   const auto rank = static_cast<std::size_t>(world().rank());
   const auto size = static_cast<std::size_t>(world().size());
