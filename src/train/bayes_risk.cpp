@@ -243,8 +243,9 @@ Parameters bayes_parameters(const Shape& shape, const Prior& signal) {
   const auto* law = std::get_if<MixtureLaw>(&signal.law());
   if (law == nullptr || !law->atomic())
     throw InputError(
-        "a start from the Bayes estimator needs a prior of atoms alone; for prior = \"product\", "
-        "write its atoms as \"discrete\"");
+        "a start from the Bayes estimator needs a prior of atoms alone, which Gaussians and "
+        "products "
+        "are not (signs can be written as \"discrete\")");
   std::vector<Eigen::Index> atoms;
   for (Eigen::Index n = 0; n < law->weights.size(); ++n)
     if (law->weights[n] > 0) atoms.push_back(n);

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import nbclient
 import nbformat
+from jupyter_client import AsyncKernelManager
 
 from harness import TOP
 
@@ -14,9 +15,11 @@ TUTORIAL = TOP / "input/tutorial"
 def executed(name, folder, timeout=3000):
     """The notebook of that name, executed in a folder; its outputs without bars of progress and times."""
     notebook = nbformat.read(TUTORIAL / name, as_version=4)
-    client = nbclient.NotebookClient(notebook, timeout=timeout, kernel_name="python3",
-                                     resources={"metadata": {"path": str(folder)}})
-    client.execute()
+    with tempfile.TemporaryDirectory() as sockets:  # files, whose names nobody else takes, as they take TCP's ports
+        kernel = AsyncKernelManager(kernel_name="python3", transport="ipc", ip=f"{sockets}/kernel")
+        client = nbclient.NotebookClient(notebook, timeout=timeout, km=kernel,
+                                         resources={"metadata": {"path": str(folder)}})
+        client.execute()
     for cell in notebook.cells:
         cell.metadata.pop("execution", None)
         if cell.cell_type == "code":

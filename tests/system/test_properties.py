@@ -132,7 +132,8 @@ class Properties(RestartTest):
         """SGD's t is its learning rate times its steps; the noise that it gives the flow is kappa = rate * D / B."""
         def check(number, randomness):
             sections = changed(small_input(randomness, ("sgd",)),
-                               {"flow": {"end_time": 0.5, "outputs": 2, "learning_rate_noise": "from-sgd"}})
+                               {"schedule": None, "flow": {"end_time": 0.5, "outputs": 2,
+                                                           "learning_rate_noise": "from-sgd"}})
             rate = randomness.choice((0.01, 0.02, 0.05))
             sections["sgd"] |= {"learning_rate": rate, "steps": 8, "outputs": 8}
             path = self.place(f"from{number}", sections)

@@ -316,7 +316,7 @@ ERRORS = {  # changes of FULL, or of SMALL's flow alone, and the words of the me
     "maps without heads": ({"train": None, "prune": None}, ["[maps]", "[train]", "[flow]"]),
     "no flow to train from": ({"train.from": "flow"}, ["train.from", "flow", "[flow]"]),
     "from elsewhere": ({"train.from": "end"}, ["train.from", '"end"', '"search"', '"start"', '"flow"']),
-    "bayes of a Gaussian": (GAUSSIAN | BAYES | {"train.starts": 1}, ["Bayes", "atoms", "Gaussian"]),
+    "bayes of a Gaussian": (GAUSSIAN | BAYES | {"train.starts": 1}, ["Bayes", "atoms", "Gaussians"]),
     "bayes with too few heads": (BAYES | {"train.starts": 1, "attention.heads": 1}, ["2 atoms", "1 heads"]),
     "bayes and noise": ({"start.bayes": True}, ["[start]", "one of", "noise and bayes"]),
     "bayes and m": (EXPLICIT | BAYES, ["[start]", "one of", "m and bayes"]),

@@ -40,7 +40,7 @@ struct OffsetGradient {
 };
 
 /// Head by head normalisation shared by softmax and softmax-1; `sink` says whether the denominator
-/// has the 1: s_{h,l} = exp(f_{h,l}) / (1 + sum_j exp(f_{h,j})), f = chi + b_h.
+/// has the 1: s_{h,l} = exp(f_{h,l}) / (1 + sum_j exp(f_{h,j})) / H, f = chi + b_h.
 template <bool sink, class Real, class Scalar, class Tokens, class Heads>
 inline void normalise_each_head(Real* s, Tokens L, Heads H, const Scalar* b);
 
@@ -49,7 +49,7 @@ struct Softmax {
   static constexpr std::string_view name = "softmax";
   static constexpr bool joint = false;
   static constexpr TrainedParts trained{};
-  static constexpr double head_scale(int, double) { return 1; }
+  static constexpr double head_scale(int heads, double) { return heads; }
 
   template <class Real, class Scalar, class Tokens, class Heads>
   static void forward(Real* s, Real* A, Tokens L, Heads H, const Offsets<Scalar>&);
@@ -64,7 +64,7 @@ struct SoftmaxOne {
   static constexpr std::string_view name = "softmax-1";
   static constexpr bool joint = false;
   static constexpr TrainedParts trained{.b = true, .v = true};
-  static constexpr double head_scale(int, double v) { return v; }
+  static constexpr double head_scale(int heads, double v) { return heads * v; }
 
   template <class Real, class Scalar, class Tokens, class Heads>
   static void forward(Real* s, Real* A, Tokens L, Heads H, const Offsets<Scalar>& offsets);
