@@ -40,8 +40,8 @@ class ExactSums {
   double value(std::size_t i, std::size_t stride = 0, std::size_t groups = 1) const;
 
  private:
-  static constexpr std::size_t pieces = 6;
-  static constexpr std::size_t more = 4;  // numbers that follow the pieces
+  static constexpr int pieces = 6;
+  static constexpr int more = 4;  // numbers that follow the pieces
   static constexpr int lowest_exponent = -128;
   static constexpr std::int64_t most_terms = std::int64_t{1} << 34;
   static constexpr std::int64_t terms_between_carries = std::int64_t{1} << 30;

@@ -119,7 +119,7 @@ class Reader : public KeyVisitor {
     const auto* node = find(key);
     if (node == nullptr) return;
     const auto word_of = [&](const toml::node& one) {
-      const auto word = one.value_or(std::string());
+      auto word = one.value_or(std::string());
       if (std::find(words.begin(), words.end(), word) == words.end())
         wrong(key, one,
               fmt::format("one of {} (did you mean \"{}\"?)", quoted_list(words),

@@ -98,11 +98,11 @@ void FlowSection::print_cost(CostReport& report) const {
       input.model(), input.section<PopulationSection>().sampling, report.ranks());
   PopulationLoss loss = report.one_block();
   const FlowPilot flow = pilot_flow(loss, input.section<StartSection>().parameters(), options);
-  const auto& [per_sample, to_draw] = report.pilot();
+  const CostReport::Pilot& pilot = report.pilot();
   const auto samples = static_cast<double>(cost.samples_per_rank);
-  const double generate = samples * to_draw;
+  const double generate = samples * pilot.to_draw;
   const double rhs =
-      samples * static_cast<double>(cost.images) * per_sample + (cost.kept ? 0 : generate);
+      samples * static_cast<double>(cost.images) * pilot.per_sample + (cost.kept ? 0 : generate);
   const std::size_t outputs = options.output_times.size();
   fmt::print("# ranks                      {}\n", report.ranks());
   fmt::print("# samples per rank           {}{}\n", cost.samples_per_rank,
@@ -115,7 +115,8 @@ void FlowSection::print_cost(CostReport& report) const {
   DataGroup group;
   const FlowSeries series(group, input.model(), options.split_threshold);
   report.add_memory({.what = "outputs of [flow]", .root = bytes_of_records(group, outputs)});
-  fmt::print("# one right-hand side        {:.3g} s ({:.1f} ns a sample)\n", rhs, 1e9 * per_sample);
+  fmt::print("# one right-hand side        {:.3g} s ({:.1f} ns a sample)\n", rhs,
+             1e9 * pilot.per_sample);
   fmt::print("# right-hand sides           about {:.0f}{}, and {} outputs\n", flow.right_hand_sides,
              flow.extrapolated ? " (extrapolated)" : "", outputs);
   fmt::print("# the whole flow             about {}\n",
@@ -128,7 +129,8 @@ void FlowSection::print_cost(CostReport& report) const {
     const std::int64_t blocks = local_range(0, sampling.blocks(), ranks).size();
     const auto share = static_cast<double>(blocks) / static_cast<double>(sampling.blocks());
     return share * static_cast<double>(sampling.samples * static_cast<std::int64_t>(cost.images)) *
-               (per_sample + (cost.kept ? 0 : to_draw / static_cast<double>(cost.images))) +
+               (pilot.per_sample +
+                (cost.kept ? 0 : pilot.to_draw / static_cast<double>(cost.images))) +
            seconds_of_messages(ranks, calls, bytes);
   });
 }

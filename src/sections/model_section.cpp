@@ -172,7 +172,7 @@ Vector ModelSection::probabilities(Eigen::Index count) const {
 
 /// model.mean, or zeros.
 Vector ModelSection::mean() const {
-  const Vector mean = mean_ ? to_vector(*mean_) : Vector::Zero(features());
+  Vector mean = mean_ ? to_vector(*mean_) : Vector::Zero(features());
   if (mean.size() != features_)
     throw InputError(
         fmt::format("model.mean must have {} numbers, found {}", features(), mean.size()));
