@@ -228,7 +228,11 @@ void write_data_file(const Communicator& comm, const std::string& name, const Da
     comm.on_root([&] { write_contents(temporary, content); });
     if (has_slabs(content)) write_slabs(comm, temporary, content);
   } catch (const Error& error) {
-    throw FileError("cannot write " + temporary + ": " + error.what());
+    const char* const advice =
+        " (is the disk full? If Open MPI's own MPI-IO hangs or fails, try another: "
+        "mpirun --mca io ^ompio)";
+    throw FileError("cannot write " + temporary + ": " + error.what() +
+                    (error.code() == ExitCode::file_failure ? advice : ""));
   }
   comm.on_root([&] {
     append_checksum(temporary);

@@ -13,10 +13,7 @@ namespace headflow {
 /// was being done, when it is negative.
 template <class Result>
 Result hdf5_check(Result result, const std::string& what) {
-  if (result < 0)
-    throw FileError("HDF5 failed at " + what +
-                    " (is the disk full? If Open MPI's own MPI-IO hangs or fails, try another: "
-                    "mpirun --mca io ^ompio)");
+  if (result < 0) throw FileError("HDF5 failed at " + what);
   return result;
 }
 

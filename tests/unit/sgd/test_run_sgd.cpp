@@ -181,7 +181,9 @@ TEST(RunSgd, weightDecayIsThatOfTheFlow) {
 
 // Both engines, the direct one with fewer replicas, draw from laws of all kinds what the flow
 // samples: within 7.5 standard errors, of which what is left at this D, of order 1/D, takes up to 3
-// (false alarm 3e-5), and more than 8 from the flow for the law of the other tests.
+// (false alarm 3e-5), and more than 8 from the flow for the law of the other tests. With 512
+// replicas and the mean of six sets of samples q_11 of SGD less that of the flow is .0049 +- .0013
+// and .0070 +- .0011 at D = 1000, .0007 +- .0007 and .0008 +- .0007 at D = 4000.
 TEST(RunSgd, drawsFromMixturesAndProducts) {
   const Start start = example_start();
   const double other = q_11_of_flow(start, 1, 8);
