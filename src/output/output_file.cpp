@@ -21,8 +21,12 @@ OutputFile::OutputFile(const Communicator& comm, std::string path, double every,
   content_.attributes = std::move(attributes);
 }
 
+bool update_is_due(double seconds, double every, double write_seconds) {
+  return every == 0 || seconds > std::max(every, 50 * write_seconds);
+}
+
 void OutputFile::update() {
-  const bool due = !written_ || since_write_.seconds() > std::max(every_, 50 * write_seconds_);
+  const bool due = !written_ || update_is_due(since_write_.seconds(), every_, write_seconds_);
   if (comm_.any(due)) write();
 }
 

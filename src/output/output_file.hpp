@@ -8,12 +8,17 @@
 
 namespace headflow {
 
+/// Whether the file is written again, so many seconds after a write that took `write_seconds`: at
+/// the earliest after `every`, and after so long that at most 2 % of the time goes into writing.
+/// With `every` = 0 always.
+bool update_is_due(double seconds, double every, double write_seconds);
+
 /// The output of a run in memory, and its file. Series are small, so the whole file is written anew
 /// at each update and replaces the last one at once: a reader, or a kill at any time, always finds
 /// a complete file.
 class OutputFile {
  public:
-  /// `every`: seconds between updates (never more than 2 % of the time goes into them).
+  /// `every`: seconds between updates, as for update_is_due().
   OutputFile(const Communicator& comm, std::string path, double every,
              std::map<std::string, std::string> attributes);
 

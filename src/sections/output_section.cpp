@@ -24,10 +24,13 @@ void OutputSection::declare_keys(KeyVisitor& visitor) {
                .help = "its name; default: the input's name with .h5, in the working folder",
                .change = irrelevant},
               file_);
-  visitor.key({.name = "every",
-               .help = "seconds of wall time between updates of the file",
-               .change = irrelevant},
-              every, at_least_zero);
+  visitor.key(
+      {.name = "every",
+       .help =
+           "seconds of wall time between updates of the file, more where writing would take over "
+           "2 % of the time; 0 updates it at each chance",
+       .change = irrelevant},
+      every, at_least_zero);
   visitor.key({.name = "checkpoint_every",
                .help = "seconds of wall time between checkpoints",
                .change = irrelevant},

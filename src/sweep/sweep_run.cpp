@@ -167,7 +167,7 @@ class SweepRun : public RunHost {
 
   /// On rank 0, which alone has news.
   void write_if_due() {
-    if (news_ && (save_ || since_write_.seconds() > std::max(output_.every, 50 * write_seconds_)))
+    if (news_ && (save_ || update_is_due(since_write_.seconds(), output_.every, write_seconds_)))
       write_results();
   }
 
