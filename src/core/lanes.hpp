@@ -6,6 +6,7 @@
 #include <boost/align/aligned_allocator.hpp>
 #include <cmath>
 #include <cstdint>
+#include <limits>
 #include <span>
 #include <vector>
 
@@ -71,14 +72,34 @@ inline Vector lane_max(Vector a, Vector b) {
   return a > b ? a : b;
 }
 
+/// log(a) in every lane, relative error under 1 unit in the last place; -infinity at 0, NaN below.
+/// Method: a = 2^k m with m near 1 and s = (m - 1) / (m + 1), log m = 2 atanh(s), a polynomial
+/// (fdlibm's).
 inline Lanes<double> lane_log(Lanes<double> a) {
-  for (int i = 0; i < lane_count<double>; ++i) a[i] = std::log(a[i]);
-  return a;
-}
-
-inline Lanes<double> lane_sqrt(Lanes<double> a) {
-  for (int i = 0; i < lane_count<double>; ++i) a[i] = std::sqrt(a[i]);
-  return a;
+  using Vector = Lanes<double>;
+  using Integers = LaneTraits<double>::Integers;
+  const auto subnormal = a < 0x1p-1022;
+  const Integers bits = reinterpret_cast<Integers>(subnormal ? a * 0x1p54 : a);
+  const Integers exponent = (bits - 0x3fe6a09e667f3bcd) >> 52;  // of a number above sqrt(1/2)
+  const Vector f = reinterpret_cast<Vector>(bits - (exponent << 52)) - 1.0;
+  const Vector magic = broadcast(0x1.8p52);
+  const Vector k = reinterpret_cast<Vector>(reinterpret_cast<Integers>(magic) + exponent) - magic -
+                   (subnormal ? broadcast(54.0) : Vector{});
+  const Vector s = f / (2.0 + f);
+  const Vector z = s * s;
+  const Vector z2 = z * z;
+  const Vector odd = 6.666666666666735130e-01 +
+                     z2 * (2.857142874366239149e-01 +
+                           z2 * (1.818357216161805012e-01 + z2 * 1.479819860511658591e-01));
+  const Vector even =
+      3.999999999940941908e-01 + z2 * (2.222219843214978396e-01 + z2 * 1.531383769920937332e-01);
+  const Vector half_square = 0.5 * f * f;
+  // ln2 in two parts, the first with so few bits that k times it is exact.
+  const Vector low = s * (half_square + (z * odd + z2 * even)) + k * 1.90821492927058770002e-10;
+  const Vector log = k * 6.93147180369123816490e-01 - ((half_square - low) - f);
+  constexpr double infinity = std::numeric_limits<double>::infinity();
+  const Vector special = a == 0.0 ? broadcast(-infinity) : (a < 0.0 ? broadcast(std::nan("")) : a);
+  return (a > 0.0) & (a < infinity) ? log : special;
 }
 
 /// 1 / a for a normal number a whose inverse is one, relative error under 1 unit in the last place.
@@ -91,11 +112,18 @@ inline Real reciprocal(const Real& a) {
 /// Intrinsics without a mask make GCC 12 warn about its own header.
 inline constexpr __mmask8 all_lanes = 0xff;
 
+inline Lanes<double> lane_sqrt(Lanes<double> a) { return _mm512_maskz_sqrt_pd(all_lanes, a); }
+
 /// Two steps of Newton's from 14 bits: a quarter of the time that the division takes.
 inline Lanes<double> reciprocal(const Lanes<double>& a) {
   Lanes<double> inverse = _mm512_maskz_rcp14_pd(all_lanes, a);
   for (int step = 0; step < 2; ++step) inverse += inverse * (1.0 - a * inverse);
   return inverse;
+}
+#else
+inline Lanes<double> lane_sqrt(Lanes<double> a) {
+  for (int i = 0; i < lane_count<double>; ++i) a[i] = std::sqrt(a[i]);
+  return a;
 }
 #endif
 

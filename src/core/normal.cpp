@@ -1,14 +1,18 @@
 #include "core/normal.hpp"
 
 #include <algorithm>
-#include <cmath>
+#include <cstring>
+
+#include "core/lane_masks.hpp"
 
 namespace headflow {
 namespace {
 
+using Vector = Lanes<double>;
+
 template <std::size_t N>
-inline double horner(const double (&c)[N], double x) {
-  double p = c[N - 1];
+inline Vector horner(const double (&c)[N], Vector x) {
+  Vector p = broadcast(c[N - 1]);
   for (std::size_t i = N - 1; i-- > 0;) p = p * x + c[i];
   return p;
 }
@@ -51,14 +55,52 @@ constexpr double far_under[] = {1.0,
                                 2.04426310338993978564e-15};
 constexpr double centre_width = 0.425;
 
-inline double centre(double q) {
-  const double r = centre_width * centre_width - q * q;
-  return q * (horner(centre_over, r) / horner(centre_under, r));
+inline Vector centre(Vector q) {
+  const Vector r = centre_width * centre_width - q * q;
+  return q * (horner(centre_over, r) * reciprocal(horner(centre_under, r)));
 }
 
 /// The magnitude from r = sqrt(-log(mass of the tail)).
-inline double tail(double r) { return horner(tail_over, r - 1.6) / horner(tail_under, r - 1.6); }
-inline double far_tail(double r) { return horner(far_over, r - 5) / horner(far_under, r - 5); }
+inline Vector tail(Vector r) {
+  const Vector x = r - 1.6;
+  return horner(tail_over, x) * reciprocal(horner(tail_under, x));
+}
+inline Vector far_tail(Vector r) {
+  const Vector x = r - 5.0;
+  return horner(far_over, x) * reciprocal(horner(far_under, x));
+}
+
+constexpr std::size_t lanes = lane_count<double>;
+constexpr std::size_t chunk = 8;  // vectors
+
+/// Of `count` <= chunk vectors. The centre holds 85 % of the mass; the tails are collected.
+void quantiles(Vector* u, std::size_t count) {
+  alignas(Vector) double tails[(chunk + 1) * lanes];
+  LaneMask outside[chunk];
+  Vector x[chunk];
+  std::size_t found = 0;
+  for (std::size_t i = 0; i < count; ++i) {
+    x[i] = u[i] - 0.5;
+    outside[i] = lane_max(x[i], -x[i]) > centre_width;
+    found += gather_lanes(outside[i], u[i] < 0.5 ? u[i] : 1.0 - u[i], tails + found);
+    u[i] = centre(x[i]);
+  }
+  if (found == 0) return;
+  std::fill_n(tails + found, lanes, 0.5);
+  for (std::size_t k = 0; k < found; k += lanes) {
+    Vector& magnitude = *reinterpret_cast<Vector*>(tails + k);
+    const Vector r = lane_sqrt(-lane_log(magnitude));
+    magnitude = tail(r);
+    const LaneMask far = r > 5.0;
+    if (any_lane(far)) magnitude = far ? far_tail(r) : magnitude;
+  }
+  const double* from = tails;
+  for (std::size_t i = 0; i < count; ++i) {
+    Vector magnitude{};
+    from += scatter_lanes(outside[i], from, magnitude);
+    u[i] = outside[i] ? (x[i] < 0.0 ? -magnitude : magnitude) : u[i];
+  }
+}
 
 }  // namespace
 
@@ -68,30 +110,14 @@ double normal_quantile(double u) {
 }
 
 void normal_quantile(std::span<double> u) {
-  // The centre holds 85 % of the mass. The tails are collected, so that they vectorise too.
-  constexpr std::size_t chunk = 64;
-  for (std::size_t begin = 0; begin < u.size(); begin += chunk) {
-    const std::size_t count = std::min(chunk, u.size() - begin);
-    double in[chunk] = {};
-    double out[chunk];
-    double r[chunk] = {};
-    std::size_t place[chunk];
-    std::size_t tails = 0;
-    for (std::size_t i = 0; i < count; ++i) in[i] = u[begin + i];
-    for (std::size_t i = 0; i < chunk; ++i) out[i] = centre(in[i] - 0.5);
-    for (std::size_t i = 0; i < count; ++i) {
-      place[tails] = i;
-      tails += std::abs(in[i] - 0.5) <= centre_width ? 0 : 1;
-    }
-    for (std::size_t k = 0; k < tails; ++k)
-      r[k] = std::sqrt(-std::log(std::min(in[place[k]], 1 - in[place[k]])));
-    double magnitude[chunk];
-    for (std::size_t k = 0; k < (tails + 7) / 8 * 8; ++k) magnitude[k] = tail(r[k]);
-    for (std::size_t k = 0; k < tails; ++k) {
-      const double x = r[k] <= 5 ? magnitude[k] : far_tail(r[k]);
-      out[place[k]] = in[place[k]] < 0.5 ? -x : x;
-    }
-    for (std::size_t i = 0; i < count; ++i) u[begin + i] = out[i];
+  for (std::size_t begin = 0; begin < u.size(); begin += chunk * lanes) {
+    const std::size_t count = std::min(chunk * lanes, u.size() - begin);
+    const std::size_t vectors = (count + lanes - 1) / lanes;
+    Vector numbers[chunk];
+    numbers[vectors - 1] = broadcast(0.5);
+    std::memcpy(numbers, u.data() + begin, count * sizeof(double));
+    quantiles(numbers, vectors);
+    std::memcpy(u.data() + begin, numbers, count * sizeof(double));
   }
 }
 

@@ -3,6 +3,7 @@
 
 #include <array>
 #include <bit>
+#include <cstddef>
 #include <cstdint>
 #include <optional>
 
@@ -39,6 +40,12 @@ class RandomStream {
         key_);
     return {out[0], out[1], out[2], out[3]};
   }
+
+  static constexpr std::size_t items_at_once = 64;
+  using Items = std::array<double, items_at_once>;
+  /// Numbers uniform on (0, 1), 52 bits, for the items index, index + 1, ..: from the first two
+  /// words of bits(), and from the last two. `index` is a multiple of items_at_once.
+  void uniforms(std::uint64_t index, std::uint32_t draw, Items& first, Items& second) const;
 
  private:
   using Philox = r123::Philox4x32_R<10>;

@@ -1,8 +1,10 @@
 #include "population/samples.hpp"
 
 #include <algorithm>
+#include <bit>
 #include <boost/random/sobol.hpp>
 #include <functional>
+#include <stdexcept>
 #include <string>
 
 #include "core/normal.hpp"
@@ -67,12 +69,27 @@ std::vector<std::uint32_t> sobol_directions(int dimension) {
   return directions;
 }
 
+/// Of the first points, [dimension][index], bit-reversed.
+std::vector<std::array<std::uint32_t, SampleGenerator::chunk>> first_points(
+    const std::vector<std::uint32_t>& directions, int dimension) {
+  std::vector<std::array<std::uint32_t, SampleGenerator::chunk>> points(
+      static_cast<std::size_t>(dimension));
+  for (std::size_t d = 0; d < points.size(); ++d)
+    for (std::size_t k = 1; k < SampleGenerator::chunk; ++k)
+      points[d][k] = points[d][k & (k - 1)] ^
+                     directions[static_cast<std::size_t>(std::countr_zero(k)) * points.size() + d];
+  return points;
+}
+
 }  // namespace
 
 SampleGenerator::SampleGenerator(const Shape& shape, const Prior& prior, const Sampling& sampling)
     : shape_(shape), prior_(prior), sampling_(sampling) {
   dimension_ = dimension_of(shape, prior, sampling);
-  if (sampling.method == SamplingMethod::sobol) directions_ = sobol_directions(dimension_);
+  if (sampling.method == SamplingMethod::sobol) {
+    directions_ = sobol_directions(dimension_);
+    within_chunk_ = first_points(directions_, dimension_);
+  }
   set_epoch(0);
 }
 
@@ -108,59 +125,82 @@ void SampleGenerator::set_epoch(std::uint64_t epoch) {
   }
 }
 
-void SampleGenerator::uniforms(int replicate, std::int64_t index, std::vector<std::uint32_t>& point,
-                               std::vector<double>& u) const {
+void SampleGenerator::uniforms(int replicate, std::int64_t index, int d, Chunk& u,
+                               Chunk& next) const {
   const auto r = static_cast<std::size_t>(replicate);
-  const std::size_t count = u.size();
+  const auto item = static_cast<std::uint64_t>(index);
   if (sampling_.method == SamplingMethod::monte_carlo) {
-    for (std::size_t d = 0; d < count; d += 2) {
-      const auto words =
-          streams_[r].bits(static_cast<std::uint64_t>(index), static_cast<std::uint32_t>(d / 2));
-      u[d] = to_unit_interval(static_cast<std::uint64_t>(words[0]) << 32 | words[1]);
-      if (d + 1 < count)
-        u[d + 1] = to_unit_interval(static_cast<std::uint64_t>(words[2]) << 32 | words[3]);
-    }
+    if (d % 2 == 1)
+      u = next;
+    else
+      streams_[r].uniforms(item, static_cast<std::uint32_t>(d / 2), u, next);
     return;
   }
-  point.assign(count, 0);
-  for (auto bits = static_cast<std::uint64_t>(index); bits != 0; bits &= bits - 1) {
-    const auto* direction = &directions_[static_cast<std::size_t>(__builtin_ctzll(bits)) * count];
-    for (std::size_t d = 0; d < count; ++d) point[d] ^= direction[d];
-  }
-  const auto* first = scramblings_[r].first.data();
-  const auto* second = scramblings_[r].second.data();
-  for (std::size_t d = 0; d < count; ++d) {
-    const std::uint32_t x = reversed(nested_hash(nested_hash(point[d], first[d]), second[d]));
-    u[d] = to_unit_interval(static_cast<std::uint64_t>(x) << 32 | lower_digits(x, first[d]));
+  const auto dimension = static_cast<std::size_t>(dimension_);
+  const auto place = static_cast<std::size_t>(d);
+  std::uint32_t point = 0;
+  for (std::uint64_t bits = item; bits != 0; bits &= bits - 1)
+    point ^= directions_[static_cast<std::size_t>(std::countr_zero(bits)) * dimension + place];
+  const std::uint32_t first = scramblings_[r].first[place];
+  const std::uint32_t second = scramblings_[r].second[place];
+  const auto& steps = within_chunk_[place];
+  for (std::size_t k = 0; k < chunk; ++k) {
+    const std::uint32_t x = reversed(nested_hash(nested_hash(point ^ steps[k], first), second));
+    u[k] = to_unit_interval(static_cast<std::uint64_t>(x) << 32 | lower_digits(x, first));
   }
 }
 
 template <class Stored, int lanes>
 void SampleGenerator::fill(int replicate, std::int64_t first, std::int64_t count, Stored* x) const {
   const int per_sample = shape_.tokens * shape_.coordinates();
-  std::vector<std::uint32_t> point;
-  std::vector<double> u(static_cast<std::size_t>(dimension()));
-  std::vector<double> normals;
-  std::vector<double> theta(static_cast<std::size_t>(shape_.features));
-  const std::int64_t groups = (count + lanes - 1) / lanes;
-  std::fill_n(x, groups * per_sample * lanes, Stored(0));
-  for (std::int64_t i = 0; i < count; ++i) {
-    uniforms(replicate, first + i, point, u);
-    normals = u;
-    normal_quantile(normals);
-    prior_.draw(u, normals, theta);
-    Stored* out = x + (i / lanes) * per_sample * lanes + i % lanes;
-    const auto begin = normals.begin() + prior_.draw_dimension();
-    std::transform(theta.begin(), theta.end(), begin, begin, std::plus<>());
-    if (sampling_.precision != Precision::double_)
-      std::transform(begin, normals.end(), begin,
-                     [](double number) { return static_cast<double>(static_cast<float>(number)); });
-    const double* z = &*begin;
-    const double* w = z + shape_.tokens * shape_.features;
-    for (int l = 0; l < shape_.tokens; ++l) {
-      for (int f = 0; f < shape_.features; ++f, out += lanes) *out = static_cast<Stored>(*z++);
-      for (int h = 0; h < shape_.heads; ++h, out += lanes) *out = static_cast<Stored>(*w++);
+  const auto draws = static_cast<std::size_t>(prior_.draw_dimension());
+  std::vector<Chunk> u(draws), normals(draws), theta(static_cast<std::size_t>(shape_.features));
+  Chunk next;
+  if (first % chunk != 0)
+    throw std::logic_error("samples are filled from a multiple of a chunk on");
+  for (std::int64_t done = 0; done < count; done += chunk, x += per_sample * chunk) {
+    const std::int64_t begin = first + done;
+    const std::int64_t here = std::min<std::int64_t>(count - done, chunk);
+    for (std::size_t d = 0; d < draws; ++d) {
+      uniforms(replicate, begin, static_cast<int>(d), u[d], next);
+      normals[d] = u[d];
+      normal_quantile(normals[d]);
     }
+    draw_theta(u, normals, theta);
+    int d = static_cast<int>(draws);
+    const auto put = [&](int place, const Chunk* shift) {
+      Chunk numbers;
+      uniforms(replicate, begin, d++, numbers, next);
+      normal_quantile(numbers);
+      if (shift != nullptr)
+        for (std::size_t k = 0; k < chunk; ++k) numbers[k] += (*shift)[k];
+      if (sampling_.precision != Precision::double_)
+        for (double& number : numbers) number = static_cast<double>(static_cast<float>(number));
+      std::fill(numbers.begin() + here, numbers.end(), 0.0);
+      Stored* out = x + place * lanes;
+      for (std::int64_t k = 0; k < here; k += lanes, out += per_sample * lanes)
+        for (int lane = 0; lane < lanes; ++lane)
+          out[lane] = static_cast<Stored>(numbers[static_cast<std::size_t>(k + lane)]);
+    };
+    for (int l = 0; l < shape_.tokens; ++l)
+      for (int f = 0; f < shape_.features; ++f)
+        put(l * shape_.coordinates() + f, l == 0 ? &theta[static_cast<std::size_t>(f)] : nullptr);
+    for (int l = 0; l < shape_.tokens; ++l)
+      for (int h = 0; h < shape_.heads; ++h)
+        put(l * shape_.coordinates() + shape_.features + h, nullptr);
+  }
+}
+
+void SampleGenerator::draw_theta(const std::vector<Chunk>& u, const std::vector<Chunk>& normals,
+                                 std::vector<Chunk>& theta) const {
+  std::vector<double> own_u(u.size()), own_normals(u.size()), own_theta(theta.size());
+  for (std::size_t k = 0; k < chunk; ++k) {
+    for (std::size_t d = 0; d < u.size(); ++d) {
+      own_u[d] = u[d][k];
+      own_normals[d] = normals[d][k];
+    }
+    prior_.draw(own_u, own_normals, own_theta);
+    for (std::size_t f = 0; f < theta.size(); ++f) theta[f][k] = own_theta[f];
   }
 }
 

@@ -46,6 +46,22 @@ TEST(RandomStream, everyPartOfTheAddressMatters) {
   EXPECT_NE(base, bits(1, Purpose::samples, 2, 3, 4, 6));
 }
 
+TEST(RandomStream, manyItemsHaveTheirOwnBits) {
+  const auto unit = [](std::uint32_t high, std::uint32_t low) {
+    return to_unit_interval(static_cast<std::uint64_t>(high) << 32 | low);
+  };
+  const RandomStream stream(1ull << 40, Purpose::samples, 3, 5);
+  for (const std::uint64_t index : {0ull, 64ull, (1ull << 32) - 64, (7ull << 35) + 128}) {
+    RandomStream::Items first, second;
+    stream.uniforms(index, 9, first, second);
+    for (std::size_t i = 0; i < RandomStream::items_at_once; ++i) {
+      const auto bits = stream.bits(index + i, 9);
+      EXPECT_EQ(first[i], unit(bits[0], bits[1]));
+      EXPECT_EQ(second[i], unit(bits[2], bits[3]));
+    }
+  }
+}
+
 TEST(NormalQuantile, agreesWithBoost) {
   const boost::math::normal normal;
   for (double u = 1e-16; u < 1; u = u < 0.5 ? u * 1.37 : 1 - (1 - u) / 1.37) {
@@ -142,6 +158,30 @@ void check_exp(Real lowest, double epsilons) {
 TEST(Lanes, expIsAccurateStableAndKeepsNan) {
   check_exp<double>(-700, vector_bytes == 64 ? 2 : 4);
   check_exp<float>(-85, 3);
+}
+
+TEST(Lanes, logIsAccurateEverywhere) {
+  const auto log = [](double x) { return lane_log(broadcast(x))[0]; };
+  double worst = 0;
+  const auto check = [&](double x) {
+    const auto exact = std::log(static_cast<long double>(x));
+    const auto error = static_cast<double>(static_cast<long double>(log(x)) / exact - 1);
+    worst = std::max(worst, std::abs(error) / std::numeric_limits<double>::epsilon());
+  };
+  for (double x = 1e-320; x < 1e308; x *= 1.0123) check(x);
+  for (double x = 0.9; x < 1.1; x += 1.7e-5) check(x);
+  for (double h = 0.5; h > 1e-15; h *= 0.7) {
+    check(1 + h);
+    check(1 - h);
+  }
+  EXPECT_LT(worst, 1);
+  constexpr double infinity = std::numeric_limits<double>::infinity();
+  EXPECT_EQ(log(1), 0);
+  EXPECT_EQ(log(0), -infinity);
+  EXPECT_EQ(log(infinity), infinity);
+  EXPECT_TRUE(std::isnan(log(-1)));
+  EXPECT_TRUE(std::isnan(log(-infinity)));
+  EXPECT_TRUE(std::isnan(log(std::nan(""))));
 }
 
 TEST(Lanes, reciprocalIsAccurateAndKeepsNan) {
