@@ -24,9 +24,11 @@ template <int most, class Piece>
 [[gnu::always_inline]] inline void for_pieces(int n, Piece&& piece) {
   static_assert(most <= 6);
   const int pieces = (n + most - 1) / most;
-  for (int t = 0; t < pieces; ++t) {
-    const int begin = t * n / pieces;
-    switch ((t + 1) * n / pieces - begin) {
+  const int width = pieces <= 1 ? n : n / pieces;
+  const int wider = n - width * pieces;  // pieces that have one more
+  for (int t = 0, begin = 0; t < pieces; ++t) {
+    const int size = width + (t < wider ? 1 : 0);
+    switch (size) {
       case 1:
         piece(Count<1>{}, begin);
         break;
@@ -46,6 +48,7 @@ template <int most, class Piece>
         if constexpr (most >= 6) piece(Count<6>{}, begin);
         break;
     }
+    begin += size;
   }
 }
 

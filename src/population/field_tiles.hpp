@@ -14,9 +14,8 @@ inline constexpr int tile_heads = 2;
 inline constexpr int tile_tokens = 6;
 
 /// chi_{h,l} = sum_p K_{hp} x_{lp} for TH heads and TL tokens.
-template <int TH, int TL, class Real, class Coordinates>
-[[gnu::always_inline]] inline void fields_tile(const Real* __restrict K,
-                                               const Lanes<Real>* __restrict x, Coordinates P,
+template <int TH, int TL, class Real, class Tokens, class Coordinates>
+[[gnu::always_inline]] inline void fields_tile(const Real* __restrict K, Tokens x, Coordinates P,
                                                Lanes<Real>* __restrict chi, int L) {
   Lanes<Real> sum[TH][TL] = {};
   for (int p = 0; p < P; ++p) {
@@ -32,10 +31,9 @@ template <int TH, int TL, class Real, class Coordinates>
 }
 
 /// G_{hp} += sum_l g_{hl} x_{lp} for TH heads and TL tokens.
-template <int TH, int TL, class Real, class Coordinates>
-[[gnu::always_inline]] inline void gradient_tile(const Lanes<Real>* __restrict g,
-                                                 const Lanes<Real>* __restrict x, Coordinates P,
-                                                 Lanes<Real>* __restrict G, int L) {
+template <int TH, int TL, class Real, class Tokens, class Coordinates>
+[[gnu::always_inline]] inline void gradient_tile(const Lanes<Real>* __restrict g, Tokens x,
+                                                 Coordinates P, Lanes<Real>* __restrict G, int L) {
   Lanes<Real> factor[TH][TL];
   for (int h = 0; h < TH; ++h)
     for (int l = 0; l < TL; ++l) factor[h][l] = g[h * L + l];

@@ -40,8 +40,8 @@ class Kernel {
   }
 
  private:
-  template <class Formulas, class Tokens, class Heads, class Coordinates>
-  void run(Tokens tokens, Heads H, Coordinates P, std::int64_t count);
+  template <class Formulas, class Tokens, class Heads, class Coordinates, class Groups>
+  void run(Tokens tokens, Heads H, Coordinates P, Groups B, std::int64_t count);
   template <class Formulas>
   void dispatch_tokens(std::int64_t count);
   void add(const Parameters& parameters, std::int64_t count, std::span<double> sums);

@@ -1,6 +1,7 @@
 #pragma once
 #include <string>
 #include <string_view>
+#include <type_traits>
 #include <variant>
 #include <vector>
 
@@ -13,11 +14,12 @@ namespace headflow {
 // s[h * L + l]) and the head-averaged attention A_l; `backward` turns s, A and a_l = de/dA_l into
 // g_{h,l} = de/dchi_{h,l} (in place) and adds de/db_h and de/dv. Real is a number, a vector of
 // lanes, or a Dual of lanes (core/dual.hpp), which carries a derivative: use +, -, *, / between
-// Reals and with numbers, lane_max and exp_nonpositive. L may be an integral constant. The largest
-// field is subtracted first, so any finite field is safe. Equations: theory.md, sections 2 and 3.
-// head_scale(H, v) s_{h,l} is the head's own attention sigma_{h,l}, whose mean over heads is A_l.
-// `joint` tells whether heads are normalised together, so that without one of them the others'
-// attention is another.
+// Reals and with numbers, lane_max and exp_nonpositive. B sequences are done together, so that one
+// need not wait for itself: b = 0..B-1 has s[(h * B + b) * L + l] and A[b * L + l]. L, H and B may
+// be integral constants. The largest field is subtracted first, so any finite field is safe.
+// Equations: theory.md, sections 2 and 3. head_scale(H, v) s_{h,l} is the head's own attention
+// sigma_{h,l}, whose mean over heads is A_l. `joint` tells whether heads are normalised together,
+// so that without one of them the others' attention is another.
 
 /// Which parameters besides K an activation has to train.
 struct TrainedParts {
@@ -41,8 +43,8 @@ struct OffsetGradient {
 
 /// Head by head normalisation shared by softmax and softmax-1; `sink` says whether the denominator
 /// has the 1: s_{h,l} = exp(f_{h,l}) / (1 + sum_j exp(f_{h,j})) / H, f = chi + b_h.
-template <bool sink, class Real, class Scalar, class Tokens, class Heads>
-inline void normalise_each_head(Real* s, Tokens L, Heads H, const Scalar* b);
+template <bool sink, class Real, class Scalar, class Tokens, class Heads, class Groups>
+inline void normalise_each_head(Real* s, Tokens L, Heads H, const Scalar* b, Groups B);
 
 /// sigma_{h,l} = exp(chi_{h,l}) / sum_j exp(chi_{h,j}); b and v unused.
 struct Softmax {
@@ -51,11 +53,13 @@ struct Softmax {
   static constexpr TrainedParts trained{};
   static constexpr double head_scale(int heads, double) { return heads; }
 
-  template <class Real, class Scalar, class Tokens, class Heads>
-  static void forward(Real* s, Real* A, Tokens L, Heads H, const Offsets<Scalar>&);
-  template <class Real, class Scalar, class Tokens, class Heads>
+  template <class Real, class Scalar, class Tokens, class Heads,
+            class Groups = std::integral_constant<int, 1>>
+  static void forward(Real* s, Real* A, Tokens L, Heads H, const Offsets<Scalar>&, Groups B = {});
+  template <class Real, class Scalar, class Tokens, class Heads,
+            class Groups = std::integral_constant<int, 1>>
   static void backward(Real* s, const Real* A, const Real* a, Tokens L, Heads H,
-                       const Offsets<Scalar>&, OffsetGradient<Real>);
+                       const Offsets<Scalar>&, OffsetGradient<Real>, Groups B = {});
 };
 
 /// sigma_{h,l} = v exp(chi_{h,l} + b_h) / (1 + sum_j exp(chi_{h,j} + b_h)): a head can switch
@@ -66,11 +70,15 @@ struct SoftmaxOne {
   static constexpr TrainedParts trained{.b = true, .v = true};
   static constexpr double head_scale(int heads, double v) { return heads * v; }
 
-  template <class Real, class Scalar, class Tokens, class Heads>
-  static void forward(Real* s, Real* A, Tokens L, Heads H, const Offsets<Scalar>& offsets);
-  template <class Real, class Scalar, class Tokens, class Heads>
+  template <class Real, class Scalar, class Tokens, class Heads,
+            class Groups = std::integral_constant<int, 1>>
+  static void forward(Real* s, Real* A, Tokens L, Heads H, const Offsets<Scalar>& offsets,
+                      Groups B = {});
+  template <class Real, class Scalar, class Tokens, class Heads,
+            class Groups = std::integral_constant<int, 1>>
   static void backward(Real* s, const Real* A, const Real* a, Tokens L, Heads H,
-                       const Offsets<Scalar>& offsets, OffsetGradient<Real> gradient);
+                       const Offsets<Scalar>& offsets, OffsetGradient<Real> gradient,
+                       Groups B = {});
 };
 
 /// sigma_{h,l} = H exp(chi_{h,l} + b_h) / sum_{g,j} exp(chi_{g,j} + b_g); v unused.
@@ -80,11 +88,14 @@ struct BayesSoftmax {
   static constexpr TrainedParts trained{.b = true};
   static constexpr double head_scale(int heads, double) { return heads; }
 
-  template <class Real, class Scalar, class Tokens, class Heads>
-  static void forward(Real* s, Real* A, Tokens L, Heads H, const Offsets<Scalar>& offsets);
-  template <class Real, class Scalar, class Tokens, class Heads>
+  template <class Real, class Scalar, class Tokens, class Heads,
+            class Groups = std::integral_constant<int, 1>>
+  static void forward(Real* s, Real* A, Tokens L, Heads H, const Offsets<Scalar>& offsets,
+                      Groups B = {});
+  template <class Real, class Scalar, class Tokens, class Heads,
+            class Groups = std::integral_constant<int, 1>>
   static void backward(Real* s, const Real* A, const Real* a, Tokens L, Heads H,
-                       const Offsets<Scalar>&, OffsetGradient<Real> gradient);
+                       const Offsets<Scalar>&, OffsetGradient<Real> gradient, Groups B = {});
 };
 
 /// One of the activations; std::visit picks the formulas, name_of and trained_by describe it.

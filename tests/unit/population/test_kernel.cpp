@@ -10,9 +10,10 @@ namespace {
 
 using namespace testing_support;
 
-const std::vector<Shape> odd_shapes = {{2, 1, 1},  {2, 2, 2},  {4, 2, 2},  {5, 4, 2}, {3, 2, 5},
-                                       {10, 2, 2}, {5, 8, 3},  {4, 3, 2},  {6, 3, 1}, {7, 5, 4},
-                                       {11, 1, 2}, {13, 4, 3}, {4, 32, 2}, {10, 3, 2}};
+const std::vector<Shape> odd_shapes = {{2, 1, 1},  {2, 2, 2},  {4, 2, 2},  {5, 4, 2},  {3, 2, 5},
+                                       {10, 2, 2}, {5, 8, 3},  {4, 3, 2},  {6, 3, 1},  {7, 5, 4},
+                                       {11, 1, 2}, {13, 4, 3}, {4, 32, 2}, {10, 3, 2}, {3, 1, 8},
+                                       {7, 1, 2},  {23, 2, 2}};
 
 Prior prior_for(const Shape& shape) { return anisotropic_gaussian(shape.features, 3, 1); }
 
