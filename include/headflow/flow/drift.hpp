@@ -23,8 +23,13 @@ class Drift {
   /// f = dy/dt at t; the loss and its gradient are returned. Collective.
   LossGradient operator()(double t, std::span<const double> y, std::span<double> f,
                           Control& control) const;
+  /// The same of each replicate of the samples alone: y and f hold theirs one after the other.
+  void each(double t, std::span<const double> y, std::span<double> f, Control& control) const;
 
  private:
+  void slope(double t, const Parameters& parameters, const LossGradient& value,
+             std::span<double> f) const;
+
   PopulationLoss& loss_;
   Parameters start_;  // has what is not trained
   double kappa_;

@@ -54,7 +54,7 @@ std::vector<Matrix> predicted(const Law& law, const SgdProblem& problem, const P
   std::vector<Matrix> covariances;
   run_fluctuations(loss, law.own_starts ? options.starts->mean : start, options,
                    {.record = [&](const FluctuationsRecord& record) {
-                     covariances.push_back(record.covariances[0]);
+                     covariances.push_back(record.spreads[0].covariance);
                    }});
   return covariances;
 }
