@@ -44,7 +44,7 @@ void Drift::slope(double t, const Parameters& parameters, const LossGradient& va
     const auto heads = parameters.K.rows();
     auto of_r = down.K.rightCols(heads);
     const Matrix half = of_r * parameters.K.rightCols(heads).transpose();
-    of_r = half + half.transpose() - kappa_ * schedule_.factor(t) * value.noise;
+    of_r = half + half.transpose() - kappa(t) * value.noise;
   }
   down.pack_gradient(loss_.model().training, f);
   for (double& entry : f) entry = -entry;

@@ -145,7 +145,7 @@ class Fluctuations {
 
   void write_record(double t, const std::vector<Parameters>& at,
                     const std::vector<Matrix>& covariances) {
-    FluctuationsRecord record{loss_.state(at[0], control_), t};
+    FluctuationsRecord record{loss_.state(at[0], control_), t, drift_.kappa(t)};
     record.spreads.push_back({at[0], record.loss.mean.gradient, covariances[0]});
     if (replicates_ > 0) {
       const auto values = loss_.evaluate_each(std::span(at).subspan(1), control_);

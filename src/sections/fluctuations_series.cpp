@@ -23,7 +23,10 @@ std::vector<Column<FluctuationsSeries::Row>> FluctuationsSeries::columns(bool co
       {"v", {}, "v", &Sensitivities::v},
       {"loss", {}, "the population loss of a run, by its gradient", &Sensitivities::loss},
       {"cosine", {"head", "head_b"}, "the cosine, by its gradient", &Sensitivities::cosine}};
-  std::vector<Column<Row>> columns;
+  std::vector<Column<Row>> columns = {{"learning_rate_noise",
+                                       {},
+                                       "kappa at this time: learning rate * D / batch of SGD",
+                                       [](const Row& row) { return Values{row.record.kappa}; }}};
   for (const auto& [name, axes, of, rows] : deviations_of)
     add_measured<Row>(
         columns, std::string(name) + "_std", axes,

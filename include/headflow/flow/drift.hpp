@@ -17,6 +17,8 @@ class Drift {
   Drift(PopulationLoss& loss, const Parameters& start, double kappa, Schedule schedule = {})
       : loss_(loss), start_(start), kappa_(kappa), schedule_(std::move(schedule)) {}
 
+  /// That at t.
+  double kappa(double t) const { return kappa_ * schedule_.factor(t); }
   std::vector<double> packed(Parameters parameters) const;
   /// With u the symmetric root of r where that is the state.
   Parameters unpacked(std::span<const double> y) const;

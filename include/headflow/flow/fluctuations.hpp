@@ -85,6 +85,7 @@ struct FluctuationsOptions {
 /// The flow with learning-rate noise and the covariance of SGD around it at an output time.
 struct FluctuationsRecord : State {
   double time = 0;
+  double kappa = 0;  ///< at this time
   /// Of all samples, then of each replicate along its own flow where there are several.
   std::vector<Spread> spreads{};
 };
