@@ -2,9 +2,9 @@
 """What the standard deviations of SGD cost by their equation, and by runs of SGD: usage: tests/bench/fluctuations.py
 [BUILD_FOLDER]
 
-For the model of Figure 1 (input/paper/fig01.toml). The equation gives each standard deviation of m with its standard
-error. R runs of SGD give it with the relative error 1 / sqrt(2 (R - 1)). The table has how many of them would have the
-same error, and the seconds of one core (user time) of both.
+For the model of Figure 1 (input/paper/fig01.toml), on a symmetric set of samples. The equation gives each standard
+deviation of m with its standard error. R runs of SGD give it with the relative error 1 / sqrt(2 (R - 1)). The table has
+how many of them would have the same error, and the seconds of one core (user time) of both.
 """
 import os
 import resource
@@ -41,6 +41,7 @@ def main() -> None:
     sgd, flow = case.pop("sgd"), case.pop("flow")
     end, D = flow["end_time"], sgd["dimension"]
     case["start"]["dimension"] = D
+    case["population"]["symmetric"] = True
     kappa = sgd["learning_rate"] * D / sgd["batch"]
     case["fluctuations"] = {"dimension": D, "learning_rate_noise": kappa, "end_time": end, "outputs": 40}
     with tempfile.TemporaryDirectory() as name:
