@@ -20,7 +20,7 @@ set -euo pipefail
 
 list() {
     cat <<'END'
-fig01   softmax, flipping spike, L = 10, H = 2: the flow and SGD at D = 10^4; loss, m, plane, r
+fig01   softmax, flipping spike, L = 10, H = 2: the flow and SGD at D = 10^4; loss, m, plane, r; and at D = 10^3 with bands
 fig02   softmax, flipping spike: heads in the plane, H = 1 .. 8
 fig03   softmax, anisotropic and isotropic Gaussian, F = 2: heads in the plane, H = 2, 4, 8
 fig04   H = 8, F = 3: softmax against Bayes-softmax
@@ -28,7 +28,7 @@ fig05   trained loss and Bayes risk against the number of heads and against the 
 fig06   attention of trained heads on four sequences, three activations
 fig07   trained heads removed one by one: the loss, atoms and Gaussian features
 fig08   the same samples at every step against fresh ones
-fig09   as figure 1 with softmax-1 and Bayes-softmax, L = 4
+fig09   as figure 1 with softmax-1 and Bayes-softmax, L = 4; and with bands
 fig10   as figure 1 for the anisotropic Gaussian, three activations, L = 4
 fig11   cosine similarity of two trained heads against (nu_1, nu_2), flipping spike
 fig12   trained heads in the plane for several (nu_1, nu_2), flipping spike: softmax
@@ -97,13 +97,16 @@ draw() {
 # make FIGURE: its variants, its pictures.
 make() {
     figure=$1
-    input=$(compgen -G "$top/input/paper/$figure*.toml" || compgen -G "$top/input/claims/$figure.toml") ||
+    input=$(compgen -G "$top/input/*/$figure.toml" || compgen -G "$top/input/paper/$figure-*.toml") ||
         refuse "no input $top/input/*/$figure.toml"
     input=${input%%$'\n'*}
     case $figure in
         fig01)
             variant ''
-            draw fig01 --panels overview ;;
+            draw fig01 --panels overview
+            input=$top/input/paper/fig01-bands.toml
+            variant bands
+            draw fig01-bands --panels m,loss ;;
         fig02)
             for heads in 1 2 3 4 6 8; do variant "H$heads" "attention.heads=$heads"; done
             draw fig02 --panels plane --title 'Flipping spike: heads align with direction 1, then split along direction 2' ;;
@@ -155,7 +158,11 @@ make() {
         fig09)
             variant softmax-1
             variant bayes-softmax attention.activation=bayes-softmax flow.end_time=60
-            draw "$figure" --panels loss,m,plane ;;
+            draw "$figure" --panels loss,m,plane
+            input=$top/input/paper/fig09-bands.toml
+            variant bands-softmax-1
+            variant bands-bayes-softmax attention.activation=bayes-softmax flow.end_time=60
+            draw fig09-bands --panels m,loss ;;
         fig10)
             for activation in softmax softmax-1 bayes-softmax; do
                 variant "$activation" "attention.activation=$activation"

@@ -22,16 +22,32 @@ LossGradient Drift::operator()(double t, std::span<const double> y, std::span<do
                                Control& control) const {
   const Parameters parameters = unpacked(y);
   LossGradient value = loss_.evaluate(parameters, control);
-  Parameters slope = value.gradient;
+  slope(t, parameters, value, f);
+  return value;
+}
+
+void Drift::each(double t, std::span<const double> y, std::span<double> f, Control& control) const {
+  const auto replicates = static_cast<std::size_t>(loss_.replicates());
+  const std::size_t size = y.size() / replicates;
+  std::vector<Parameters> points;
+  for (std::size_t r = 0; r < replicates; ++r)
+    points.push_back(unpacked(y.subspan(r * size, size)));
+  const auto values = loss_.evaluate_each(points, control);
+  for (std::size_t r = 0; r < replicates; ++r)
+    slope(t, points[r], values[r], f.subspan(r * size, size));
+}
+
+void Drift::slope(double t, const Parameters& parameters, const LossGradient& value,
+                  std::span<double> f) const {
+  Parameters down = value.gradient;
   if (kappa_ > 0) {
     const auto heads = parameters.K.rows();
-    auto of_r = slope.K.rightCols(heads);
+    auto of_r = down.K.rightCols(heads);
     const Matrix half = of_r * parameters.K.rightCols(heads).transpose();
-    of_r = half + half.transpose() - kappa_ * schedule_.factor(t) * value.noise;
+    of_r = half + half.transpose() - kappa(t) * value.noise;
   }
-  slope.pack_gradient(loss_.model().training, f);
+  down.pack_gradient(loss_.model().training, f);
   for (double& entry : f) entry = -entry;
-  return value;
 }
 
 }  // namespace headflow

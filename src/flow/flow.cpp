@@ -213,6 +213,7 @@ class Flow {
   void write_record(double t) {
     const Parameters parameters = t == 0 ? start_ : drift_.unpacked(stepper_.resolve(t));
     FlowRecord record{loss_.state(parameters, control_), t, stepper_.step_size()};
+    record.kappa = drift_.kappa(t);
     const double objective = record.loss.mean.objective(), before = now_.objective_of_record;
     if (falls_ && objective - before > std::max(interpolation, loss_.rounding()) * before)
       count(objective - before);

@@ -22,12 +22,13 @@ class Fluctuations {
         observer_(observer),
         control_(control),
         drift_(loss, start, options.kappa, options.schedule),
+        replicates_(loss.replicates() == 1 ? 0 : static_cast<std::size_t>(loss.replicates())),
         stepper_(
             options.stepper(),
             [this](double t, std::span<const double> y, std::span<double> f) {
-              with_time(t, [&] { last_loss_ = drift_(t, y, f, control_).loss; });
+              with_time(t, [&] { slope(t, y, f); });
             },
-            drift_.packed(start), options.end_time) {}
+            packed_start(), options.end_time) {}
 
   FluctuationsResult run(const Snapshot& from) {
     bool begun = false;  // whether there is a state to save
@@ -48,15 +49,35 @@ class Fluctuations {
   }
 
  private:
+  /// The flow of all samples begins where those of the replicates do.
+  std::vector<double> packed_start() const {
+    const std::vector<double> one = drift_.packed(start_);
+    std::vector<double> all;
+    for (std::size_t i = 0; i < 1 + replicates_; ++i) all.insert(all.end(), one.begin(), one.end());
+    return all;
+  }
+
+  void slope(double t, std::span<const double> y, std::span<double> f) {
+    const std::size_t size = y.size() / (1 + replicates_);
+    last_loss_ = drift_(t, y.first(size), f.first(size), control_).loss;
+    if (replicates_ > 0) drift_.each(t, y.subspan(size), f.subspan(size), control_);
+  }
+
+  /// Of all samples, then of each replicate.
+  std::vector<Parameters> points(std::span<const double> y) const {
+    const std::size_t size = y.size() / (1 + replicates_);
+    std::vector<Parameters> result;
+    for (std::size_t i = 0; i < 1 + replicates_; ++i)
+      result.push_back(drift_.unpacked(y.subspan(i * size, size)));
+    return result;
+  }
+
   void begin() {
-    const Matrix C = start_covariance();
-    // One for all samples, and one for each replicate where there are several.
-    const std::size_t replicates = loss_.step_moments(start_, options_.kappa, control_).size();
-    covariances_.assign(replicates == 1 ? 1 : 1 + replicates, C);
+    covariances_.assign(1 + replicates_, start_covariance());
     before_ = covariances_;
     const auto& times = options_.output_times;
     if (times.empty() || times[0] > 0) return;
-    write_record(0, start_, covariances_);
+    write_record(0, std::vector(1 + replicates_, start_), covariances_);
     ++next_output_;
   }
 
@@ -95,8 +116,10 @@ class Fluctuations {
     std::vector<LinearNoise> found;
     const double factor = options_.schedule.factor(t);
     with_time(t, [&] {
-      found = linear_noise(loss_, drift_.unpacked(stepper_.interpolate(t)), options_.kappa * factor,
-                           control_);
+      const auto at = points(stepper_.interpolate(t));
+      const double kappa = options_.kappa * factor;
+      if (replicates_ > 0) found = linear_noises(loss_, std::span(at).subspan(1), kappa, control_);
+      found.insert(found.begin(), linear_noise(loss_, at[0], kappa, control_));
     });
     for (LinearNoise& one : found) one.noise *= factor;
     return found;
@@ -115,13 +138,21 @@ class Fluctuations {
     const auto& times = options_.output_times;
     for (; next_output_ < times.size() && times[next_output_] <= t; ++next_output_) {
       const double time = times[next_output_];
-      write_record(time, drift_.unpacked(stepper_.resolve(time)),
+      write_record(time, points(stepper_.resolve(time)),
                    C_at((time - stepper_.previous_time()) / stepper_.step_size()));
     }
   }
 
-  void write_record(double t, const Parameters& parameters, std::vector<Matrix> covariances) {
-    observer_.record({loss_.state(parameters, control_), t, std::move(covariances)});
+  void write_record(double t, const std::vector<Parameters>& at,
+                    const std::vector<Matrix>& covariances) {
+    FluctuationsRecord record{loss_.state(at[0], control_), t, drift_.kappa(t)};
+    record.spreads.push_back({at[0], record.loss.mean.gradient, covariances[0]});
+    if (replicates_ > 0) {
+      const auto values = loss_.evaluate_each(std::span(at).subspan(1), control_);
+      for (std::size_t r = 0; r < replicates_; ++r)
+        record.spreads.push_back({at[1 + r], values[r].gradient, covariances[1 + r]});
+    }
+    observer_.record(record);
   }
 
   /// The state before the last step, or as it is where none has been begun.
@@ -170,6 +201,7 @@ class Fluctuations {
   const FluctuationsObserver& observer_;
   Control& control_;
   Drift drift_;
+  std::size_t replicates_;  // that are followed, none where there is but one
   TimeStepper stepper_;
   std::vector<Matrix> covariances_, before_;  // the latter before the last step
   std::vector<LinearNoise> first_, second_;   // at Gauss's points of the last step

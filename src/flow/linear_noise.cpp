@@ -52,23 +52,34 @@ Matrix generator(const LinearNoise& at, double strength) {
 
 }  // namespace
 
-std::vector<LinearNoise> linear_noise(PopulationLoss& loss, const Parameters& at, double kappa,
-                                      Control& control) {
-  const OrderTangents tangents(loss.model(), at);
-  const auto linearizations = loss.linearize(at, tangents.directions(), control);
-  const auto moments = loss.step_moments(at, kappa, control);
-  const auto n = static_cast<Eigen::Index>(tangents.size());
-  LinearNoise mean{Matrix::Zero(n, n), Matrix::Zero(n, n)};
+std::vector<LinearNoise> linear_noises(PopulationLoss& loss, std::span<const Parameters> points,
+                                       double kappa, Control& control) {
+  std::vector<OrderTangents> tangents;
+  std::vector<std::vector<Parameters>> directions;
+  for (const Parameters& point : points)
+    directions.push_back(tangents.emplace_back(loss.model(), point).directions());
+  const auto linearizations = loss.linearize(points, directions, control);
+  const auto moments = loss.step_moments(points, kappa, control);
   std::vector<LinearNoise> replicates;
   for (std::size_t r = 0; r < moments.size(); ++r) {
-    replicates.push_back({jacobian(linearizations[r], tangents, at, loss.model().training, kappa),
-                          moments[r].covariance});
-    mean.jacobian += replicates.back().jacobian / static_cast<double>(moments.size());
-    mean.noise += replicates.back().noise / static_cast<double>(moments.size());
+    const std::size_t own = points.size() == 1 ? 0 : r;
+    replicates.push_back(
+        {jacobian(linearizations[r], tangents[own], points[own], loss.model().training, kappa),
+         moments[r].covariance});
   }
-  if (replicates.size() == 1) return replicates;
-  replicates.insert(replicates.begin(), std::move(mean));
   return replicates;
+}
+
+LinearNoise linear_noise(PopulationLoss& loss, const Parameters& at, double kappa,
+                         Control& control) {
+  const auto replicates = linear_noises(loss, {&at, 1}, kappa, control);
+  const auto n = replicates[0].jacobian.rows();
+  LinearNoise mean{Matrix::Zero(n, n), Matrix::Zero(n, n)};
+  for (const LinearNoise& one : replicates) {
+    mean.jacobian += one.jacobian / static_cast<double>(replicates.size());
+    mean.noise += one.noise / static_cast<double>(replicates.size());
+  }
+  return mean;
 }
 
 Matrix Propagator::operator()(const Matrix& covariance) const {
@@ -90,17 +101,21 @@ Propagator propagator(const LinearNoise& first, const LinearNoise& second, doubl
   return {growth, X.topRightCorner(n, n) * growth.transpose()};
 }
 
-Sensitivities sensitivities(const Model& model, const State& state) {
+namespace {
+
+Sensitivities sensitivities_at(const Model& model, const Spread& spread) {
+  const Parameters& at = spread.at;
   const auto& [L, H, F] = model.shape;
-  const OrderTangents tangents(model, state.parameters);
+  const OrderTangents tangents(model, at);
   const auto n = static_cast<Eigen::Index>(tangents.size());
-  const Matrix m = state.parameters.K.leftCols(F), cosine = cosine_similarity(state.order.q);
+  const Matrix q = order_parameters(at.K, model.spike_factor).q;
+  const Matrix m = at.K.leftCols(F), cosine = cosine_similarity(q);
   const Vector scale =
-      state.order.q.diagonal().unaryExpr([](double q) { return q > 0 ? 1 / std::sqrt(q) : 0.0; });
+      q.diagonal().unaryExpr([](double norm) { return norm > 0 ? 1 / std::sqrt(norm) : 0.0; });
   Sensitivities rows{Matrix(H * F, n), Matrix(H * H, n), Matrix(H * H, n), Matrix(H, n),
                      Matrix(1, n),     Matrix(1, n),     Matrix(H * H, n), Matrix(n, n)};
-  Parameters gradient = state.loss.mean.gradient;  // of the loss alone
-  if (model.training.k) gradient.K -= model.weight_decay * state.parameters.K;
+  Parameters of_loss = spread.gradient;
+  if (model.training.k) of_loss.K -= model.weight_decay * at.K;
   for (Eigen::Index i = 0; i < n; ++i) {
     const Parameters& direction = tangents.directions()[static_cast<std::size_t>(i)];
     const Matrix dm = direction.K.leftCols(F), dr = tangents.of_r()[static_cast<std::size_t>(i)];
@@ -114,20 +129,30 @@ Sensitivities sensitivities(const Model& model, const State& state) {
     rows.q.col(i) = dq.reshaped<Eigen::RowMajor>();
     rows.b.col(i) = direction.b;
     rows.v(0, i) = direction.v;
-    rows.loss(0, i) = gradient.K.cwiseProduct(direction.K).sum() + gradient.b.dot(direction.b) +
-                      gradient.v * direction.v;
+    rows.loss(0, i) = of_loss.K.cwiseProduct(direction.K).sum() + of_loss.b.dot(direction.b) +
+                      of_loss.v * direction.v;
     rows.cosine.col(i) = dcosine.reshaped<Eigen::RowMajor>();
     rows.order.col(i) = tangents.packed(overlaps, dr, direction.b, direction.v);
   }
   return rows;
 }
 
-std::vector<Measured> deviations(const Matrix& rows, const std::vector<Matrix>& covariances) {
+}  // namespace
+
+std::vector<Sensitivities> sensitivities(const Model& model, const std::vector<Spread>& spreads) {
+  std::vector<Sensitivities> result;
+  for (const Spread& one : spreads) result.push_back(sensitivities_at(model, one));
+  return result;
+}
+
+std::vector<Measured> deviations(const std::vector<Sensitivities>& at, Matrix Sensitivities::*rows,
+                                 const std::vector<Spread>& spreads) {
   std::vector<Measured> result;
-  for (Eigen::Index i = 0; i < rows.rows(); ++i) {
+  for (Eigen::Index i = 0; i < (at[0].*rows).rows(); ++i) {
     std::vector<double> each;
-    for (const Matrix& C : covariances) {
-      const double variance = rows.row(i).dot(rows.row(i) * C);
+    for (std::size_t s = 0; s < spreads.size(); ++s) {
+      const auto row = (at[s].*rows).row(i);
+      const double variance = row.dot(row * spreads[s].covariance);
       each.push_back(variance > 0 ? std::sqrt(variance) : 0);
     }
     const double all = each.front();

@@ -52,15 +52,16 @@ class PopulationLoss::Impl {
   /// Sums over samples and images, one set for each replicate or (`groups` = 1) one for all;
   /// collective.
   ExactSums sums(const Parameters& parameters, int groups, Control& control) {
-    return tangent_sums({&parameters, 1}, {}, groups, result_size_, control);
+    return tangent_sums({&parameters, 1}, no_directions(), groups, result_size_, control);
   }
 
-  /// The same, each replicate at a point of its own where there are several, and behind each set of
-  /// `size` those of the tangents, one after the other.
+  /// The same, each replicate at a point of its own where there are several, along directions of
+  /// its own where there are several sets, and behind each set of `size` those of the tangents, one
+  /// after the other.
   ExactSums tangent_sums(std::span<const Parameters> points,
-                         const std::vector<Parameters>& directions, int groups, std::size_t size,
-                         Control& control) {
-    const std::size_t stride = size * (1 + directions.size());
+                         std::span<const std::vector<Parameters>> directions, int groups,
+                         std::size_t size, Control& control) {
+    const std::size_t stride = size * (1 + directions[0].size());
     ExactSums total(stride * static_cast<std::size_t>(groups));
     std::vector<double> block_sums(size);
     const auto add = [&](const SampleSymmetry& g, std::size_t offset) {
@@ -69,18 +70,18 @@ class PopulationLoss::Impl {
       for (std::size_t i = 0; i < size; ++i) total.add(offset + i, block_sums[i]);
     };
     const Shape& shape = model_.shape;
-    const double work = static_cast<double>(images_.size() * (1 + 2 * directions.size())) *
+    const double work = static_cast<double>(images_.size() * (1 + 2 * directions[0].size())) *
                         shape.tokens * shape.heads * shape.coordinates();
     rank_blocks_.for_each(work, control, [&](std::int64_t block) {
       const FlushDenormals fast;
       const auto replicate = static_cast<std::size_t>(sampling_.block(block).replicate);
-      const Parameters& point = points[points.size() == 1 ? 0 : replicate];
+      const Parameters& point = own(points, replicate);
       for (const SampleSymmetry& g : images_) {
         std::size_t offset = groups == 1 ? 0 : replicate * stride;
         const Parameters image = image_of(g, point);
         blocks_->evaluate(block, image, block_sums);
         add(g, offset);
-        for (const Parameters& direction : directions) {
+        for (const Parameters& direction : own(directions, replicate)) {
           blocks_->differentiate(block, image, image_of(g, direction), block_sums);
           add(g, offset += size);
         }
@@ -91,7 +92,8 @@ class PopulationLoss::Impl {
   }
 
   /// The moments of zeta over each replicate; collective.
-  std::vector<StepMoments> step_moments(const Parameters& point, double kappa, Control& control) {
+  std::vector<StepMoments> step_moments(std::span<const Parameters> points, double kappa,
+                                        Control& control) {
     const std::size_t n = order_parameter_count(model_.shape, model_.training);
     const std::size_t size = MomentKernel<double>::result_size(model_.shape, model_.training);
     const auto replicates = static_cast<std::size_t>(sampling_.replicates);
@@ -103,9 +105,10 @@ class PopulationLoss::Impl {
         (shape.tokens * shape.heads * shape.coordinates() + static_cast<double>(size));
     rank_blocks_.for_each(work, control, [&](std::int64_t block) {
       const FlushDenormals fast;
-      const std::size_t offset = static_cast<std::size_t>(sampling_.block(block).replicate) * size;
+      const auto replicate = static_cast<std::size_t>(sampling_.block(block).replicate);
+      const std::size_t offset = replicate * size;
       for (const SampleSymmetry& g : images_) {
-        blocks_->moments(block, image_of(g, point), kappa, block_sums);
+        blocks_->moments(block, image_of(g, own(points, replicate)), kappa, block_sums);
         const std::vector<double> sign = signs(g, n);
         std::size_t next = 0;
         for (; next < n; ++next) total.add(offset + next, sign[next] * block_sums[next]);
@@ -114,7 +117,7 @@ class PopulationLoss::Impl {
             total.add(offset + next, sign[i] * sign[j] * block_sums[next]);
       }
     });
-    reduce(total, {&point, 1});
+    reduce(total, points);
     std::vector<StepMoments> moments;
     for (std::size_t r = 0; r < replicates; ++r) moments.push_back(moments_of(total, r * size, n));
     return moments;
@@ -158,6 +161,16 @@ class PopulationLoss::Impl {
         for (int g = 0; g <= h; ++g) result.noise(h, g) = result.noise(g, h) = value();
     }
     return result;
+  }
+
+  /// What belongs to a replicate where each has its own, or the one that all share.
+  template <class T>
+  static const T& own(std::span<const T> all, std::size_t replicate) {
+    return all[all.size() == 1 ? 0 : replicate];
+  }
+  static std::span<const std::vector<Parameters>> no_directions() {
+    static const std::vector<Parameters> none;
+    return {&none, 1};
   }
 
   const Communicator& comm_;
@@ -216,6 +229,7 @@ PopulationLoss::~PopulationLoss() = default;
 PopulationLoss::PopulationLoss(PopulationLoss&&) noexcept = default;
 
 const Model& PopulationLoss::model() const { return impl_->model_; }
+int PopulationLoss::replicates() const { return impl_->sampling_.replicates; }
 double PopulationLoss::rounding() const {
   return impl_->sampling_.precision == Precision::single ? 1e-6 : 1e-12;
 }
@@ -225,6 +239,20 @@ LossGradient PopulationLoss::evaluate(const Parameters& parameters, Control& con
       impl_->mean(impl_->sums(parameters, 1, control), 0, 1,
                   static_cast<double>(impl_->sampling_.samples), impl_->noise_),
       parameters.K);
+}
+
+std::vector<LossGradient> PopulationLoss::evaluate_each(std::span<const Parameters> points,
+                                                        Control& control) {
+  const int replicates = impl_->sampling_.replicates;
+  const ExactSums sums =
+      impl_->tangent_sums(points, Impl::no_directions(), replicates, impl_->result_size_, control);
+  const auto samples = static_cast<double>(impl_->sampling_.samples_per_replicate());
+  std::vector<LossGradient> result;
+  for (std::size_t r = 0; r < static_cast<std::size_t>(replicates); ++r)
+    result.push_back(
+        impl_->with_decay(impl_->mean(sums, r * impl_->result_size_, 1, samples, impl_->noise_),
+                          Impl::own(points, r).K));
+  return result;
 }
 
 LossStatistics PopulationLoss::statistics(const Parameters& parameters, Control& control) {
@@ -267,7 +295,7 @@ LossTangents PopulationLoss::differentiate(const Parameters& parameters,
                                            const std::vector<Parameters>& directions,
                                            Control& control) {
   const std::size_t size = Kernel<double>::result_size(impl_->model_.shape);
-  const ExactSums sums = impl_->tangent_sums({&parameters, 1}, directions, 1, size, control);
+  const ExactSums sums = impl_->tangent_sums({&parameters, 1}, {&directions, 1}, 1, size, control);
   const auto samples = static_cast<double>(impl_->sampling_.samples);
   LossTangents result{.at = impl_->with_decay(impl_->mean(sums, 0, 1, samples), parameters.K),
                       .products = {}};
@@ -279,31 +307,30 @@ LossTangents PopulationLoss::differentiate(const Parameters& parameters,
   return result;
 }
 
-std::vector<Linearization> PopulationLoss::linearize(const Parameters& parameters,
-                                                     const std::vector<Parameters>& directions,
-                                                     Control& control) {
+std::vector<Linearization> PopulationLoss::linearize(
+    std::span<const Parameters> points, std::span<const std::vector<Parameters>> directions,
+    Control& control) {
   const int replicates = impl_->sampling_.replicates;
   const std::size_t size = impl_->result_size_;
-  const ExactSums sums =
-      impl_->tangent_sums({&parameters, 1}, directions, replicates, size, control);
+  const ExactSums sums = impl_->tangent_sums(points, directions, replicates, size, control);
   const auto samples = static_cast<double>(impl_->sampling_.samples_per_replicate());
   std::size_t offset = 0;
   const auto next = [&] {
     return impl_->mean(sums, std::exchange(offset, offset + size), 1, samples, impl_->noise_);
   };
   std::vector<Linearization> result;
-  for (int r = 0; r < replicates; ++r) {
-    Linearization& one =
-        result.emplace_back(Linearization{impl_->with_decay(next(), parameters.K), {}});
-    for (const Parameters& direction : directions)
-      one.along.push_back(impl_->with_decay(next(), parameters.K, direction.K));
+  for (std::size_t r = 0; r < static_cast<std::size_t>(replicates); ++r) {
+    const Matrix& K = Impl::own(points, r).K;
+    Linearization& one = result.emplace_back(Linearization{impl_->with_decay(next(), K), {}});
+    for (const Parameters& direction : Impl::own(directions, r))
+      one.along.push_back(impl_->with_decay(next(), K, direction.K));
   }
   return result;
 }
 
-std::vector<StepMoments> PopulationLoss::step_moments(const Parameters& parameters, double kappa,
-                                                      Control& control) {
-  return impl_->step_moments(parameters, kappa, control);
+std::vector<StepMoments> PopulationLoss::step_moments(std::span<const Parameters> points,
+                                                      double kappa, Control& control) {
+  return impl_->step_moments(points, kappa, control);
 }
 
 std::vector<Curvature> PopulationLoss::curvatures(std::span<const Parameters> points,
@@ -316,14 +343,14 @@ std::vector<Curvature> PopulationLoss::curvatures(std::span<const Parameters> po
     units.push_back(Parameters::zero(impl_->model_.shape).moved(training, Vector::Unit(N, i)));
   const std::size_t size = Kernel<double>::result_size(impl_->model_.shape);
   const int replicates = impl_->sampling_.replicates;
-  const ExactSums sums = impl_->tangent_sums(points, units, replicates, size, control);
+  const ExactSums sums = impl_->tangent_sums(points, {&units, 1}, replicates, size, control);
   const auto samples = static_cast<double>(impl_->sampling_.samples_per_replicate());
   std::vector<Curvature> result;
   for (std::size_t r = 0; r < static_cast<std::size_t>(replicates); ++r) {
     const auto sum = [&](std::size_t i) {
       return impl_->mean(sums, (r * (n + 1) + i) * size, 1, samples);
     };
-    const Matrix& K = points[points.size() == 1 ? 0 : r].K;
+    const Matrix& K = Impl::own(points, r).K;
     const LossGradient at = impl_->with_decay(sum(0), K);
     Curvature& one = result.emplace_back(
         Curvature{at.loss, at.gradient.packed_gradient(training), Matrix(N, N)});

@@ -65,7 +65,7 @@ Matrix jacobian(PopulationLoss& loss, const UnspecializedManifold& manifold, con
   const auto& [L, H, F] = manifold.model().shape;
   const Vector pattern = alternating(H);
   const auto tangents = pattern_tangents(manifold, at, pattern);
-  const Linearization found = mean_of(loss.linearize(at, tangents, control));
+  const Linearization found = mean_of(loss.linearize({&at, 1}, {&tangents, 1}, control));
   const auto C = static_cast<int>(tangents.size());
   Matrix J(C, C);
   for (int c = 0; c < C; ++c) {
@@ -104,7 +104,7 @@ std::vector<Matrix> coordinate_maps(const UnspecializedManifold& manifold, const
 /// Cov[zeta] of a pattern, its mean over all H - 1 of them.
 Matrix noise(PopulationLoss& loss, const UnspecializedManifold& manifold, const Parameters& at,
              double kappa, Control& control) {
-  const auto moments = loss.step_moments(at, kappa, control);
+  const auto moments = loss.step_moments({&at, 1}, kappa, control);
   Matrix covariance = Matrix::Zero(moments[0].covariance.rows(), moments[0].covariance.cols());
   for (const StepMoments& one : moments)
     covariance += one.covariance / static_cast<double>(moments.size());

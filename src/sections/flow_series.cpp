@@ -20,6 +20,10 @@ const std::vector<Column<FlowSeries::Row>>& FlowSeries::columns() {
        {},
        "step of the time stepper that covers this time",
        [](const Row& row) { return Values{row.record.step_size}; }},
+      {"learning_rate_noise",
+       {},
+       "kappa at this time: learning rate * D / batch of SGD; 0: the limit of small ones",
+       [](const Row& row) { return Values{row.record.kappa}; }},
       {"loss_rises",
        {},
        "steps and outputs so far with a higher loss (with weight decay) of the same samples than "

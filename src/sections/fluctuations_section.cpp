@@ -95,10 +95,11 @@ void FluctuationsSection::print_cost(CostReport& report) const {
   const double products = n * (n + 1) / 2;
   const double evaluation = report.seconds_per_evaluation(sampling);
   // Two Jacobians a step, each of n products with the Hessian at 3 evaluations, and two sums over
-  // the products of zeta; an evaluation is about 6 L H P multiplications.
+  // the products of zeta; an evaluation is about 6 L H P multiplications. All that twice where
+  // replicates have flows of their own.
   const double moments = 1 + products / (6.0 * shape.tokens * shape.heads * shape.coordinates());
   fmt::print("# fluctuations               {:.3g} s a step\n",
-             evaluation * (6 + 2 * (1 + 3 * n + moments)));
+             evaluation * (6 + 2 * (1 + 3 * n + moments)) * (sampling.replicates > 1 ? 2 : 1));
   constexpr double sums = 100;  // bytes of a number of each replicate: its exact sum, and copies
   report.add_samples();
   DataGroup group;
@@ -145,18 +146,19 @@ void FluctuationsSection::run(Run& run) {
 
 void FluctuationsSection::print(const FluctuationsRecord& last, const Model& model, double seconds,
                                 std::int64_t steps) const {
-  if (last.covariances.empty()) return;  // nothing was recorded since the restart
+  if (last.spreads.empty()) return;  // nothing was recorded since the restart
   fmt::print("fluctuations: D = {:g}, kappa = {:.3g}, {} steps, {:.4g} s\n", options_.dimension,
              options_.kappa, steps, seconds);
-  const auto rows = sensitivities(model, last);
-  const auto largest = [&](const Matrix& of) {
+  const auto at = sensitivities(model, last.spreads);
+  const auto largest = [&](Matrix Sensitivities::*rows) {
     double most = 0;
-    for (const Measured& one : deviations(of, last.covariances)) most = std::max(most, one.value);
+    for (const Measured& one : deviations(at, rows, last.spreads)) most = std::max(most, one.value);
     return most;
   };
   fmt::print(
       "largest standard deviation of runs of SGD at t = {:g}: m {:.3g}, q {:.3g}, loss {:.3g}\n",
-      last.time, largest(rows.m), largest(rows.q), largest(rows.loss));
+      last.time, largest(&Sensitivities::m), largest(&Sensitivities::q),
+      largest(&Sensitivities::loss));
 }
 
 }  // namespace headflow

@@ -5,7 +5,7 @@ namespace headflow {
 /// What the columns see at an output.
 struct FluctuationsSeries::Row {
   const FluctuationsRecord& record;
-  Sensitivities rows;
+  std::vector<Sensitivities> rows;  // one for each of its spreads
 };
 
 std::vector<Column<FluctuationsSeries::Row>> FluctuationsSeries::columns(bool covariance) {
@@ -23,21 +23,23 @@ std::vector<Column<FluctuationsSeries::Row>> FluctuationsSeries::columns(bool co
       {"v", {}, "v", &Sensitivities::v},
       {"loss", {}, "the population loss of a run, by its gradient", &Sensitivities::loss},
       {"cosine", {"head", "head_b"}, "the cosine, by its gradient", &Sensitivities::cosine}};
-  std::vector<Column<Row>> columns;
+  std::vector<Column<Row>> columns = {{"learning_rate_noise",
+                                       {},
+                                       "kappa at this time: learning rate * D / batch of SGD",
+                                       [](const Row& row) { return Values{row.record.kappa}; }}};
   for (const auto& [name, axes, of, rows] : deviations_of)
-    add_measured<Row>(columns, std::string(name) + "_std", axes,
-                      std::string("standard deviation over runs of SGD of ") + of,
-                      [rows = rows](const Row& row) {
-                        return deviations(row.rows.*rows, row.record.covariances);
-                      });
+    add_measured<Row>(
+        columns, std::string(name) + "_std", axes,
+        std::string("standard deviation over runs of SGD of ") + of,
+        [rows = rows](const Row& row) { return deviations(row.rows, rows, row.record.spreads); });
   if (covariance)
     columns.push_back({"covariance",
                        {"entry", "entry_b"},
                        "covariance over runs of SGD of m (row by row), the lower triangle of r "
                        "(row by row), b and v, as far as they are trained",
                        [](const Row& row) {
-                         const Matrix& A = row.rows.order;
-                         return flat(Matrix(A * row.record.covariances[0] * A.transpose()));
+                         const Matrix& A = row.rows[0].order;
+                         return flat(Matrix(A * row.record.spreads[0].covariance * A.transpose()));
                        }});
   return columns;
 }
@@ -59,7 +61,7 @@ FluctuationsSeries::FluctuationsSeries(DataGroup& group, const Model& model, boo
 
 void FluctuationsSeries::append(const FluctuationsRecord& record) {
   group_.dimensions[0].values.push_back(record.time);
-  const Row row{record, sensitivities(model_, record)};
+  const Row row{record, sensitivities(model_, record.spreads)};
   auto variable = group_.variables.begin();
   for (const auto& column : state_columns())
     headflow::append((variable++)->data, column.values(record));

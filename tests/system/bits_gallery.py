@@ -9,6 +9,7 @@ INPUTS = Path(__file__).resolve().parents[2] / "input"
 # Small; a sweep writes nothing before its end, so that the number of its checkpoints does not depend on its speed.
 GALLERY_SIZE = "population.samples=2048 population.test_samples=4096 output.every=1e9 "
 SHORT_SGD = "sgd.dimension=1000 sgd.learning_rate=0.0064 sgd.replicas=2 sgd.outputs=8 "
+BANDS = "flow.end_time=10 sgd.replicas=2 sgd.outputs=8 flow.outputs=8 "
 TRAIN = "train.starts=2 train.evaluations=100 "
 BAYES = "bayes.standard_error=1e-2 bayes.samples=65536 "
 FOUR = 'sweep."model.signal[1]"=[0.5,10.0] sweep."model.signal[2]"=[2.0,5.0] '
@@ -33,6 +34,7 @@ GALLERY = {
         "sgd": "start.dimension=1e2 sgd.dimension=1e2 sgd.batch=1 sgd.learning_rate=1e-2 sgd.replicas=8 sgd.starts=own "
                "sgd.end_time=60 sgd.outputs=20 flow.learning_rate_noise=from-sgd"},
     "paper/fig01": {"": SHORT_SGD + "flow.end_time=20"},
+    "paper/fig01-bands": {"": BANDS},
     "paper/fig02": {"H1": "attention.heads=1", "H6": "attention.heads=6"},
     "paper/fig03": {"H2": "attention.heads=2", "H8": "attention.heads=8 start.seed=3",
                     "equal": "model.signal=[10]"},
@@ -50,6 +52,7 @@ GALLERY = {
                     "sobol": "flow.end_time=50 population.sampling=sobol"},
     "paper/fig09": {"softmax-1": SHORT_SGD + "flow.end_time=20",
                     "bayes-softmax": SHORT_SGD + "flow.end_time=20 attention.activation=bayes-softmax"},
+    "paper/fig09-bands": {"softmax-1": BANDS},
     "paper/fig10": {name: SHORT_SGD + f"flow.end_time=12 attention.activation={name}"
                     for name in ("softmax", "softmax-1", "bayes-softmax")},
     "paper/fig11": {"": TRAIN + FOUR},

@@ -118,6 +118,7 @@ def write_runs(folder):
         m = np.zeros((2, 4, 2)) + [0.0, 0.01]
         m[1, :, 0] = [1.0, -1.0, 1.0, -1.0]
         put(file, "plateaus/m", axes | {"head": 4, "feature": 2}, m)
+    write_splits(folder / "splits.h5")
     for i, activation in enumerate(("softmax", "softmax-1", "bayes-softmax", "a-fourth")):
         with h5py.File(folder / f"trained{i}.h5", "w") as file:
             file["provenance/input"] = input_text(3, 2, activation=activation)
@@ -130,6 +131,22 @@ def write_runs(folder):
             put(file, "maps/A", sequence | {"token": 4}, waves((3, 4), i, 0, 1))
             put(file, "maps/theta", sequence | {"feature": 2}, waves((3, 2), 0.5, -2, 2))
             put(file, "maps/relevant", sequence, [1, 2, 4])
+
+
+def write_splits(path):
+    """Runs of SGD that split when the law of [saddle] says."""
+    with h5py.File(path, "w") as file:
+        file["provenance/input"] = input_text(2, 2, more=SGD.format(D=1000))
+        put_series(file, "flow", np.linspace(0, 40, 21), 2, 2)
+        put_series(file, "sgd", np.linspace(0, 40, 13), 2, 2, 40)
+        for axis, values in (("dimension", [1e2, 1e3, 1e4]), ("quantile", [0.01, 0.1, 0.25, 0.5, 0.75, 0.9, 0.99])):
+            file[f"saddle/{axis}"] = values
+            file[f"saddle/{axis}"].make_scale(axis)
+        times = 8 + 2 * np.arange(3)[:, None, None] + np.array([0, 2, 3, 4.5, 6, 8, 14])[:, None] + [5, 0]
+        put(file, "saddle/split_time_quantile", {"dimension": 3, "quantile": 7, "feature": 2}, times)
+        put(file, "saddle/predicted_split_time", {"feature": 2}, file["flow/split_time"][:] - 0.5)
+        file["sgd/split_time"][...] = np.stack([np.full(40, np.nan), np.interp(np.linspace(0.01, 0.99, 40), file[
+            "saddle/quantile"], times[1, :, 1]) + 0.5], axis=1)
 
 
 def write_sweep(path, axes, own, repeats=1):
@@ -189,6 +206,7 @@ CALLS = {panel: ["run.h5", "--panels", panel] for panel in PANELS if panel != "e
     "several-panels": ["run.h5", "two.h5", "--panels", "loss,r"],
     "options": ["run.h5", "--panels", "plane,m,loss", "--features", "1", "3", "--log-time", "--title", "T"],
     "plateaus": ["plateaus.h5", "--panels", "growth,angle,hierarchy"],
+    "splits": ["splits.h5", "--panels", "splits,quantiles"],
     "specialization": [*SPLITS, "--panels", "specialization"],
     "specialization-1": [*SPLITS, "--panels", "specialization", "--features", "1", "2"],
     "spread": [*SPLITS[:2], "--panels", "spread"],

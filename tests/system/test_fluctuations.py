@@ -102,6 +102,15 @@ class Fluctuations(SystemTest):
         spread = read_group(path, "fluctuations")["m_std"]
         np.testing.assert_allclose(spread[0], 10 * spread[1], rtol=1e-9)
 
+    def test_schedule(self):
+        """Flow and fluctuations say what kappa was at each time."""
+        path, _ = self.run_case("schedule", {"schedule": {"law": "steps", "times": [1.5, 2.5], "factors": [0.5, 0.1]},
+                                             "population.samples": 512, "flow": {"end_time": 4.0, "outputs": 4,
+                                                                                 "learning_rate_noise": 0.2}})
+        factors = np.array([1, 1, 0.5, 0.1, 0.1])
+        np.testing.assert_allclose(read_group(path, "fluctuations")["learning_rate_noise"], 0.5 * factors, rtol=1e-14)
+        np.testing.assert_allclose(read_group(path, "flow")["learning_rate_noise"], 0.2 * factors, rtol=1e-14)
+
     def test_bad_input(self):
         cases = [({"fluctuations.dimension": None}, "fluctuations.dimension is missing"),
                  ({"fluctuations.learning_rate_noise": None},

@@ -15,6 +15,9 @@ import matplotlib
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt  # noqa: E402
+import numpy as np  # noqa: E402
+from matplotlib.container import ErrorbarContainer  # noqa: E402
+from matplotlib.patches import Rectangle, StepPatch  # noqa: E402
 
 import plot_artists  # noqa: E402
 from harness import SystemTest, main  # noqa: E402
@@ -64,6 +67,8 @@ def panel_calls():
         "maps": (lambda ax: plot.maps("trained0.h5", ax), "maps", 0),
         "stage_rates": (lambda ax: plot.stage_rates("stages.h5", ax), "stages", 0),
         "stage_times": (lambda ax: plot.stage_times("stages.h5", ax), "stages", 1),
+        "splits": (lambda ax: plot.splits("splits.h5", ax), "splits", 0),
+        "quantiles": (lambda ax: plot.quantiles("splits.h5", ax), "splits", 1),
         "pca": (lambda ax: plot.pca("tilted.h5", ax), "pca", 0),
         "samples": (lambda ax: plot.samples([*plot_artists.SPLITS, "tilted.h5"], ax), "samples", 0),
         "prune_spread": (lambda ax: plot.prune_spread("pruned.h5", ax), "prune-spread", 1),
@@ -111,6 +116,30 @@ class Panels(SystemTest):
                     self.assertEqual(wanted - found, set())
             self.assertEqual(dict(matplotlib.rcParams), before)
 
+    def test_splits(self):
+        """Bars count the runs that have split, the line those that the law has in each, later by the delay; legends are
+        the panels' own and hide nothing."""
+        figure = headflow.plot.figure("splits.h5", ["splits", "quantiles"])
+        figure.canvas.draw()
+        self.assertEqual(figure.legends, [])
+        left, right = figure.axes
+        self.assertEqual(sum(bar.get_height() for bar in left.patches if isinstance(bar, Rectangle)), 40)
+        law = next(one for one in left.patches if isinstance(one, StepPatch))
+        heights, edges, _ = law.get_data()
+        self.assertAlmostEqual(edges[0], 10.5)  # 1 % at 10 by linear growth, which is .5 early
+        self.assertAlmostEqual(heights.sum(), 0.98 * 40)  # the law ends with 99 %
+        places = np.searchsorted(edges, [14.999, 15.001])  # half of the runs at 14.5 and .5
+        self.assertAlmostEqual(heights[:places[0]].sum() + 0.4, 20, delta=heights[places[0] - 1:places[1]].max() + 0.1)
+        self.assertEqual([text.get_text() for text in left.get_legend().get_texts()],
+                         ["40 runs of SGD", "law, later by 0.5"])
+        dot = next(one for one in right.containers if isinstance(one, ErrorbarContainer))[0]
+        self.assertEqual(dot.get_xdata().tolist(), [1000])
+        below = right.get_legend().get_window_extent().y0
+        for band in right.collections[:2]:
+            vertices = right.transData.transform(band.get_paths()[0].vertices)
+            across = vertices[:, 0] < right.get_legend().get_window_extent().x1
+            self.assertLess(vertices[across, 1].max(), below)
+
     def test_lines_of_sweeps(self):
         """No two lines look alike, and the legend has colours before markers."""
         from headflow.files import Axis, Results
@@ -127,6 +156,7 @@ class Panels(SystemTest):
     def test_every_name(self):
         for name in headflow.plot.__all__:
             self.assertTrue(getattr(headflow.plot, name).__doc__, name)
+            self.assertTrue(name.isupper() or callable(getattr(headflow.plot, name)), name)
 
     def test_space_and_heads_map(self):
         artists = headflow.plot.space("run.h5")

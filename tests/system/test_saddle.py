@@ -13,7 +13,7 @@ from harness import BAD_INPUT, SystemTest, changed, command, execute, main, read
 from python_harness import headflow
 from restart_harness import RestartTest, checkpoints, numbers_in
 
-from headflow.plot.splits import share_at
+from headflow.plot.split_law import share_at
 
 # Two heads split along feature 2 from differences of 1e-4, on a closed sample set.
 FLIPPING = {

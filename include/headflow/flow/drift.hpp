@@ -17,14 +17,21 @@ class Drift {
   Drift(PopulationLoss& loss, const Parameters& start, double kappa, Schedule schedule = {})
       : loss_(loss), start_(start), kappa_(kappa), schedule_(std::move(schedule)) {}
 
+  /// That at t.
+  double kappa(double t) const { return kappa_ * schedule_.factor(t); }
   std::vector<double> packed(Parameters parameters) const;
   /// With u the symmetric root of r where that is the state.
   Parameters unpacked(std::span<const double> y) const;
   /// f = dy/dt at t; the loss and its gradient are returned. Collective.
   LossGradient operator()(double t, std::span<const double> y, std::span<double> f,
                           Control& control) const;
+  /// The same of each replicate of the samples alone: y and f hold theirs one after the other.
+  void each(double t, std::span<const double> y, std::span<double> f, Control& control) const;
 
  private:
+  void slope(double t, const Parameters& parameters, const LossGradient& value,
+             std::span<double> f) const;
+
   PopulationLoss& loss_;
   Parameters start_;  // has what is not trained
   double kappa_;

@@ -43,6 +43,7 @@ struct FlowRecord : State {
   double time = 0;
   double step_size = 0;
   LossRises rises{};  ///< so far
+  double kappa = 0;   ///< at this time
 };
 
 /// How far a running flow is.

@@ -19,14 +19,17 @@ struct LinearNoise {
   Matrix noise;     ///< Cov[zeta] (n x n)
 };
 
-/// J and Cov[zeta] at `at`: of all samples, then of each replicate where there are several. `loss`
-/// must be one with noise where kappa > 0. About 1 + 3 n evaluations. Collective.
+/// J and Cov[zeta] of each replicate of the samples, all at the same point or each at its own.
+/// `loss` must be one with noise where kappa > 0. About 1 + 3 n evaluations. Collective.
 ///
 /// The derivative along dr is taken by du = Lambda u, Lambda the symmetric solution of Lambda r + r
 /// Lambda = dr: no inverse of u, and at r -> 0 its part that matters stays finite, because there
 /// fluctuations of r are of the size of u. Where r vanishes to rounding, they stay as they are.
-std::vector<LinearNoise> linear_noise(PopulationLoss& loss, const Parameters& at, double kappa,
-                                      Control& control = Control::none());
+std::vector<LinearNoise> linear_noises(PopulationLoss& loss, std::span<const Parameters> points,
+                                       double kappa, Control& control = Control::none());
+/// Their mean at `at`, that of all samples.
+LinearNoise linear_noise(PopulationLoss& loss, const Parameters& at, double kappa,
+                         Control& control = Control::none());
 
 /// What a step does: y -> growth y to first order, C -> growth C growth' + noise.
 struct Propagator {
@@ -50,11 +53,20 @@ struct Sensitivities {
   Matrix m, r, q, b, v, loss, cosine;
   Matrix order;  ///< of y itself, m = k . k*
 };
-Sensitivities sensitivities(const Model& model, const State& state);
 
-/// sqrt(diag(A C A')) of covariances C (of all samples, then of replicates) and rows A, with
-/// standard errors from the replicates.
-std::vector<Measured> deviations(const Matrix& rows, const std::vector<Matrix>& covariances);
+/// A point of the flow, the gradient of the objective there, and the covariance of SGD around it.
+struct Spread {
+  Parameters at, gradient;
+  Matrix covariance;
+};
+
+/// Those at each of the points.
+std::vector<Sensitivities> sensitivities(const Model& model, const std::vector<Spread>& spreads);
+
+/// sqrt(diag(A C A')) of the covariances C of `spreads` and the rows A at their points: of the
+/// first, with standard errors from the others.
+std::vector<Measured> deviations(const std::vector<Sensitivities>& at, Matrix Sensitivities::*rows,
+                                 const std::vector<Spread>& spreads);
 
 struct FluctuationsOptions {
   double end_time = 200;
@@ -73,8 +85,9 @@ struct FluctuationsOptions {
 /// The flow with learning-rate noise and the covariance of SGD around it at an output time.
 struct FluctuationsRecord : State {
   double time = 0;
-  std::vector<Matrix>
-      covariances{};  ///< of all samples, then of replicates where there are several
+  double kappa = 0;  ///< at this time
+  /// Of all samples, then of each replicate along its own flow where there are several.
+  std::vector<Spread> spreads{};
 };
 
 struct FluctuationsResult {
@@ -92,10 +105,11 @@ struct FluctuationsObserver {
 
 /// The covariance of SGD along the flow (theory.md section 11),
 ///   dy/dt = f(y) = -E[zeta],  dC/dt = J C + C J' + (kappa / D) Cov[zeta],
-/// to leading order in 1/D: Gaussian, and as long as fluctuations are small. Replicates of the
-/// samples have their own J and Cov[zeta] along the one trajectory of all samples. `loss` must be
-/// one with noise where kappa > 0. Collective; the same bits on any number of ranks and for any
-/// output times. Throws NumericalError. Stops, saves and goes on as run_flow does.
+/// to leading order in 1/D: Gaussian, and as long as fluctuations are small. Where there are
+/// several replicates of the samples, the flow of each and its covariance are followed beside those
+/// of all samples, in the same steps, for the errors. `loss` must be one with noise where kappa >
+/// 0. Collective; the same bits on any number of ranks and for any output times. Throws
+/// NumericalError. Stops, saves and goes on as run_flow does.
 FluctuationsResult run_fluctuations(PopulationLoss& loss, const Parameters& start,
                                     const FluctuationsOptions& options,
                                     const FluctuationsObserver& observer,

@@ -90,10 +90,10 @@ struct PopulationCost {
 /// are added exactly: every result has the same bits on any number of ranks, and whether samples
 /// are kept in memory or regenerated.
 ///
-/// All members but model() and cost() are collective. They ask control.within_step() on all ranks,
-/// in step, at least every 2^18 samples of a rank; an Interrupt thrown there comes out. Those that
-/// evaluate throw NumericalError when a sample's loss or gradient is not finite. A gradient with
-/// respect to what is not trained is zero.
+/// All members but model(), replicates(), rounding() and cost() are collective. They ask
+/// control.within_step() on all ranks, in step, at least every 2^18 samples of a rank; an Interrupt
+/// thrown there comes out. Those that evaluate throw NumericalError when a sample's loss or
+/// gradient is not finite. A gradient with respect to what is not trained is zero.
 class PopulationLoss {
  public:
   /// Samples of model.signal. Draws this rank's samples if they are kept. With `noise` every
@@ -105,11 +105,15 @@ class PopulationLoss {
   PopulationLoss(PopulationLoss&&) noexcept;
 
   const Model& model() const;
+  int replicates() const;
   /// A change of the loss by less than this part of it is rounding.
   double rounding() const;
 
   /// Loss and gradient at `parameters`, the same on all ranks.
   LossGradient evaluate(const Parameters& parameters, Control& control = Control::none());
+  /// Those of each replicate, at its own of as many points.
+  std::vector<LossGradient> evaluate_each(std::span<const Parameters> points,
+                                          Control& control = Control::none());
   /// The same with standard errors.
   LossStatistics statistics(const Parameters& parameters, Control& control = Control::none());
   /// Loss and gradient at `parameters` and, for each of `directions`, the Hessian times it: exact,
@@ -121,14 +125,16 @@ class PopulationLoss {
   /// about 50 n^2 replicates bytes for n trained parameters.
   std::vector<Curvature> curvatures(std::span<const Parameters> points,
                                     Control& control = Control::none());
-  /// For each replicate the loss, its gradient and N at `parameters` and how they change along
-  /// `directions`. N is empty without `noise`. As costly as differentiate().
-  std::vector<Linearization> linearize(const Parameters& parameters,
-                                       const std::vector<Parameters>& directions,
+  /// For each replicate the loss, its gradient and N and how they change along as many directions,
+  /// all at the same point or each at its own, whose directions have the same place. N is empty
+  /// without `noise`. As costly as differentiate().
+  std::vector<Linearization> linearize(std::span<const Parameters> points,
+                                       std::span<const std::vector<Parameters>> directions,
                                        Control& control = Control::none());
-  /// For each replicate the moments of zeta at `parameters`, exact sums over its samples. For n
-  /// entries of zeta about one evaluation and n^2 / 2 multiplications a sample.
-  std::vector<StepMoments> step_moments(const Parameters& parameters, double kappa,
+  /// For each replicate the moments of zeta, all at the same point or each at its own, exact sums
+  /// over its samples. For n entries of zeta about one evaluation and n^2 / 2 multiplications a
+  /// sample.
+  std::vector<StepMoments> step_moments(std::span<const Parameters> points, double kappa,
                                         Control& control = Control::none());
   /// The state with these parameters and its loss.
   State state(const Parameters& parameters, Control& control = Control::none());

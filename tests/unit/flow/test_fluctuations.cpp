@@ -58,20 +58,21 @@ TEST(LinearNoise, jacobianIsThatOfTheDrift) {
       if (shape.heads == 3) model.training = training_of(activation, true, 0.5, 3);
       PopulationLoss loss(world(), model, {.samples = 512, .replicates = 2}, true);
       const Parameters at = full_parameters(shape);
-      const auto found = linear_noise(loss, at, kappa);
-      ASSERT_EQ(found.size(), 3u);
+      const LinearNoise found = linear_noise(loss, at, kappa);
+      const auto each = linear_noises(loss, {&at, 1}, kappa);
+      ASSERT_EQ(each.size(), 2u);
       const OrderTangents tangents(model, at);
       for (std::size_t i = 0; i < tangents.size(); ++i) {
         const Parameters& direction = tangents.directions()[i];
         const Vector difference = (drift_at(loss, moved(at, direction, h), kappa) -
                                    drift_at(loss, moved(at, direction, -h), kappa)) /
                                   (2 * h);
-        const Vector column = found[0].jacobian.col(static_cast<Eigen::Index>(i));
+        const Vector column = found.jacobian.col(static_cast<Eigen::Index>(i));
         EXPECT_LT((column - difference).cwiseAbs().maxCoeff(), 1e-7)
             << name_of(activation) << " entry " << i;
       }
       EXPECT_LT(
-          (found[0].jacobian - 0.5 * (found[1].jacobian + found[2].jacobian)).cwiseAbs().maxCoeff(),
+          (found.jacobian - 0.5 * (each[0].jacobian + each[1].jacobian)).cwiseAbs().maxCoeff(),
           1e-14);
     }
 }
@@ -87,10 +88,11 @@ TEST(LinearNoise, dependsOnRAlone) {
   Matrix rotation(2, 2);
   rotation << 0.6, -0.8, 0.8, 0.6;
   turned.K.rightCols(2) = at.K.rightCols(2) * rotation;
-  const auto one = linear_noise(loss, at, kappa), other = linear_noise(loss, turned, kappa);
+  const auto one = linear_noises(loss, {&at, 1}, kappa);
+  const auto other = linear_noises(loss, {&turned, 1}, kappa);
   for (Eigen::Index i = 0; i < one[0].jacobian.size(); ++i) {
     std::vector<double> jacobian, noise;
-    for (std::size_t r = 1; r < one.size(); ++r) {
+    for (std::size_t r = 0; r < one.size(); ++r) {
       jacobian.push_back(one[r].jacobian.data()[i] - other[r].jacobian.data()[i]);
       noise.push_back(one[r].noise.data()[i] - other[r].noise.data()[i]);
     }
@@ -106,11 +108,10 @@ TEST(LinearNoise, isFiniteWhereHeadsLieInTheSpanOfTheSpikes) {
   PopulationLoss loss(world(), {shape, Softmax{}, flipping_spike(2, 2)}, {.samples = 512}, true);
   Parameters at = generic_parameters(shape);
   at.K.rightCols(2).setZero();
-  for (const LinearNoise& one : linear_noise(loss, at, 0)) {
-    EXPECT_TRUE(one.jacobian.allFinite());
-    EXPECT_TRUE(one.noise.middleRows(4, 3).isZero());  // of r
-    EXPECT_GT(one.noise(0, 0), 1e-3);
-  }
+  const LinearNoise one = linear_noise(loss, at, 0);
+  EXPECT_TRUE(one.jacobian.allFinite());
+  EXPECT_TRUE(one.noise.middleRows(4, 3).isZero());  // of r
+  EXPECT_GT(one.noise(0, 0), 1e-3);
 }
 
 /// J = [[-a, 1], [0, -c]] and noise s s' are constant: one long step is exact. By hand, in the
@@ -182,17 +183,47 @@ TEST(DistributedFluctuations, haveTheBitsOfOneRankForAnyOutputsAndGoOn) {
   FluctuationsOptions fewer = options;
   fewer.output_times = {6};
   const FluctuationsRecord all = last_record(loss, start.parameters, options);
-  EXPECT_EQ(all.covariances.size(), 3u);
-  EXPECT_EQ(all.covariances, last_record(alone, start.parameters, options).covariances);
-  EXPECT_EQ(all.covariances, last_record(loss, start.parameters, fewer).covariances);
+  const auto numbers = [](const FluctuationsRecord& record) {
+    std::vector<double> result;
+    for (const auto& [at, gradient, covariance] : record.spreads)
+      for (const Matrix& one : {at.K, gradient.K, covariance})
+        result.insert(result.end(), one.data(), one.data() + one.size());
+    return result;
+  };
+  EXPECT_EQ(all.spreads.size(), 3u);
+  EXPECT_EQ(numbers(all), numbers(last_record(alone, start.parameters, options)));
+  EXPECT_EQ(numbers(all), numbers(last_record(loss, start.parameters, fewer)));
   for (const auto place : {StopAt::Place::between, StopAt::Place::within}) {
     StopAt stop(place == StopAt::Place::between ? 3 : 40, place);
     Snapshot saved;
     last_record(loss, start.parameters, options, stop, {}, &saved);
     ASSERT_FALSE(saved.empty());
     EXPECT_LT(saved.number("t"), 6);
-    EXPECT_EQ(all.covariances,
-              last_record(loss, start.parameters, options, Control::none(), saved).covariances);
+    EXPECT_EQ(numbers(all),
+              numbers(last_record(loss, start.parameters, options, Control::none(), saved)));
+  }
+}
+
+// One replicate alone, as the only one of a sample set, has the same flow and covariance as among
+// several: to the tolerance of the stepper, whose steps are others.
+TEST(Fluctuations, replicatesHaveFlowsOfTheirOwn) {
+  const Model model({4, 2, 2}, SoftmaxOne{}, flipping_spike(2, 2));
+  PopulationLoss two(world(), model, {.samples = 1024, .replicates = 2}, true);
+  PopulationLoss one(world(), model, {.samples = 512, .replicates = 1}, true);
+  const Start start = example_start();
+  const FluctuationsOptions options{
+      .end_time = 6, .output_times = {6}, .kappa = 0.5, .dimension = 1000, .tolerance = 1e-8};
+  const auto found = last_record(two, start.parameters, options).spreads;
+  const auto alone = last_record(one, start.parameters, options).spreads;
+  ASSERT_EQ(found.size(), 3u);
+  ASSERT_EQ(alone.size(), 1u);
+  EXPECT_LT((found[1].at.K - alone[0].at.K).norm(), 1e-6);
+  EXPECT_LT((found[1].gradient.K - alone[0].gradient.K).norm(), 1e-6);
+  EXPECT_LT((found[1].covariance - alone[0].covariance).norm(), 1e-6 * alone[0].covariance.norm());
+  for (const std::size_t other : {0u, 2u}) {
+    EXPECT_GT((found[1].at.K - found[other].at.K).norm(), 1e-3);
+    EXPECT_GT((found[1].covariance - found[other].covariance).norm(),
+              1e-3 * alone[0].covariance.norm());
   }
 }
 
@@ -221,7 +252,7 @@ TEST(Fluctuations, carryTheSpreadOfTheStart) {
     growth.col(static_cast<Eigen::Index>(i)) = (end(h) - end(-h)) / (2 * h);
   }
   const Matrix expected = growth * growth.transpose();
-  EXPECT_LT((found.covariances[0] - expected).cwiseAbs().maxCoeff(),
+  EXPECT_LT((found.spreads[0].covariance - expected).cwiseAbs().maxCoeff(),
             5e-3 * expected.cwiseAbs().maxCoeff());
 }
 
@@ -235,7 +266,7 @@ TEST(Sensitivities, areThoseOfTheState) {
   PopulationLoss loss(world(), model, {.samples = 512, .replicates = 1});
   const Parameters at = full_parameters(shape);
   const OrderTangents tangents(model, at);
-  const Sensitivities rows = sensitivities(model, loss.state(at));
+  const Sensitivities rows = sensitivities(model, {{at, loss.evaluate(at).gradient, Matrix()}})[0];
   constexpr double h = 1e-5;
   const auto flat = [](const Matrix& x) { return Vector(x.reshaped<Eigen::RowMajor>()); };
   for (std::size_t i = 0; i < tangents.size(); ++i) {

@@ -97,8 +97,8 @@ TEST(DistributedStepMoments, meanIsTheGradientAndBitsAreThoseOfOneRank) {
       const Sampling sampling{.samples = 5000, .replicates = 2, .symmetric = symmetric};
       PopulationLoss loss(world(), model, sampling, true), alone(self, model, sampling, true);
       const Parameters point = generic_parameters(shape);
-      const auto found = loss.step_moments(point, kappa),
-                 reference = alone.step_moments(point, kappa);
+      const auto found = loss.step_moments({&point, 1}, kappa),
+                 reference = alone.step_moments({&point, 1}, kappa);
       const LossGradient at = loss.evaluate(point);
       const auto u = point.K.rightCols(3);
       const Matrix half = at.gradient.K.rightCols(3) * u.transpose();
@@ -136,8 +136,8 @@ TEST(StepMoments, areOfWhatIsTrainedAtItsRates) {
       model.training = training_of(SoftmaxOne{}, k, b, v);
       PopulationLoss loss(world(), model, sampling, true);
       const Parameters point = generic_parameters(shape);
-      const StepMoments all = whole.step_moments(point, 0.6)[0];
-      const StepMoments part = loss.step_moments(point, 0.6)[0];
+      const StepMoments all = whole.step_moments({&point, 1}, 0.6)[0];
+      const StepMoments part = loss.step_moments({&point, 1}, 0.6)[0];
       std::vector<std::pair<Eigen::Index, double>> kept;  // place among all, rate
       for (Eigen::Index i = 0; i < all.mean.size(); ++i) {
         const double rate = i < 12 ? double(k) : i < 15 ? b : v;
@@ -164,7 +164,7 @@ TEST(StepMoments, haveTheirClosedFormAtZeroFields) {
   const Shape shape{4, 2, 2};
   PopulationLoss loss(world(), {shape, Softmax{}, flipping_spike(2, 3)},
                       {.samples = 16 * 512, .replicates = 16}, true);
-  const auto found = loss.step_moments(Parameters::zero(shape), 0.5);
+  const auto found = loss.step_moments(std::vector{Parameters::zero(shape)}, 0.5);
   const double L = 4, H = 2, scale = 4 * (1 - 1 / L) / (H * L * H * L);
   const double theta[] = {0, 3};
   for (Eigen::Index i = 0; i < 7; ++i)

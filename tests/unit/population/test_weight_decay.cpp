@@ -64,7 +64,8 @@ TEST(DistributedWeightDecay, secondDerivativesAreThoseOfTheObjective) {
       ones.K.setOnes();
       return ones.packed(activation);
     }();
-    const auto linearized = loss.linearize(at, {direction, at});
+    const std::vector<Parameters> directions = {direction, at};
+    const auto linearized = loss.linearize({&at, 1}, {&directions, 1});
     Vector product = Vector::Zero(in_K.size());
     for (std::size_t r = 0; r < curvatures.size(); ++r) {
       const Matrix added = curvatures[r].hessian - plain[r].hessian;
@@ -83,6 +84,8 @@ TEST(DistributedWeightDecay, secondDerivativesAreThoseOfTheObjective) {
     EXPECT_EQ(tangents.at.objective(), loss.evaluate(at).objective());
     const std::vector<Parameters> own = {at, direction, at};
     EXPECT_EQ(loss.curvatures(own)[2].gradient, curvatures[2].gradient);
+    EXPECT_EQ(loss.evaluate_each(own)[1].gradient.packed(activation),
+              loss.curvatures(own)[1].gradient);
     EXPECT_EQ(loss.curvatures(own)[1].gradient, loss.curvatures({&direction, 1})[1].gradient);
   }
 }

@@ -83,7 +83,7 @@ TEST(PatternDynamics, areThoseOfTheOrderParameters) {
     PopulationLoss loss(world(), model, {.samples = 512, .replicates = 2, .symmetric = true}, true);
     const Parameters at = point_of_manifold(manifold);
     const LinearNoise own = pattern_dynamics(loss, manifold, at, kappa, Control::none());
-    const LinearNoise all = linear_noise(loss, at, kappa)[0];
+    const LinearNoise all = linear_noise(loss, at, kappa);
     const Matrix rows = pattern_rows(model);
     EXPECT_LT((own.jacobian - rows * all.jacobian * rows.transpose()).cwiseAbs().maxCoeff(), 1e-12)
         << name_of(activation);
@@ -115,7 +115,8 @@ TEST(LinearGrowth, hasTheCovarianceOfFluctuations) {
             double sum = 0;
             for (int h = 0; h < heads; ++h)
               for (int g = 0; g < heads; ++g)
-                sum += ((h == g) - 1.0 / heads) * record.covariances[0](h * 2 + f, g * 2 + f);
+                sum +=
+                    ((h == g) - 1.0 / heads) * record.spreads[0].covariance(h * 2 + f, g * 2 + f);
             const SplitLaw law = growth.law(start, f, record.time);
             EXPECT_NEAR(std::exp(law.log_variance), sum / (heads - 1), 0.01 * sum / (heads - 1))
                 << "H = " << heads << " feature " << f + 1 << " t = " << record.time;

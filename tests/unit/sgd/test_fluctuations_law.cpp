@@ -2,6 +2,8 @@
 #include <gtest/gtest.h>
 
 #include <Eigen/LU>
+#include <cstdio>
+#include <string>
 
 #include "headflow/flow/fluctuations.hpp"
 #include "headflow/flow/order_tangents.hpp"
@@ -23,9 +25,10 @@ struct Law {
   bool k = true;
   double b_rate = 1, v_rate = 1;
   Schedule schedule{};
+  Shape shape{4, 2, 2};
+  Prior prior = flipping_spike(2, 2);
+  std::int64_t batch = 1;
 };
-
-constexpr Shape shape{4, 2, 2};
 
 Vector order_of(const Model& model, const State& state) {
   return OrderTangents(model, state.parameters)
@@ -50,11 +53,11 @@ std::vector<Matrix> predicted(const Law& law, const SgdProblem& problem, const P
                               .schedule = law.schedule,
                               .dimension = static_cast<double>(law.dimension)};
   if (law.own_starts)
-    options.starts = random_start_spread(shape, static_cast<double>(law.dimension), 1);
+    options.starts = random_start_spread(law.shape, static_cast<double>(law.dimension), 1);
   std::vector<Matrix> covariances;
   run_fluctuations(loss, law.own_starts ? options.starts->mean : start, options,
                    {.record = [&](const FluctuationsRecord& record) {
-                     covariances.push_back(record.covariances[0]);
+                     covariances.push_back(record.spreads[0].covariance);
                    }});
   return covariances;
 }
@@ -67,7 +70,7 @@ std::vector<std::vector<Vector>> simulated(const Law& law, const SgdProblem& pro
     options.output_steps.push_back(
         std::llround(problem.schedule.elapsed(t) / problem.learning_rate));
   for (std::int64_t i = 0; i < law.replicas && law.own_starts; ++i)
-    options.first.push_back(random_start(shape, static_cast<double>(law.dimension), 1, true,
+    options.first.push_back(random_start(law.shape, static_cast<double>(law.dimension), 1, true,
                                          static_cast<std::uint64_t>(i + 1))
                                 .parameters);
   std::vector<std::vector<Vector>> y;
@@ -82,27 +85,32 @@ std::vector<std::vector<Vector>> simulated(const Law& law, const SgdProblem& pro
 // In y - mean of R replicas, n numbers each, the sum is chi-square of n (R - 1) degrees of freedom.
 // Limits: five standard deviations (false alarm 2e-6 a time), and 3 % for what the theory leaves
 // out, O(1/D) and O(lr). So a covariance that is 1.5 times too large or small is seen.
-void expect_law(const Law& law) {
+/// Gives them, too.
+std::vector<double> expect_law(const Law& law) {
   const double D = static_cast<double>(law.dimension);
-  SgdProblem problem{.model = {shape, law.activation, flipping_spike(2, 2)},
+  SgdProblem problem{.model = {law.shape, law.activation, law.prior},
                      .engine = Engine::overlaps,
                      .dimension = law.dimension,
-                     .batch = 1,
-                     .learning_rate = law.kappa / D};
+                     .batch = law.batch,
+                     .learning_rate = law.kappa * static_cast<double>(law.batch) / D};
   problem.model.weight_decay = law.weight_decay;
   problem.schedule = law.schedule;
   problem.model.training = training_of(law.activation, law.k, law.b_rate, law.v_rate);
-  Matrix m(2, 2);
-  m << 0.10, 0.05, 0.08, -0.02;
-  const Parameters start = explicit_start(m, Matrix::Identity(2, 2), Vector::Zero(2), 1).parameters;
+  const int H = law.shape.heads;
+  Matrix m(H, law.shape.features);
+  for (Eigen::Index h = 0; h < m.rows(); ++h)
+    for (Eigen::Index f = 0; f < m.cols(); ++f)
+      m(h, f) = 0.08 * std::cos(static_cast<double>(h + 4 * f));
+  const Parameters start = explicit_start(m, Matrix::Identity(H, H), Vector::Zero(H), 1).parameters;
   const auto C = predicted(law, problem, start);
   const auto y = simulated(law, problem, start);
-  ASSERT_EQ(C.size(), y.size());
+  EXPECT_EQ(C.size(), y.size());
+  std::vector<double> found;
   for (std::size_t i = 0; i < C.size(); ++i) {
     const double degrees = static_cast<double>(C[i].rows() * (law.replicas - 1));
     const double limit = 0.03 + 5 * std::sqrt(2 / degrees);
-    EXPECT_NEAR(chi_square(y[i], C[i]), 1, limit)
-        << name_of(law.activation) << " t = " << law.times[i];
+    found.push_back(chi_square(y[i], C[i]));
+    EXPECT_NEAR(found.back(), 1, limit) << name_of(law.activation) << " t = " << law.times[i];
     EXPECT_LT(limit, 1 - 1 / 1.5);
     for (Eigen::Index k = 0; k < C[i].rows(); ++k) {
       std::vector<double> entry;
@@ -114,6 +122,20 @@ void expect_law(const Law& law) {
           << name_of(law.activation) << " entry " << k << " t = " << law.times[i];
     }
   }
+  return found;
+}
+
+/// The same, and a line of a table.
+void print_law(const char* prior, const Law& law) {
+  const auto found = expect_law(law);
+  const auto n = static_cast<double>(
+      order_parameter_count(law.shape, training_of(law.activation, law.k, law.b_rate, law.v_rate)));
+  std::printf("| %s | %s | %d | %lld | %g | %lld |", std::string(name_of(law.activation)).c_str(),
+              prior, law.shape.heads, static_cast<long long>(law.dimension), law.kappa,
+              static_cast<long long>(law.batch));
+  for (std::size_t i = 0; i < found.size(); ++i) std::printf("%s %.3f", i > 0 ? "," : "", found[i]);
+  std::printf(" | %.3f |\n", std::sqrt(2 / (n * static_cast<double>(law.replicas - 1))));
+  std::fflush(stdout);
 }
 
 TEST(FluctuationsLaw, isThatOfSgdFromOneStart) {
@@ -133,10 +155,6 @@ TEST(FluctuationsLaw, isThatOfSgdFromOneStart) {
 }
 
 TEST(LongFluctuationsLaw, isThatOfSgd) {
-  expect_law({.activation = Softmax{},
-              .dimension = 4000,
-              .replicas = 400,
-              .times = {10, 20, 30, 40, 50, 60, 70, 80}});
   for (const Activation& activation : all_activations) {
     expect_law(
         {.activation = activation, .dimension = 2000, .replicas = 400, .times = {5, 10, 20}});
@@ -148,6 +166,61 @@ TEST(LongFluctuationsLaw, isThatOfSgd) {
                 .own_starts = true,
                 .weight_decay = 0.1});
   }
+  expect_law({.activation = Softmax{},
+              .dimension = 4000,
+              .replicas = 400,
+              .times = {10, 20, 30, 40, 50, 60, 70, 80}});
+}
+
+// For other numbers of heads, priors, dimensions, kappa and batches: a table of chi-square at the
+// times, and its standard error.
+TEST(LongFluctuationsLaw, isThatOfSgdForAllModels) {
+  const Prior gaussian =
+      gaussian_prior(Vector::Zero(2), Matrix(Eigen::Vector2d(4, 2).asDiagonal()));
+  std::printf("| activation | prior | H | D | kappa | batch | chi-square | error |\n");
+  for (const Activation& activation : all_activations) {
+    const Law plain{.activation = activation, .replicas = 400, .times = {2, 5, 10}};
+    const auto with = [&](const char* prior, auto&& change) {
+      Law law = plain;
+      change(law);
+      print_law(prior, law);
+    };
+    with("flipping spike", [](Law& law) { law.dimension = 500; });
+    with("flipping spike", [](Law& law) { law.batch = 64, law.dimension = 4000; });
+    with("flipping spike", [](Law& law) { law.kappa = 0.05; });
+    with("flipping spike", [](Law& law) { law.kappa = 2; });
+    with("flipping spike", [](Law& law) { law.shape.heads = 1; });
+    with("flipping spike", [](Law& law) { law.shape.heads = 4; });
+    with("Gaussian", [&](Law& law) { law.prior = gaussian; });
+    with("atoms", [](Law& law) { law.prior = canonical_spikes(2, 4); });
+    with("flipping spike", [](Law& law) {
+      law.dimension = 100'000, law.kappa = 2, law.replicas = 200, law.times = {2, 5};
+    });
+  }
+}
+
+// chi-square - 1 = a / D + c over R = 4000 replicas: c is 0 within 5 of its standard errors (false
+// alarm 6e-7) and .01 for the samples and O(lr).
+TEST(LongFluctuationsLaw, isApproachedLikeOneOverD) {
+  double w = 0, wx = 0, wxx = 0, wy = 0, wxy = 0;
+  constexpr std::int64_t replicas = 4000;
+  constexpr double weight = 7.0 * (replicas - 1) / 2;
+  for (const std::int64_t D : {250, 500, 1000, 2000}) {
+    const double x = 1 / static_cast<double>(D);
+    const double y =
+        expect_law(
+            {.activation = Softmax{}, .dimension = D, .replicas = replicas, .times = {6}})[0] -
+        1;
+    std::printf("D = %lld: chi-square - 1 = %.4f +- %.4f\n", static_cast<long long>(D), y,
+                1 / std::sqrt(weight));
+    std::fflush(stdout);
+    w += weight, wx += weight * x, wxx += weight * x * x, wy += weight * y, wxy += weight * x * y;
+  }
+  const double determinant = w * wxx - wx * wx;
+  const double slope = (w * wxy - wx * wy) / determinant, c = (wxx * wy - wx * wxy) / determinant;
+  std::printf("a = %.2f +- %.2f, c = %.4f +- %.4f\n", slope, std::sqrt(w / determinant), c,
+              std::sqrt(wxx / determinant));
+  EXPECT_LT(std::abs(c), 5 * std::sqrt(wxx / determinant) + 0.01);
 }
 
 }  // namespace

@@ -66,7 +66,7 @@ def legend_keys(panels: list[tuple[Run, Panel, tuple[int, ...]]], colours: list[
                 for run, panel, _ in panels for series in run.series if panel.variable in series)
     shown = range(0, len(colours), -(-len(colours) // MAX_KEYS)) if named else ()
     keys = {f"head {h + 1}": legend_key(color=colours[h]) for h in shown}
-    if any(len(run.series) > 1 for run, _, _ in panels):
+    if any(len(run.series) > 1 and panel.compares for run, panel, _ in panels):
         keys |= {"flow": legend_key(color=GREY), "SGD": legend_key(color=GREY, ls="", marker="o", ms=2.6)}
     return keys
 

@@ -15,7 +15,7 @@ from matplotlib.axes import Axes
 from headflow.files import Run, Series
 from headflow.plot.curves import DOT, DOTS, Curve, draw_curve
 from headflow.plot.look import GREY, THIN, bars, colours_of, legend_key, points
-from headflow.plot.splits import draw_quantiles, draw_splits
+from headflow.plot.split_law import draw_quantiles, draw_splits
 from headflow.plot.stages import draw_angle, draw_growth, draw_hierarchy
 from headflow.plot.theory import draw_attention, draw_pca
 
@@ -108,6 +108,7 @@ class Panel(NamedTuple):
     heads: int = 1
     features: int = 1
     draw: Callable[..., None] | None = None
+    compares: bool = True  # whether lines are the flow and dots SGD
 
 
 PANELS = {
@@ -122,8 +123,8 @@ PANELS = {
     "hierarchy": Panel("side", heads=2, draw=draw_hierarchy),
     "growth": Panel("side", heads=2, draw=draw_growth),
     "angle": Panel("side", heads=3, features=2, draw=draw_angle),
-    "splits": Panel("m", heads=2, draw=draw_splits),
-    "quantiles": Panel("m", heads=2, draw=draw_quantiles),
+    "splits": Panel("m", heads=2, draw=draw_splits, compares=False),
+    "quantiles": Panel("m", heads=2, draw=draw_quantiles, compares=False),
     "pca": Panel("m", features=2, draw=draw_pca),
     "attention": Panel("v", draw=draw_attention),
 }

@@ -86,6 +86,7 @@ def draw_quantiles(ax: Axes, run: Run, features: tuple[int, ...], **_: Any) -> N
         low, median, high = np.quantile(times, (0.1, 0.5, 0.9), method="nearest")
         if np.isfinite(high):
             ax.errorbar([float(run.config["sgd"]["dimension"])], [median], [[median - low], [high - median]], fmt="o",
-                        ms=3.6, color=GREY, **WHITE_EDGE, elinewidth=0.8, zorder=3, label="SGD: median, 10 to 90 %")
-    ax.set(xscale="log", xlabel="$D$", ylabel=f"split time, feature {feature + 1}", ylim=(0, None))
+                        ms=3.6, color=GREY, **WHITE_EDGE, elinewidth=0.8, zorder=3, label="SGD, 10 to 90 %")
+    room = 1.8 * np.nanmax(known)  # for the legend above the curves
+    ax.set(xscale="log", xlabel="$D$", ylabel=f"split time, feature {feature + 1}", ylim=(0, room))
     labelled(ax, "upper left")
