@@ -189,6 +189,12 @@ void FlowSection::print(const FlowRecord& last, const Stages& stages, double sec
   fmt::print("heads align at half their plateau: {}\n", time_or_never(stages.alignment_time));
   for (std::size_t f = 0; f < stages.split_time.size(); ++f)
     fmt::print("heads split along feature {}: {}\n", f + 1, time_or_never(stages.split_time[f]));
+  const bool split =
+      std::ranges::any_of(stages.split_time, [](double t) { return !std::isnan(t); });
+  if (!split && last.parameters.K.rows() > 1 && result_->end == FlowEnd::end_time)
+    fmt::print(
+        "no feature has split yet: a later flow.end_time continues the run, and a section "
+        "[saddle] predicts split times\n");
 }
 
 }  // namespace headflow

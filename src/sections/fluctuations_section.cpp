@@ -49,7 +49,7 @@ void FluctuationsSection::prepare(Configuration& input) {
   auto& population = input.section<PopulationSection>();
   if (population.resample > 0)
     throw InputError(
-        fmt::format("[fluctuations] is of the loss on fixed samples: it needs population.resample "
+        fmt::format("[fluctuations] takes the loss on fixed samples: it needs population.resample "
                     "= 0, found {}",
                     population.resample));
   if (options_.kappa > 0) population.step_moments = true;

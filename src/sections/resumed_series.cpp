@@ -11,7 +11,7 @@ namespace headflow {
 void require_later(const char* section, double end, double reached) {
   if (end < reached)
     throw InputError(
-        fmt::format("{}.end_time = {} is before the checkpoint, at t = {}: take a later one, or "
+        fmt::format("{}.end_time = {} is before the checkpoint, at t = {:g}: take a later one, or "
                     "another --output for a run that ends there",
                     section, end, reached));
 }

@@ -70,7 +70,7 @@ void SaddleSection::prepare(Configuration& input) {
   if (options_.kappa > 0) input.section<PopulationSection>().step_moments = true;
   if (flow.given && flow.options.resample > 0)
     throw InputError(
-        fmt::format("[saddle] is of the loss on the flow's own samples: it needs "
+        fmt::format("[saddle] takes the loss on fixed samples: it needs "
                     "population.resample = 0, found {}",
                     flow.options.resample));
 }

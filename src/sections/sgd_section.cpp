@@ -203,7 +203,7 @@ void SgdSection::print_cost(CostReport& report) const {
   const double outputs =
       report.seconds_per_evaluation(input.section<PopulationSection>().sampling) *
       static_cast<double>(options_.replicas) * static_cast<double>(options_.output_steps.size());
-  fmt::print("# {} outputs of SGD         about {}: population losses of {} replica{}\n",
+  fmt::print("# outputs of SGD             {}, about {}: population losses of {} replica{}\n",
              options_.output_steps.size(), clock_text(outputs), options_.replicas,
              options_.replicas > 1 ? "s" : "");
   fmt::print("# the whole SGD              about {}\n",
