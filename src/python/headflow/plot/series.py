@@ -146,11 +146,11 @@ def draw_bands(ax: Axes, time: np.ndarray, means: list[Curve], deviations: list[
 
 
 def draw_marks(ax: Axes, marks: list[tuple[float, str]]) -> None:
-    """Dotted lines at the alignment and split times. Names stand at the bottom where the first curve is above the
-    middle, else at the top; the name of a line that nearly touches the one before stands further inside."""
+    """Dotted lines at the alignment and split times after t = 0. Names stand at the bottom where the first curve is
+    above the middle, else at the top; the name of a line that nearly touches the one before stands further inside."""
     (low, high), to_axes = ax.get_xlim(), ax.transScale + ax.transLimits
     curve, last, inside = next((line.get_data() for line in ax.lines if len(line.get_xdata())), None), -math.inf, 0.03
-    for t, name in (mark for mark in marks if low < mark[0] < high):
+    for t, name in (mark for mark in marks if max(low, 0) < mark[0] < high):
         place, height = to_axes.transform((t, np.interp(t, *curve) if curve else math.nan))
         inside, last = 0.03 if place - last > 0.09 else inside + 0.27, place
         ax.axvline(t, color="0.45", lw=0.7, ls=":", zorder=1)
