@@ -70,7 +70,7 @@ stop() {
 }
 time_is_up() { [[ -n ${SLURM_JOB_END_TIME:-} ]] && ((EPOCHSECONDS + $1 >= SLURM_JOB_END_TIME)); }
 at_once= # USR1 came as the job began, because its whole time is not longer than the lead of that signal
-trap '((SECONDS > 35)) || ! time_is_up 200 || at_once=yes; told=USR1; stop' USR1
+trap 'told=USR1; ((SECONDS > 35)) || ! time_is_up 200 || at_once=yes; stop' USR1 # first `told`: TERM may come in between
 trap '[[ $told == USR1 ]] && time_is_up 5 || requeue=no; stop' TERM INT HUP
 
 # stop_early WHAT: ends this script, to be run again. Its last words say what happened.
