@@ -54,14 +54,14 @@ FlowPilot pilot_flow(PopulationLoss& loss, const Parameters& start, FlowOptions 
 
 void FlowSection::declare_keys(KeyVisitor& visitor) {
   visitor.key({.name = "end_time",
-               .help = "t at which the flow ends; default that of [sgd], else 200",
+               .help = "t at which the flow ends; default: sgd.end_time, else 200",
                .change = Change::allowed},
               end_time, positive);
   options.stepper.declare_keys(visitor);
   times_.declare_keys(visitor);
   visitor.key({"learning_rate_noise",
                "kappa = learning rate * D / batch of SGD, whose noise drives r; 0: the limit of "
-               "many samples; \"from-sgd\": that of [sgd]"},
+               "many samples; \"from-sgd\": kappa of [sgd]"},
               learning_rate_noise_, at_least_zero, {"from-sgd"});
   options.declare_keys(visitor);
 }

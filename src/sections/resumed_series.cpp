@@ -24,8 +24,9 @@ void resume_series(Run& run, DataGroup& group, const std::vector<double>& output
     return t <= reached && !std::binary_search(known.begin(), known.end(), t);
   });
   if (missing > 0)
-    run.warn(fmt::format("{} output times of [{}] up to t = {:g} are past and left out", missing,
-                         group.name, reached));
+    run.warn(fmt::format(
+        "{} new output times of [{}] lie before t = {:g}, where the run goes on: they are left out",
+        missing, group.name, reached));
   run.host().write();
 }
 
