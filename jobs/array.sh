@@ -15,7 +15,7 @@
 #                                                              INPUT-part1.h5, ..; then headflow merge INPUT.h5 INPUT-part*.h5
 #   sbatch --array=1-3 jobs/array.sh LIST.txt [options]        lines 1 to 3 of a list; a line is INPUT [options], with
 #                                                              quotes where a word has spaces
-#   HEADFLOW_TASKS='1 2 3' jobs/array.sh INPUT.toml|LIST.txt   by hand, one after the other; 1 2 3 4 if not told
+#   HEADFLOW_TASKS='1 2 3' jobs/array.sh INPUT.toml|LIST.txt   by hand, one after the other; default 1 2 3 4
 # How many parts a sweep has is said by $HEADFLOW_PARTS, else by the files of parts that are there, else by an array
 # over all of them, from 1: so tasks 2 and 3 alone can be run again.
 # Otherwise as run.sh.

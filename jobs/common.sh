@@ -65,12 +65,12 @@ told=
 requeue=yes
 stop() {
     signalled=yes
-    [[ -n $launched ]] || stop_early "told to stop before anything ran"
+    [[ -n $launched ]] || stop_early "a signal came before anything ran"
     [[ -z $child ]] || kill -USR1 "$child" 2>/dev/null || true
 }
 time_is_up() { [[ -n ${SLURM_JOB_END_TIME:-} ]] && ((EPOCHSECONDS + $1 >= SLURM_JOB_END_TIME)); }
 at_once= # USR1 came as the job began, because its whole time is not longer than the lead of that signal
-trap '((SECONDS > 35)) || ! time_is_up 200 || at_once=yes; told=USR1; stop' USR1
+trap 'told=USR1; ((SECONDS > 35)) || ! time_is_up 200 || at_once=yes; stop' USR1 # first `told`: TERM may come in between
 trap '[[ $told == USR1 ]] && time_is_up 5 || requeue=no; stop' TERM INT HUP
 
 # stop_early WHAT: ends this script, to be run again. Its last words say what happened.
@@ -136,16 +136,16 @@ run_in_job() {
     case $code in
         0) ;;
         75) stop_early "stopped early, as said above (exit code 75)" ;;
-        2 | 3 | 4) tell "ended with exit code $code, for the reason given above" ;; # headflow's own
+        2 | 3 | 4) tell "ended with exit code $code; the reason is given above" ;; # headflow's own
         *)
             if [[ -n $told && $word == launched ]]; then
-                stop_early "told to stop before anything ran"
+                stop_early "a signal came before anything ran"
             elif [[ -n $told ]]; then
-                stop_early "told to stop, and ended with code $code without having said that it saved: there may be but an older checkpoint"
+                stop_early "stopped by a signal with code $code, without a message that the state is saved: perhaps there is only an older checkpoint"
             elif [[ $word == launched ]]; then
                 tell "ended with code $code: the program was not started, see above$([[ $1 != srun ]] || echo ". Choose another HEADFLOW_MPI (this was ${HEADFLOW_MPI:-pmix}), or run.sh")"
             else
-                tell "ended with code $code: killed, see above. What it has saved, the same command goes on from"
+                tell "ended with code $code: killed, see above. The same command goes on from its last checkpoint"
             fi
             ;;
     esac

@@ -7,15 +7,15 @@
 #SBATCH --open-mode=append
 #SBATCH --output=%x-%j.log
 
-# One figure of arXiv:2603.03993, or a picture of one of its claims: run its variants and draw them into FIGURE.png, in the
-# working folder or $HEADFLOW_OUT.
+# One figure of arXiv:2603.03993, or another picture of the pages: run its variants and draw them into FIGURE.png, in the
+# working folder or $HEADFLOW_OUT. Options change all of its runs, as --set 'model.signal=[3, 1]'.
 #   jobs/paper.sh FIGURE [options of headflow run]      by hand, on 2 ranks or $HEADFLOW_RANKS
 #   sbatch jobs/paper.sh FIGURE [options]               with Slurm, from any folder
 #   jobs/paper.sh list                                  which there are
 #   jobs/paper.sh all [options]                         all of them, one after the other
 #   jobs/paper.sh claims [options]                      all pictures of claims
-# What to see in each is said at the top of input/paper/FIGURE.toml or input/claims/FIGURE.toml. Variants that are there already are not computed again
-# (--force: they are). Otherwise as run.sh.
+# Those against D are made by specialization.sh. The input, input/*/FIGURE.toml, says what to see. Variants that are there
+# already are not computed again (--force: they are). Otherwise as run.sh.
 set -euo pipefail
 
 list() {
@@ -48,6 +48,18 @@ biases          learnt biases of Bayes-softmax against -|theta|^2/2 + log P(thet
 large-signals   softmax-1 at large signals: loss, heads, biases and scale
 pruning         loss and its variance over runs, against the heads removed
 samples         sequences that the two phases take, against D up to 10^8
+growth          spread of the heads and its predicted growth, three activations
+plateaus        growth rates at later plateaus, and on which pattern of heads
+hierarchy       sides that eight heads take along three features, from two starts
+bands           SGD within one and two predicted standard deviations
+splits          times at which runs of SGD split, and their law
+sparse          four laws of the features
+clusters        a mixture of an atom and a Gaussian
+decay-and-noise weight decay against the noise of SGD
+weight-decay    trained loss against weight decay, three activations
+trained-parts   trained loss with some parameters alone
+schedule        a warm-up and half a cosine
+learning_rate_noise  the flow with learning-rate noise, and SGD
 END
 }
 
@@ -63,12 +75,15 @@ fi
 # shellcheck source-path=SCRIPTDIR source=common.sh
 source "$(dirname "$(readlink -f "$script")")/common.sh"
 
+# The input of a picture.
+input_of() { compgen -G "$top/input/*/$1.toml" || compgen -G "$top/input/$1.toml" || compgen -G "$top/input/paper/$1*.toml"; }
+
 mapfile -t known < <(list | cut -d ' ' -f 1)
 figures=()
 for figure in "${known[@]}"; do
     case ${1:-} in
         "$figure" | all) figures+=("$figure") ;;
-        claims) [[ $figure == fig* ]] || figures+=("$figure") ;;
+        claims) [[ $(input_of "$figure") != */claims/* ]] || figures+=("$figure") ;;
     esac
 done
 ((${#figures[@]})) || refuse "usage: paper.sh FIGURE [options of headflow run]; found '${1:-}', there are all, claims and
@@ -83,7 +98,7 @@ variant() {
     local file=$out/$figure${1:+-$1}.h5 change changes=()
     shift
     for change; do changes+=(--set "$change"); done
-    printf '%s\n' "$file${*:+: $*}"
+    printf 'computing %s\n' "$file${*:+: $*}"
     run_in_job "${mpi[@]}" "$headflow" run --max-walltime auto "$input" --output "$file" "${changes[@]}" "${options[@]}"
     files+=("$file")
 }
@@ -97,8 +112,7 @@ draw() {
 # make FIGURE: its variants, its pictures.
 make() {
     figure=$1
-    input=$(compgen -G "$top/input/*/$figure.toml" || compgen -G "$top/input/paper/$figure-*.toml") ||
-        refuse "no input $top/input/*/$figure.toml"
+    input=$(input_of "$figure") || refuse "no input $top/input/*/$figure.toml"
     input=${input%%$'\n'*}
     case $figure in
         fig01)
@@ -233,6 +247,34 @@ make() {
                     "sgd.replicas=${replicas[exponent]}" "flow.end_time=${ends[exponent]}"
             done
             draw samples --panels samples ;;
+        growth | plateaus)
+            for activation in softmax softmax-1 bayes-softmax; do
+                variant "$activation" "attention.activation=$activation"
+            done
+            if [[ $figure = growth ]]; then
+                draw growth --panels growth
+            else
+                draw plateaus --panels growth,angle,hierarchy
+            fi ;;
+        hierarchy)
+            variant ''
+            variant excursions start.noise=0.3 start.seed=4
+            draw hierarchy --panels hierarchy,loss --log-time ;;
+        bands)
+            variant ''
+            draw bands --panels m,loss,cosine ;;
+        splits)
+            variant ''
+            draw splits --panels splits,quantiles ;;
+        sparse | clusters)
+            variant ''
+            draw "$figure" --panels m,loss --log-time ;;
+        decay-and-noise | schedule | learning_rate_noise)
+            variant ''
+            draw "$figure" --panels m,r,loss ;;
+        weight-decay | trained-parts)
+            variant ''
+            draw "$figure" --panels trained ;;
     esac
 }
 

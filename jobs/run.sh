@@ -12,8 +12,8 @@
 #   HEADFLOW_RANKS=2 jobs/run.sh INPUT [options of headflow run]             by hand
 # Shortly before its time limit the run saves its state and the job goes back into the queue, to go on from there.
 # A job that was cancelled or has failed goes on likewise when it is submitted again with the same words. By hand
-# exit code 75 says: stopped early, the same command goes on. A job is put back $HEADFLOW_REQUEUES times at most, 100 if
-# not told.
+# exit code 75 says: stopped early, the same command goes on. A job is put back $HEADFLOW_REQUEUES times at most
+# (default 100).
 # The program is $HEADFLOW, else build/release/headflow, else the headflow in PATH.
 set -euo pipefail
 script=$0

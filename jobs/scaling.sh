@@ -8,7 +8,7 @@
 #SBATCH --open-mode=append
 #SBATCH --output=%x-%j.log
 
-# How the flow and SGD speed up from 1 rank to --ntasks (by hand $HEADFLOW_RANKS, 2 if not told):
+# How the flow and SGD speed up from 1 rank to --ntasks (by hand $HEADFLOW_RANKS, default 2):
 #   sbatch jobs/scaling.sh     or     HEADFLOW_RANKS=4 jobs/scaling.sh
 # Strong: the same work on 1, 2, 4, .. ranks. Weak: as much work for each rank. Prints a table; writes scaling.csv and
 # scaling.png in the working folder. What is in scaling.csv already is not measured again: remove it to begin anew.

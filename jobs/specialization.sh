@@ -14,7 +14,7 @@
 #   jobs/specialization.sh fluctuations     input/fluctuations.toml: fluctuations.png
 #   jobs/specialization.sh stages           input/stages/{flipping,gaussian}.toml: stages.png and the table stages.md
 #   sbatch jobs/specialization.sh [..]      with Slurm
-# HEADFLOW_LARGEST is the largest D of SGD, 10^N (6 if not told; 5 takes a minute). The program is $HEADFLOW, else
+# HEADFLOW_LARGEST is the largest D of SGD, 10^N (default 6; 5 takes a minute). The program is $HEADFLOW, else
 # build/release/headflow, else the headflow in PATH.
 set -euo pipefail
 script=$0

@@ -9,7 +9,7 @@
 
 # As run.sh, with Slurm's srun in place of mpirun:
 #   sbatch [Slurm's options] jobs/srun.sh INPUT [options of headflow run]
-# srun and the MPI library must speak the same protocol, $HEADFLOW_MPI, pmix if not told (srun --mpi=list): else there
+# srun and the MPI library must speak the same protocol, $HEADFLOW_MPI (default pmix; srun --mpi=list names them): else there
 # are many runs of one rank each, which headflow refuses. Without Slurm this is run.sh.
 set -euo pipefail
 script=$0

@@ -55,10 +55,10 @@ std::string notes() {
   const auto prefixes = petsc_prefixes();
   return "Exit codes: 0 finished, 2 bad input, 3 numerical failure, 4 file failure, 75 stopped "
          "early with a checkpoint: the same command goes on.\n"
-         "Signals: USR1, TERM, INT, HUP, XCPU save and stop, USR2 saves; a file OUTPUT.stop "
-         "stops.\n"
-         "Environment: HEADFLOW_PROGRESS=SECONDS between lines of progress in a log (default "
-         "30).\n" +
+         "Signals: USR1, TERM, INT, HUP and XCPU save the state and stop the run. USR2 saves the "
+         "state. A file OUTPUT.stop stops the run, too.\n"
+         "Environment: HEADFLOW_PROGRESS=SECONDS is the time between lines of progress in a log "
+         "(default 30).\n" +
          fmt::format("Words that start with {} or {} go to PETSc ({}, ..).\n",
                      fmt::join(prefixes.begin(), prefixes.end() - 1, ", "), prefixes.back(),
                      fmt::join(petsc_examples(), ", "));
@@ -86,35 +86,39 @@ class CommandLine {
   explicit CommandLine(Command& command)
       : command_(command),
         app_(
-            "How the heads of multi-head softmax attention specialize: order-parameter flows of "
-            "the single-location model (arXiv:2603.03993).\nStart on several ranks with mpirun -n "
-            "RANKS headflow ..",
+            "headflow computes how the heads of multi-head softmax attention specialize, in the "
+            "single-location model (arXiv:2603.03993).\nTo use several MPI ranks: mpirun -n RANKS "
+            "headflow ..",
             "headflow") {
     app_.footer(footer);
     app_.set_version_flag("--version", version_text());
     app_.require_subcommand(1);
     add_run(add("run", "compute what the input describes", headflow::run));
-    CLI::App& check = add("check",
-                          "validate the input, print it resolved, memory and cost; run nothing. "
-                          "Takes the options of run, too",
-                          headflow::check);
+    CLI::App& check =
+        add("check",
+            "print the input with all defaults, its memory and its cost; run nothing. "
+            "It takes the options of run, too",
+            headflow::check);
     add_run(check);
     check.add_flag("--members", command_.members,
-                   "print only how many members the sweep has; 1 where there is none");
-    add("info", "what an output file holds", headflow::info)
+                   "print only the number of members of the sweep; 1 without a sweep");
+    add("info", "print what an output file contains", headflow::info)
         .add_option("FILE", command_.file, "output file (HDF5)")
         ->required();
-    CLI::App& merge = add("merge", "one file of a sweep that several runs have computed in parts",
-                          headflow::merge);
+    CLI::App& merge =
+        add("merge", "write one file from the parts of a sweep, which several runs have computed",
+            headflow::merge);
     merge.add_option("OUT", command_.file, "file to write")->required();
     merge.add_option("FILES", command_.files, "outputs of the parts")->required();
     merge.add_flag("-f,--force", command_.force, "replace an existing OUT");
     // What as_option leaves.
-    CLI::App& help =
-        *app_.add_subcommand("help", "this, the options of a command, or the keys of the input");
-    help.add_option("TOPIC", topic_, "a command, or keys")->check(CLI::IsMember({"keys"}));
-    help.add_option("SECTION", help_section_, "of keys, only those of this section");
-    app_.add_subcommand("explain", "what a key of the input means, what it may be, its default")
+    CLI::App& help = *app_.add_subcommand(
+        "help", "print this help, the options of a command, or the keys of the input");
+    help.add_option("TOPIC", topic_, "the name of a command, or the word keys")
+        ->check(CLI::IsMember({"keys"}));
+    help.add_option("SECTION", help_section_, "only the keys of this section");
+    app_.add_subcommand("explain",
+                        "print what a key of the input means, its allowed values and its default")
         ->add_option("KEY", explain_, "SECTION.KEY, KEY or SECTION")
         ->required();
     names_.insert(names_.end(), {"help", "explain"});
@@ -175,7 +179,7 @@ class CommandLine {
   void add_input(CLI::App& sub) {
     sub.add_option("INPUT", command_.request.input, "input file (TOML)")->required();
     sub.add_option("--set", command_.request.overrides,
-                   "section.key=value: one key's value instead of the file's, as --set "
+                   "section.key=value: replace one key's value in the input, as --set "
                    "'model.signal=[4, 1]'")
         ->type_size(1)
         ->allow_extra_args(false);
@@ -190,11 +194,14 @@ class CommandLine {
     run.add_flag("--force", command_.force, "begin anew and replace an existing output file");
     restart_[&run] = run.add_option(
         "--restart", command_.restart,
-        "auto (default): go on where a valid checkpoint of the same input exists; none: begin "
-        "anew; or a checkpoint's file");
-    run.add_option("--max-walltime", wall_time_,
-                   "hh:mm:ss, or auto for Slurm's end time: save and stop in time (exit code 75)");
-    run.add_option("--part", part_, "of a sweep, compute part I of N: \"I/N\"; see merge");
+        "auto (default): go on from the newest valid checkpoint, if there is one; none: begin "
+        "anew; FILE: go on from this checkpoint");
+    run.add_option(
+        "--max-walltime", wall_time_,
+        "hh:mm:ss, or auto for Slurm's end time: save the state and stop before that (exit "
+        "code 75)");
+    run.add_option("--part", part_,
+                   "I/N: compute part I of the N parts of a sweep; merge joins them");
   }
 
   void require_known_command(const std::vector<std::string>& words) const {

@@ -16,21 +16,31 @@ void print_variable(const DataReader& file, const std::string& path) {
              last);
 }
 
+/// The variables, then what made the file, and last the summary, which stays on the screen.
+void print_provenance(const DataReader& file) {
+  const std::string group = "provenance";
+  if (!file.has(group)) return;
+  fmt::print("[{}]\n", group);
+  if (file.has(group + "/input")) fmt::print("input:\n{}\n", file.text(group + "/input"));
+  for (const auto& name : file.members("/" + group))
+    if (name != "input") fmt::print("{}: {}\n", name, file.text(group + "/" + name));
+  fmt::print("\n");
+}
+
+/// The variables, then what made the file, and last the summary, which stays on the screen.
 void print_file(const std::string& file) {
   const DataReader reader(file);
-  for (const auto& [name, value] : reader.attributes()) fmt::print("{}: {}\n", name, value);
-  const auto sweep = SweepProgress::of(reader);
-  if (sweep.members > 0) fmt::print("sweep: {}\n", sweep.text());
   for (const auto& group : reader.members("/")) {
-    fmt::print("\n[{}]\n", group);
-    for (const auto& name : reader.members("/" + group)) {
-      if (group == "provenance")
-        fmt::print("{}{}{}\n", name, name == "input" ? ":\n" : ": ",
-                   reader.text("/" + group + "/" + name));
-      else
-        print_variable(reader, group + "/" + name);
-    }
+    if (group == "provenance") continue;
+    fmt::print("[{}]\n", group);
+    for (const auto& name : reader.members("/" + group)) print_variable(reader, group + "/" + name);
+    fmt::print("\n");
   }
+  print_provenance(reader);
+  fmt::print("file: {}\n", file);
+  for (const auto& [name, value] : reader.attributes()) fmt::print("{}: {}\n", name, value);
+  if (const auto sweep = SweepProgress::of(reader); sweep.members > 0)
+    fmt::print("sweep: {}\n", sweep.text());
 }
 
 }  // namespace

@@ -49,7 +49,7 @@ void require_own(const Communicator& comm, const std::vector<std::string>& files
             "output {} exists; use --force to replace it or --output for another name", file));
       if (chain_of(file) != chain)
         throw InputError(fmt::format(
-            "output {} is of another run than the state to go on from; move it away, or replace "
+            "output {} belongs to another run than the checkpoint; move it away, or replace "
             "it with --restart auto --force",
             file));
     }
@@ -126,8 +126,8 @@ std::optional<Checkpoint> find_restart(const Communicator& comm, const Command& 
   const std::string changed = identity.obstacles(*found->file);
   if (!changed.empty())
     throw InputError(fmt::format(
-        "the input is not that of checkpoint {}: {}; --restart none begins anew (with --force, if "
-        "the output exists)",
+        "checkpoint {} belongs to another input: {}; choose another --output, or begin anew with "
+        "--restart none (and --force, if the output exists)",
         found->path, changed));
   checkpoints.make_room();
   checkpoints.continue_after(found->number);

@@ -255,7 +255,7 @@ void FlowOptions::declare_keys(KeyVisitor& visitor) {
       {"split_threshold",
        "spread of m_{.f} over heads at which feature f counts as split, also of SGD's replicas"},
       split_threshold, positive);
-  visitor.key({"stop_gradient_norm", "end when the gradient norm falls under it; 0: never"},
+  visitor.key({"stop_gradient_norm", "gradient norm below which the flow ends; 0: never"},
               stop_gradient_norm, at_least_zero);
 }
 

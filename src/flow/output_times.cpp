@@ -13,12 +13,13 @@ namespace headflow {
 void OutputTimes::declare_keys(KeyVisitor& visitor, const char* help) {
   visitor.key({.name = "outputs", .help = help, .change = Change::allowed}, outputs,
               {.least = 1, .most = 1000000});
-  visitor.choice<Spacing>({.name = "spacing",
-                           .help = "of the output times; log: from end_time / 10^4",
-                           .change = Change::allowed},
-                          spacing, {{"linear", Spacing::linear}, {"log", Spacing::log}});
+  visitor.choice<Spacing>(
+      {.name = "spacing",
+       .help = "spacing of the output times; log: they begin at end_time / 10^4",
+       .change = Change::allowed},
+      spacing, {{"linear", Spacing::linear}, {"log", Spacing::log}});
   visitor.key({.name = "output_times",
-               .help = "explicit, increasing; replaces outputs and spacing",
+               .help = "explicit output times, increasing; they replace outputs and spacing",
                .change = Change::allowed},
               times, at_least_zero);
 }

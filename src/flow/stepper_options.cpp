@@ -116,7 +116,7 @@ void set_stepper_options(TS ts, const TimeStepper::Options& options) {
 void TimeStepper::Options::declare_keys(KeyVisitor& visitor) {
   visitor.key({"method", "explicit PETSc time stepper: 5dp adaptive, euler with a fixed step, .."},
               method, methods());
-  visitor.key({"tolerance", "relative and absolute, of adaptive methods"}, tolerance,
+  visitor.key({"tolerance", "relative and absolute tolerance of adaptive methods"}, tolerance,
               {.least = 1e-14, .most = 1});
   visitor.key({"step", "first step of adaptive methods, step of the others"}, step, positive);
 }

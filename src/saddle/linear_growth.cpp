@@ -231,11 +231,11 @@ auto on_line(const auto& before, const auto& after, double s) {
 }  // namespace
 
 void LinearGrowthOptions::declare_keys(KeyVisitor& visitor) {
-  visitor.key(
-      {.name = "gradient_tolerance",
-       .help = "gradient norm on the manifold at which it ends; Newton's method goes on from there",
-       .change = Change::allowed},
-      gradient_tolerance, positive);
+  visitor.key({.name = "gradient_tolerance",
+               .help = "gradient norm at which the flow on the manifold ends; Newton's method goes "
+                       "on from there",
+               .change = Change::allowed},
+              gradient_tolerance, positive);
 }
 
 LinearGrowth follow_manifold(PopulationLoss& loss, const UnspecializedManifold& manifold,

@@ -18,16 +18,16 @@ void AttentionSection::declare_keys(KeyVisitor& visitor) {
   visitor.key({.name = "activation", .help = "how scores are normalised"}, name_,
               activation_names());
   visitor.key({.name = "train",
-               .help = "what is trained, by whatever section; the rest stays at its start; default "
-                       "all that the activation has"},
+               .help = "parameters that all sections train; the others stay at their start; "
+                       "default: all that the activation has"},
               train_, {"k", "b", "v"});
-  visitor.key({.name = "b_rate", .help = "learning rate of b relative to that of k; default 1"},
+  visitor.key({.name = "b_rate", .help = "learning rate of b as a multiple of k's; default 1"},
               b_rate_, positive);
-  visitor.key({.name = "v_rate", .help = "learning rate of v relative to that of k; default 1"},
+  visitor.key({.name = "v_rate", .help = "learning rate of v as a multiple of k's; default 1"},
               v_rate_, positive);
   visitor.key({.name = "weight_decay",
-               .help = "what is trained, by whatever section, is the loss plus (weight_decay / 2) "
-                       "sum_h |k_h|^2; b and v are not decayed"},
+               .help = "all sections train the loss plus (weight_decay / 2) sum_h |k_h|^2; b and v "
+                       "do not decay"},
               weight_decay, at_least_zero);
 }
 

@@ -20,6 +20,13 @@ double seconds_of(auto&& work) {
   return watch.seconds();
 }
 
+/// The least of several: other programs on this machine interrupt some of them.
+double least_seconds_of(auto&& work) {
+  double least = seconds_of(work);
+  for (int i = 1; i < 5; ++i) least = std::min(least, seconds_of(work));
+  return least;
+}
+
 }  // namespace
 
 double seconds_of_messages(int ranks, double calls, double bytes) {
@@ -45,7 +52,8 @@ int ranks_worth_having(const std::function<double(int)>& seconds) {
 void CostReport::print_ranks_worth_having(const std::string& section,
                                           const std::function<double(int)>& seconds) {
   fmt::print(
-      "# ranks worth having         {} for [{}]: of more, half of the time is waiting ({})\n",
+      "# ranks worth having         {} for [{}]: more of them wait for more than half of the time "
+      "(network: {})\n",
       ranks_worth_having(seconds), section, network_text);
 }
 
@@ -63,9 +71,9 @@ const CostReport::Pilot& CostReport::pilot() {
   const auto samples = static_cast<double>(
       std::min(input_.section<PopulationSection>().sampling.samples, block_size));
   std::optional<PopulationLoss> loss;
-  const double drawn = seconds_of([&] { loss.emplace(one_block()); });
+  const double drawn = least_seconds_of([&] { loss.emplace(one_block()); });
   loss->evaluate(start);
-  const double evaluated = seconds_of([&] { loss->evaluate(start); });
+  const double evaluated = least_seconds_of([&] { loss->evaluate(start); });
   return pilot_.emplace(Pilot{evaluated / samples, drawn / samples});
 }
 

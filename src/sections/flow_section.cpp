@@ -54,14 +54,14 @@ FlowPilot pilot_flow(PopulationLoss& loss, const Parameters& start, FlowOptions 
 
 void FlowSection::declare_keys(KeyVisitor& visitor) {
   visitor.key({.name = "end_time",
-               .help = "t at which the flow ends; default that of [sgd], else 200",
+               .help = "t at which the flow ends; default: sgd.end_time, else 200",
                .change = Change::allowed},
               end_time, positive);
   options.stepper.declare_keys(visitor);
   times_.declare_keys(visitor);
   visitor.key({"learning_rate_noise",
                "kappa = learning rate * D / batch of SGD, whose noise drives r; 0: the limit of "
-               "many samples; \"from-sgd\": that of [sgd]"},
+               "many samples; \"from-sgd\": kappa of [sgd]"},
               learning_rate_noise_, at_least_zero, {"from-sgd"});
   options.declare_keys(visitor);
 }
@@ -189,6 +189,12 @@ void FlowSection::print(const FlowRecord& last, const Stages& stages, double sec
   fmt::print("heads align at half their plateau: {}\n", time_or_never(stages.alignment_time));
   for (std::size_t f = 0; f < stages.split_time.size(); ++f)
     fmt::print("heads split along feature {}: {}\n", f + 1, time_or_never(stages.split_time[f]));
+  const bool split =
+      std::ranges::any_of(stages.split_time, [](double t) { return !std::isnan(t); });
+  if (!split && last.parameters.K.rows() > 1 && result_->end == FlowEnd::end_time)
+    fmt::print(
+        "no feature has split yet: a later flow.end_time continues the run, and a section "
+        "[saddle] predicts split times\n");
 }
 
 }  // namespace headflow

@@ -20,20 +20,21 @@ namespace headflow {
 
 void FluctuationsSection::declare_keys(KeyVisitor& visitor) {
   visitor.key({.name = "end_time",
-               .help = "t at which they end; default that of [flow]",
+               .help = "t at which the computation ends; default: flow.end_time",
                .change = Change::allowed},
               end_time_, positive);
-  visitor.key({"dimension", "D of SGD; default that of [sgd]"}, dimension_, positive);
+  visitor.key({"dimension", "D of SGD; default: sgd.dimension"}, dimension_, positive);
   visitor.key({"learning_rate_noise",
-               "kappa = learning rate * D / batch of SGD; \"from-sgd\": that of [sgd]; 0: the "
+               "kappa = learning rate * D / batch of SGD; \"from-sgd\": kappa of [sgd]; 0: the "
                "spread of random starts alone"},
               learning_rate_noise_, at_least_zero, {"from-sgd"});
   visitor.key({"starts",
-               "\"shared\": all runs from [start]; \"own\": each from a random one of the kind in "
-               "[start], around their mean; \"from-sgd\": as [sgd], without it \"shared\""},
+               "\"shared\": all runs begin at [start]; \"own\": each begins at a random start of "
+               "the kind in [start], and the flow at their mean; \"from-sgd\": as in [sgd], "
+               "without [sgd] \"shared\""},
               starts_, {"from-sgd", "shared", "own"});
-  visitor.key({"tolerance", "relative and absolute, of the time stepper"}, options_.tolerance,
-              positive);
+  visitor.key({"tolerance", "relative and absolute tolerance of the time stepper"},
+              options_.tolerance, positive);
   times_.declare_keys(visitor);
   visitor.key({"covariance", "write the whole covariance of (m, r, b, v), too"}, covariance_);
 }
@@ -49,7 +50,7 @@ void FluctuationsSection::prepare(Configuration& input) {
   auto& population = input.section<PopulationSection>();
   if (population.resample > 0)
     throw InputError(
-        fmt::format("[fluctuations] is of the loss on fixed samples: it needs population.resample "
+        fmt::format("[fluctuations] takes the loss on fixed samples: it needs population.resample "
                     "= 0, found {}",
                     population.resample));
   if (options_.kappa > 0) population.step_moments = true;
@@ -61,7 +62,7 @@ void FluctuationsSection::complete_from_sgd(Configuration& input) {
   const auto& sgd = input.section<SgdSection>();
   if (!dimension_ && sgd.given) dimension_ = static_cast<double>(sgd.dimension());
   if (!dimension_)
-    throw InputError("fluctuations.dimension is missing (D of SGD; default that of [sgd])");
+    throw InputError("fluctuations.dimension is missing (D of SGD; default: sgd.dimension)");
   options_.dimension = *dimension_;
   options_.kappa = sgd.kappa_for(name(), learning_rate_noise_);
   options_.schedule = input.prepared<ScheduleSection>().schedule;

@@ -81,8 +81,9 @@ void ModelSection::declare_keys(KeyVisitor& visitor) {
   Choices names;
   for (const NamedPrior& prior : named_priors()) names.emplace_back(prior.name);
   visitor.key({"tokens", "L, tokens in a sequence", true}, tokens_, {.least = 2, .most = 4096});
-  visitor.key({"features", "F, hidden spikes; default: as many as the prior's other keys tell"},
-              features_, {.least = 1, .most = most_features});
+  visitor.key(
+      {"features", "F, hidden spikes; default: the number that the prior's other keys imply"},
+      features_, {.least = 1, .most = most_features});
   visitor.key({"prior", "law of the feature weights theta", true}, name_, names);
   visitor.key({"signal",
                "nu, one or two variances: [nu_1, nu_2] of the flipping spike, [nu_1, nu_F] of the "
@@ -90,11 +91,10 @@ void ModelSection::declare_keys(KeyVisitor& visitor) {
                "prior: the variance of each feature, or one number for all"},
               signal_, at_least_zero);
   visitor.key({"atoms", "discrete prior: list of atoms, each a list of F numbers"}, atoms_);
-  visitor.key(
-      {"weights",
-       "discrete and mixture prior: probability of each atom or component, sum one; default "
-       "equal"},
-      weights_, at_least_zero);
+  visitor.key({"weights",
+               "discrete and mixture prior: probability of each atom or component; they sum to "
+               "one; default: equal"},
+              weights_, at_least_zero);
   visitor.key({"mean", "gaussian and product prior: F numbers; default 0"}, mean_, any_number);
   visitor.key({"covariance", "gaussian prior: F x F, positive semi-definite"}, covariance_);
   visitor.key({"means", "mixture prior: the mean of each component, each a list of F numbers"},
@@ -107,7 +107,7 @@ void ModelSection::declare_keys(KeyVisitor& visitor) {
   for (const auto& [name, kind] : feature_laws) laws.push_back(name);
   visitor.words({"laws",
                  "product prior: the law of each feature about its mean, or one for all; sparse is "
-                 "zero but for a Gaussian with probability density"},
+                 "a Gaussian with probability density, else zero"},
                 laws_, laws);
   visitor.key({"density",
                "product prior: probability that a sparse feature is not zero, for each feature, or "

@@ -20,10 +20,11 @@ std::string default_name(const std::string& input) {
 
 void OutputSection::declare_keys(KeyVisitor& visitor) {
   constexpr auto irrelevant = Change::irrelevant;
-  visitor.key({.name = "file",
-               .help = "its name; default: the input's name with .h5, in the working folder",
-               .change = irrelevant},
-              file_);
+  visitor.key(
+      {.name = "file",
+       .help = "name of the file; default: the input's name with .h5, in the working folder",
+       .change = irrelevant},
+      file_);
   visitor.key(
       {.name = "every",
        .help =
@@ -36,7 +37,7 @@ void OutputSection::declare_keys(KeyVisitor& visitor) {
                .change = irrelevant},
               checkpoint_every, at_least_zero);
   visitor.whole({.name = "checkpoints_kept",
-                 .help = "how many FILE.checkpoint-N.h5 there are, written in turn",
+                 .help = "number of checkpoints FILE.checkpoint-N.h5, which are written in turn",
                  .change = irrelevant},
                 checkpoints_kept, {.least = 1, .most = 100});
 }

@@ -40,10 +40,10 @@ void PopulationSection::declare_keys(KeyVisitor& visitor) {
                "fresh samples for trained losses, Bayes risk and pruning; default 4 times samples, "
                "or as many as are allowed"},
               test_samples_, {.least = 1, .most = most_samples});
-  visitor.key(
-      {"resample",
-       "fresh samples every so many steps; 0: always the same; only with method = \"euler\""},
-      resample, at_least_zero);
+  visitor.key({"resample",
+               "number of steps between fresh samples; 0: always the same samples; only with "
+               "method = \"euler\""},
+              resample, at_least_zero);
 }
 
 void PopulationSection::prepare(Configuration& input) {

@@ -11,7 +11,7 @@ namespace headflow {
 void require_later(const char* section, double end, double reached) {
   if (end < reached)
     throw InputError(
-        fmt::format("{}.end_time = {} is before the checkpoint, at t = {}: take a later one, or "
+        fmt::format("{}.end_time = {} is before the checkpoint, at t = {:g}: take a later one, or "
                     "another --output for a run that ends there",
                     section, end, reached));
 }
@@ -24,8 +24,9 @@ void resume_series(Run& run, DataGroup& group, const std::vector<double>& output
     return t <= reached && !std::binary_search(known.begin(), known.end(), t);
   });
   if (missing > 0)
-    run.warn(fmt::format("{} output times of [{}] up to t = {:g} are past and left out", missing,
-                         group.name, reached));
+    run.warn(fmt::format(
+        "{} new output times of [{}] lie before t = {:g}, where the run goes on: they are left out",
+        missing, group.name, reached));
   run.host().write();
 }
 

@@ -22,7 +22,7 @@ namespace headflow {
 void SaddleSection::declare_keys(KeyVisitor& visitor) {
   visitor.key({.name = "end_time",
                .help = "t at which the flow on the unspecialized manifold ends at the latest; "
-                       "default that of [flow]",
+                       "default: flow.end_time",
                .change = Change::allowed},
               end_time_, positive);
   options_.declare_keys(visitor);
@@ -30,16 +30,16 @@ void SaddleSection::declare_keys(KeyVisitor& visitor) {
       {.name = "dimensions",
        .help =
            "values of D for which the law of the split time is predicted; default 1e2, 1e4, .., "
-           "1e12, and that of [sgd]",
+           "1e12, and sgd.dimension",
        .change = Change::allowed},
       dimensions_, positive);
   visitor.key({"learning_rate_noise",
-               "kappa = learning rate * D / batch of SGD, whose noise adds to that of the start; "
-               "\"from-flow\", \"from-sgd\": that of [flow], of [sgd]"},
+               "kappa = learning rate * D / batch of SGD, whose noise adds to the noise of the "
+               "start; \"from-flow\", \"from-sgd\": kappa of [flow], of [sgd]"},
               learning_rate_noise_, at_least_zero, {"from-flow", "from-sgd"});
   visitor.key({"starts",
-               "for that law, \"own\": each run of SGD from random heads of norm start.eta in R^D; "
-               "\"shared\": all from [start]"},
+               "starts of runs in that law; \"own\": random heads of norm start.eta in R^D for "
+               "each run of SGD; \"shared\": [start] for all"},
               starts_, {"own", "shared"});
 }
 
@@ -70,7 +70,7 @@ void SaddleSection::prepare(Configuration& input) {
   if (options_.kappa > 0) input.section<PopulationSection>().step_moments = true;
   if (flow.given && flow.options.resample > 0)
     throw InputError(
-        fmt::format("[saddle] is of the loss on the flow's own samples: it needs "
+        fmt::format("[saddle] takes the loss on fixed samples: it needs "
                     "population.resample = 0, found {}",
                     flow.options.resample));
 }

@@ -30,24 +30,27 @@ const char* name_of(Law law) {
 }  // namespace
 
 void ScheduleSection::declare_keys(KeyVisitor& visitor) {
-  visitor.choice<Law>(
-      {"law",
-       "factor of the learning rate against s, the time since the warm-up: constant 1; steps those "
-       "of factors; power (1 + s / scale)^-exponent; cosine floor + (1 - floor) (1 + cos(pi s / "
-       "length)) / 2, then floor"},
-      schedule.law, laws);
-  visitor.key({"times", "law steps: the s from which each of factors holds"}, times_, positive);
-  visitor.key({"factors", "law steps: as many as times; before the first it is 1"}, factors_,
-              positive);
-  visitor.key({"scale", "law power: a time"}, scale_, positive);
-  visitor.key({"exponent", "law power; default 1"}, exponent_, at_least_zero);
+  visitor.choice<Law>({"law",
+                       "factor of the learning rate against s, the time since the warm-up: "
+                       "constant: 1; steps: the values of factors; power: (1 + s / "
+                       "scale)^-exponent; cosine: floor + (1 - floor) (1 + cos(pi s / "
+                       "length)) / 2, then floor"},
+                      schedule.law, laws);
+  visitor.key({"times", "law steps: the s from which each factor holds"}, times_, positive);
+  visitor.key(
+      {"factors", "law steps: one factor for each of times; before the first time the factor is 1"},
+      factors_, positive);
+  visitor.key({"scale", "law power: the time scale"}, scale_, positive);
+  visitor.key({"exponent", "law power: the exponent; default 1"}, exponent_, at_least_zero);
   visitor.key({"length", "law cosine: the s at which the floor is reached"}, length_, positive);
   visitor.key({"floor", "law cosine: the last factor; default 0.01"}, floor_,
               {.least = 0, .most = 1, .open_below = true});
-  visitor.key({"warm_up", "length in t of a warm-up before, over which the factor grows linearly"},
-              schedule.warm_up, at_least_zero);
-  visitor.key({"warm_up_from", "factor at the warm-up's beginning; default 0.1"}, warm_up_from_,
-              {.least = 0, .most = 1, .open_below = true});
+  visitor.key(
+      {"warm_up",
+       "length in t of a warm-up, which comes first and over which the factor grows linearly"},
+      schedule.warm_up, at_least_zero);
+  visitor.key({"warm_up_from", "factor at the beginning of the warm-up; default 0.1"},
+              warm_up_from_, {.least = 0, .most = 1, .open_below = true});
 }
 
 void ScheduleSection::prepare(Configuration& input) {

@@ -43,7 +43,7 @@ std::string weights_file(const std::string& output, std::int64_t step) {
 void SgdSection::declare_keys(KeyVisitor& visitor) {
   problem_.declare_keys(visitor);
   visitor.key({.name = "end_time",
-               .help = "t at which SGD ends; or steps; default that of [flow]",
+               .help = "t at which SGD ends; steps can replace it; default: flow.end_time",
                .change = Change::allowed},
               end_time_, positive);
   visitor.key(
@@ -52,8 +52,8 @@ void SgdSection::declare_keys(KeyVisitor& visitor) {
   options_.declare_keys(visitor);
   visitor.choice<bool>(
       {"starts",
-       "shared by all replicas, or each its own: replica i that of start.seed + i - 1 (not "
-       "where finite-D spikes differ too: spikes = \"orthonormal\", or noise)"},
+       "shared: all replicas have the same start; own: replica i has the start of start.seed + i - "
+       "1 (finite-D spikes would differ, too: use spikes = \"orthonormal\", or noise)"},
       own_starts_, {{"shared", false}, {"own", true}});
   times_.declare_keys(visitor, "number of output times after t = 0, each rounded to a whole step");
   visitor.key({.name = "save_weights",
@@ -61,7 +61,7 @@ void SgdSection::declare_keys(KeyVisitor& visitor) {
                .change = Change::allowed},
               save_weights_);
   visitor.key({.name = "weights_times",
-               .help = "times at which to write them as well",
+               .help = "further times at which all weights are written",
                .change = Change::allowed},
               weights_times_, at_least_zero);
 }
@@ -203,7 +203,7 @@ void SgdSection::print_cost(CostReport& report) const {
   const double outputs =
       report.seconds_per_evaluation(input.section<PopulationSection>().sampling) *
       static_cast<double>(options_.replicas) * static_cast<double>(options_.output_steps.size());
-  fmt::print("# {} outputs of SGD         about {}: population losses of {} replica{}\n",
+  fmt::print("# outputs of SGD             {}, about {}: population losses of {} replica{}\n",
              options_.output_steps.size(), clock_text(outputs), options_.replicas,
              options_.replicas > 1 ? "s" : "");
   fmt::print("# the whole SGD              about {}\n",

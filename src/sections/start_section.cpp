@@ -67,25 +67,26 @@ void StartSection::declare_keys(KeyVisitor& visitor) {
   visitor.key({"dimension", "D: overlaps of random k_h, k*_f in R^D, drawn from their exact law"},
               dimension_, {.least = 2, .most = 1e15});
   visitor.choice<bool>(
-      {"spikes", "with dimension: finite-D Gram matrix of the spikes, or idealised"}, orthonormal_,
-      {{"finite", false}, {"orthonormal", true}});
+      {"spikes", "with dimension: the Gram matrix of the spikes at finite D, or the identity"},
+      orthonormal_, {{"finite", false}, {"orthonormal", true}});
   visitor.key({"noise", "size of the noise on m and u, r = u u' near eta^2"}, noise_,
               at_least_zero);
   visitor.key({"eta", "norm of the heads at the start (dimension, noise)"}, eta, at_least_zero);
-  visitor.key({"m", "explicit: H x F overlaps with the spikes"}, m_);
-  visitor.key({"r", "explicit: H x H, positive semi-definite; default 0"}, r_);
-  visitor.key({"b", "dimension, noise, explicit: H biases; default 0"}, b_, any_number);
-  visitor.key({"v", "dimension, noise, explicit: scale; default 1"}, v_, any_number);
-  visitor.key({"file", "last state of another output file"}, file_);
-  visitor.key({"member",
-               "which member, if that file is of a sweep: its place along each axis, from 1, as "
-               "[2, 1]"},
-              member_, {.least = 1, .most = 1e7});
+  visitor.key({"m", "explicit start: H x F overlaps with the spikes"}, m_);
+  visitor.key({"r", "explicit start: H x H, positive semi-definite; default 0"}, r_);
+  visitor.key({"b", "with dimension, noise or m: H biases; default 0"}, b_, any_number);
+  visitor.key({"v", "with dimension, noise or m: the scale; default 1"}, v_, any_number);
+  visitor.key({"file", "another output file, whose last state is the start"}, file_);
   visitor.key(
-      {"bayes",
-       "the Bayes estimator of a discrete prior, in the heads of Bayes-softmax (Prop. IV.2)"},
-      bayes_);
-  visitor.key({.name = "seed", .help = "of the random start", .seed = Seed::starts}, seed, seeds);
+      {"member",
+       "member of the file, if it holds a sweep: its place along each axis, from 1, as [2, 1]"},
+      member_, {.least = 1, .most = 1e7});
+  visitor.key({"bayes",
+               "start from the Bayes estimator of a discrete prior, in the heads of Bayes-softmax "
+               "(Prop. IV.2)"},
+              bayes_);
+  visitor.key({.name = "seed", .help = "seed of the random start", .seed = Seed::starts}, seed,
+              seeds);
 }
 
 void StartSection::prepare(Configuration& input) {

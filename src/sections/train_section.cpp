@@ -75,7 +75,7 @@ void TrainSection::declare_keys(KeyVisitor& visitor) {
       from_,
       {{"search", TrainFrom::search}, {"start", TrainFrom::start}, {"flow", TrainFrom::flow}});
   visitor.key(
-      {.name = "starts", .help = "number of starts; from the flow one", .seed = Seed::count},
+      {.name = "starts", .help = "number of starts; one from the flow", .seed = Seed::count},
       starts_, {.least = 1, .most = 10000});
   options_.declare_keys(visitor);
 }

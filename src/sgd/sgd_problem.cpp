@@ -19,7 +19,8 @@ void SgdProblem::declare_keys(KeyVisitor& visitor) {
               dimension, {.least = 1, .most = 1e15});
   visitor.key({"batch", "B, sequences in a step", true}, batch, {.least = 1, .most = 4e9});
   visitor.key({"learning_rate",
-               "of k, b and v, times the factor of [schedule]; time is t = learning rate * steps; "
+               "learning rate of k, b and v; the factor of [schedule] multiplies it; time is t = "
+               "learning rate * steps; "
                "0.1 * batch / dimension is near the flow, less is nearer and slower",
                true},
               learning_rate, positive);
@@ -28,7 +29,7 @@ void SgdProblem::declare_keys(KeyVisitor& visitor) {
        "engine direct, sum of the gradients over ranks: exact (same bits on any number) or "
        "fast (half the traffic, rounded)"},
       reduction, {{"exact", Reduction::exact}, {"fast", Reduction::fast}});
-  visitor.whole({.name = "seed", .help = "of the sequences", .seed = Seed::one}, seed, seeds);
+  visitor.whole({.name = "seed", .help = "seed of the sequences", .seed = Seed::one}, seed, seeds);
 }
 
 double SgdProblem::weight_limit(const Parameters& first) const {

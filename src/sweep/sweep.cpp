@@ -356,17 +356,20 @@ std::vector<KeyHelp> sweep_help() {
       {name, "", "the input for all values of some keys: one file with all results"},
       {name, "\"SECTION.KEY\"",
        "an axis: [values], or a range { from = A, to = B, count = N, spacing = \"linear\" or "
-       "\"log\" }; of one number of a list \"SECTION.KEY[i]\"; several axes are a product"},
+       "\"log\" }; \"SECTION.KEY[i]\" is one number of a list; several axes are a product"},
       {name, "repeats",
-       fmt::format("of each member with other seeds (whole number >= 1 and <= {}; default 1)",
-                   most_members)},
-      {name, "zip", "keys that vary together instead, as [[\"SECTION.KEY\", \"SECTION.KEY\"]]"},
+       fmt::format(
+           "runs of each member, with different seeds (whole number >= 1 and <= {}; default 1)",
+           most_members)},
+      {name, "zip",
+       "keys that vary together, not as a product, written as [[\"SECTION.KEY\", "
+       "\"SECTION.KEY\"]]"},
       {name,
        "ranks_per_member",
-       fmt::format(
-           "0: as many as there are for each member, at least one (whole number >= 0 and <= "
-           "{}; default 0)",
-           most_members),
+       fmt::format("ranks that compute one member; 0: all ranks divided by the members, at least "
+                   "one (whole number >= 0 and <= "
+                   "{}; default 0)",
+                   most_members),
        {},
        false},
   };

@@ -12,7 +12,7 @@ namespace headflow {
 void MapsOptions::declare_keys(KeyVisitor& visitor) {
   visitor.key({"sequences", "number of sequences of the prior"}, sequences,
               {.least = 1, .most = 1e6});
-  visitor.whole({.name = "seed", .help = "of the sequences", .seed = Seed::one}, seed, seeds);
+  visitor.whole({.name = "seed", .help = "seed of the sequences", .seed = Seed::one}, seed, seeds);
 }
 
 AttentionMaps attention_maps(const Model& model, const Parameters& parameters,

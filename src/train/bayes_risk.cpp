@@ -192,9 +192,9 @@ class RiskSums {
 }  // namespace
 
 void BayesOptions::declare_keys(KeyVisitor& visitor) {
-  visitor.key({"standard_error", "samples are doubled until it is reached"}, standard_error,
-              positive);
-  visitor.key({"samples", "the most samples"}, samples, {.least = 1, .most = 4e9});
+  visitor.key({"standard_error", "standard error to reach; samples are doubled until then"},
+              standard_error, positive);
+  visitor.key({"samples", "limit on the samples"}, samples, {.least = 1, .most = 4e9});
 }
 
 void require_bayes_samples(const Model& model, const Sampling& sampling) {

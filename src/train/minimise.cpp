@@ -212,7 +212,7 @@ void MinimiseOptions::declare_keys(KeyVisitor& visitor) {
   visitor.key(
       {"gradient_tolerance", "Euclidean norm of the gradient in (K, b, v) at which a search ends"},
       gradient_tolerance, positive);
-  visitor.key({"evaluations", "most evaluations of loss and gradient of a search"},
+  visitor.key({"evaluations", "limit on the evaluations of loss and gradient in a search"},
               most_evaluations, {.least = 1, .most = 1e9});
 }
 

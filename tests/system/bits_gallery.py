@@ -11,6 +11,7 @@ GALLERY_SIZE = "population.samples=2048 population.test_samples=4096 output.ever
 SHORT_SGD = "sgd.dimension=1000 sgd.learning_rate=0.0064 sgd.replicas=2 sgd.outputs=8 "
 BANDS = "flow.end_time=10 sgd.replicas=2 sgd.outputs=8 flow.outputs=8 "
 TRAIN = "train.starts=2 train.evaluations=100 "
+CLOSED = "population.samples=64 flow.end_time=500 "  # 64 images of each sample
 BAYES = "bayes.standard_error=1e-2 bayes.samples=65536 "
 FOUR = 'sweep."model.signal[1]"=[0.5,10.0] sweep."model.signal[2]"=[2.0,5.0] '
 GAUSSIAN_PRIOR = "model.prior=anisotropic-gaussian "
@@ -64,7 +65,7 @@ GALLERY = {
     "paper/fig17": {"": "start.seed=3 flow.end_time=3000"},
     "paper/fig18": {"": "start.seed=5"},
     "paper/fig19": {"": "flow.end_time=1000"},
-    "paper/fig20": {"": "", "H4": "start.seed=1 model.features=2 attention.heads=4"},
+    "paper/fig20": {"": CLOSED, "H4": CLOSED + "start.seed=1 model.features=2 attention.heads=4"},
     "claims/pca": {"": "flow.end_time=100"},
     "claims/first-phase": {"gaussian": "", "flipping": "model.prior=flipping-spike"},
     "claims/eta": {"": 'sweep."start.eta"=[0.1,10.0] sweep.repeats=2 population.samples=256 flow.end_time=50'},

@@ -10,6 +10,7 @@ import re
 import subprocess
 import sys
 import tempfile
+import textwrap
 from pathlib import Path
 
 import h5py
@@ -89,7 +90,47 @@ def scaling():
     return importlib.import_module("scaling").table()
 
 
-PARTS = {"keys": keys, "variables": variables, "scaling": scaling}
+# Of what one can add: its kind, then file, first and last line of each piece.
+PIECES = {
+    "An activation": (
+        ("include/headflow/model/attention.hpp", r"struct SoftmaxOne \{", r"\};"),
+        ("include/headflow/model/attention.hpp", r"using Activation =", r".*;"),
+        ("src/model/attention_formulas.hpp", r"inline void SoftmaxOne::forward", r"\}"),
+        ("src/model/attention_formulas.hpp", r"inline void SoftmaxOne::backward", r"\}")),
+    "A law of theta": (
+        ("include/headflow/model/law.hpp", r"struct MixtureLaw \{", r"\};"),
+        ("include/headflow/model/prior.hpp", r"  using Law =", r".*;")),
+    "A prior by name": (("src/sections/model_section.cpp", r'      \{"canonical-spikes",', r".*\}\},"),),
+    "A section": (
+        ("src/sections/bayes_section.hpp", r"class BayesSection", r"\};"),
+        ("src/sections/bayes_section.cpp", r"void BayesSection::run", r"\}"),
+        ("src/sections/registry.cpp", r"Sections::Sections\(\)", r".*\{")),
+    "A key": (
+        ("src/sections/model_section.hpp", r"  std::int64_t tokens_", r".*;"),
+        ("src/sections/model_section.cpp", r'  visitor.key\(\{"tokens"', r".*;")),
+    "A variable": (("src/sections/state_columns.cpp", r'      \{\{"q",', r"       true\},"),),
+    "A panel": (
+        ("src/python/headflow/plot/series.py", r"def cosine_curves", r"            for "),
+        ("src/python/headflow/plot/series.py", r'    "cosine": Panel', r".*\),")),
+}
+
+
+def piece(file, first, last):
+    """The lines of a file from the one that begins as `first` to the next that begins as `last`, with their file."""
+    lines = (TOP / file).read_text().splitlines()
+    begin = next(i for i, line in enumerate(lines) if re.match(first, line))
+    end = next(i for i in range(begin, len(lines)) if re.match(last, lines[i]))
+    kind, comment = ("py", "#") if file.endswith(".py") else ("cpp", "//")
+    return f"```{kind}\n{comment} {file}\n" + textwrap.dedent("\n".join(lines[begin:end + 1])) + "\n```\n"
+
+
+def pieces():
+    """What exists of each kind, as it stands in the sources."""
+    return "".join(f"\n### {kind}\n\n" + "\n".join(piece(*one) for one in found)
+                   for kind, found in PIECES.items()) + "\n"
+
+
+PARTS = {"pieces": pieces, "keys": keys, "variables": variables, "scaling": scaling}
 
 
 def pages():

@@ -204,6 +204,7 @@ CALLS = {panel: ["run.h5", "--panels", panel] for panel in PANELS if panel != "e
     "overview-many-heads": ["many.h5"],
     "several": ["run.h5", "two.h5"],
     "several-panels": ["run.h5", "two.h5", "--panels", "loss,r"],
+    "overlay": ["run.h5", "two.h5", "--overlay", "--panels", "loss,m,plane"],
     "options": ["run.h5", "--panels", "plane,m,loss", "--features", "1", "3", "--log-time", "--title", "T"],
     "plateaus": ["plateaus.h5", "--panels", "growth,angle,hierarchy"],
     "splits": ["splits.h5", "--panels", "splits,quantiles"],

@@ -121,7 +121,7 @@ def arguments():
     parser.add_argument("--program", type=Path, help="the program instead of $HEADFLOW")
     parser.add_argument("--only", default="", metavar="PATTERN",
                         help="cases with this in their names; * and ? as in a shell")
-    parser.add_argument("--jobs", type=int, default=2, help="how many programs run side by side (2 if not told)")
+    parser.add_argument("--jobs", type=int, default=2, help="how many programs run side by side (default 2)")
     parser.add_argument("--verbose", action="store_true", help="tell the seconds of every case")
     return parser.parse_args()
 

@@ -144,6 +144,7 @@ class Readers(SystemTest):
             self.assertRegex(text, rf"flow/{name}\b")
         for word in "21 x 3 x 2", "[provenance]", "run_id: ", "tokens = 3", "headflow", "arXiv":
             self.assertIn(word, text)
+        self.assertEqual(text.splitlines()[-7], f"file: {self.path}")  # the summary, last
         for wrong, words in {"none.h5": "no such file", "rich.toml": "HDF5"}.items():
             done = self.headflow("info", self.shared / wrong)
             self.assertEqual((done.returncode, done.stdout, done.stderr.count("\n")), (2, "", 1))

@@ -137,6 +137,8 @@ class Plot(SystemTest):
         calls |= {"overview.pdf": ["full.h5"], "overview.svg": ["full.h5"], "single.png": ["single.h5"],
                   "several.png": ["full.h5", "small.h5"],
                   "several-panels.png": ["full.h5", "small.h5", "--panels", "loss,r"],
+                  "overlay.png": ["full.h5", "small.h5", "single.h5", "--overlay", "--panels", "loss,m,r,q"],
+                  "overlay-space.png": ["full.h5", "full.h5", "--overlay", "--panels", "space"],
                   "options.png": ["full.h5", "--panels", "plane,m", "--features", "1", "3", "--log-time", "--title",
                                   "T", "--dpi", "80"]}
         splits = ["split4.h5", "split6.h5", "split8.h5", "sgd.h5"]
@@ -194,6 +196,8 @@ class Plot(SystemTest):
             ("full.h5", "--panels", "specialization"): ["full.h5", "dimension"],
             ("full.h5", "--panels", "spread"): ["full.h5", "no replicas"],
             ("full.h5", "--panels", "m,spread"): ["'m,spread'", "of its own"],
+            ("full.h5", "small.h5", "--overlay", "--panels", "loss,hierarchy"): ["'hierarchy'", "one file", "plane"],
+            ("full.h5", "sgd.h5", "--overlay", "--panels", "spread"): ["--overlay", "panels over time"],
             ("heads.h5",): ["heads.h5", "sweep", "no time axis", "trained"],
             ("heads.h5", "--panels", "specialization"): ["heads.h5", "sweep", "no time axis"],
             ("trained-softmax.h5", "--panels", "trained"): ["trained-softmax.h5", "single run"],
@@ -340,6 +344,36 @@ class Plot(SystemTest):
                 seen = list(dict.fromkeys(line.get_color() for line in figure.axes[0].lines))
                 self.assertEqual(seen[:3], COLOURS)
                 self.assertEqual(len(set(seen) - {*COLOURS, "black"}), 1)
+
+    def test_overlay(self):
+        """Each file has one colour, which the legend names; the curves are those of the file alone."""
+        figures, files = importlib.import_module("headflow.plot.figures"), importlib.import_module("headflow.files")
+        runs = [files.series_of(self.shared / f"{name}.h5") for name in ("small", "saddle", "sgd")]
+        figure = Figure(layout="constrained")
+        figures.draw(figure, [run.data for run in runs], ["loss", "m"], overlay=True)
+        legend = figure.legends[0]
+        self.assertEqual([text.get_text() for text in legend.get_texts()], ["small", "saddle", "sgd", "flow", "SGD"])
+        self.assertEqual([line.get_color() for line in legend.get_lines()][:3], COLOURS)
+        for run, colour in zip(runs, COLOURS):
+            time, loss = run.series[0].time, run.series[0].get("loss")
+            curve = next(line for line in figure.axes[0].lines if np.array_equal(line.get_ydata(), loss))
+            self.assertTrue(np.array_equal(curve.get_xdata(), time))
+            for ax, count in zip(figure.axes, (1, run.heads, run.heads)):
+                own = [line for line in ax.lines if line.get_color() == colour and len(line.get_xdata()) == len(time)]
+                self.assertEqual(len(own), count)
+
+    def test_names_of_times_leave_the_curve_free(self):
+        """At the bottom while the curve is high, at the top when it has fallen, also on a logarithmic axis."""
+        series = importlib.import_module("headflow.plot.series")
+        for scale, fall in (("linear", 50.0), ("log", 10.0)):
+            with self.subTest(scale):
+                ax = Figure().add_subplot()
+                time = np.linspace(1, 100, 500)
+                ax.plot(time, time < fall)
+                ax.set_xscale(scale)
+                series.draw_marks(ax, [(0.8 * fall, "before"), (1.5 * fall, "after")])
+                self.assertEqual({text.get_text(): text.get_verticalalignment() for text in ax.texts},
+                                 {"before": "bottom", "after": "top"})
 
     def test_unfinished_run(self):
         """A file with its first record alone, as a run leaves it soon after its start."""

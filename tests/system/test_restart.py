@@ -247,7 +247,7 @@ class Choices(RestartTest):
 
         for key, text in zip(cases, side_by_side(check, cases)):
             with self.subTest(key):
-                self.assertRegex(text, rf"case\.checkpoint-1\.h5: (.*; )?{key}: .* -> .*\n\Z")
+                self.assertRegex(text, rf"case\.checkpoint-1\.h5 belongs to another input: (.*; )?{key}: .* -> .*\n\Z")
 
     def test_allowed_changes(self):
         for changes in {"output.every": 1.0}, {"output.checkpoint_every": 5.0, "output.checkpoints_kept": 5}, \

@@ -98,7 +98,7 @@ inline std::vector<long double> reference_attention(const Activation& activation
   const auto H = chi.rows();
   const auto L = chi.cols();
   const std::string_view name = name_of(activation);
-  const bool biased = name != "softmax";
+  const bool biased = trained_by(activation).b;
   const auto field = [&](Eigen::Index h, Eigen::Index l) -> long double {
     return static_cast<long double>(chi(h, l)) + (biased ? b[h] : 0.0);
   };
@@ -107,7 +107,8 @@ inline std::vector<long double> reference_attention(const Activation& activation
   std::vector<long double> A(static_cast<std::size_t>(L), 0);
   const bool together = name == "bayes-softmax";
   const long double sink = reference_sink(activation);
-  const long double weight = together ? 1 : (sink > 0 ? v : 1.0) / static_cast<long double>(H);
+  const long double weight =
+      together ? 1 : (trained_by(activation).v ? v : 1.0) / static_cast<long double>(H);
   for (Eigen::Index h = 0; h < H; ++h) {
     const Eigen::Index first = together ? 0 : h;
     const Eigen::Index last = together ? H : h + 1;

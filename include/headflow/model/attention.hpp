@@ -7,19 +7,19 @@
 
 namespace headflow {
 
-// The activations. Each is one struct here, listed once in `Activation` below: that is all a new
-// one needs.
+// The activations. Each is one struct here, listed once in `Activation` below; the bodies of its
+// two functions are in src/model/attention_formulas.hpp. The program needs nothing else of it.
 //
-// `forward` turns the fields chi_{h,l} of one sequence into normalised scores s_{h,l} (in place,
-// s[h * L + l]) and the head-averaged attention A_l; `backward` turns s, A and a_l = de/dA_l into
-// g_{h,l} = de/dchi_{h,l} (in place) and adds de/db_h and de/dv. Real is a number, a vector of
-// lanes, or a Dual of lanes (core/dual.hpp), which carries a derivative: use +, -, *, / between
-// Reals and with numbers, lane_max and exp_nonpositive. B sequences are done together, so that one
-// need not wait for itself: b = 0..B-1 has s[(h * B + b) * L + l] and A[b * L + l]. L, H and B may
-// be integral constants. The largest field is subtracted first, so any finite field is safe.
-// Equations: theory.md, sections 2 and 3. head_scale(H, v) s_{h,l} is the head's own attention
-// sigma_{h,l}, whose mean over heads is A_l. `joint` tells whether heads are normalised together,
-// so that without one of them the others' attention is another.
+// `forward` turns the fields chi_{h,l} of one sequence into scores s_{h,l} (in place,
+// s[h * L + l]) and the attention A_l, the mean of sigma_{h,l} over heads. `backward` turns s, A
+// and a_l = de/dA_l into g_{h,l} = de/dchi_{h,l} (in place) and adds de/db_h and de/dv. Real is a
+// number, a vector of lanes, or a Dual of lanes (core/dual.hpp), which carries a derivative: use +,
+// -, *, / between Reals and with numbers, lane_max and exp_nonpositive. B sequences are done
+// together, so that one need not wait for itself: b = 0..B-1 has s[(h * B + b) * L + l] and
+// A[b * L + l]. L, H and B may be integral constants. The largest field is subtracted first, so any
+// finite field is safe. Equations: theory.md, sections 2 and 3. head_scale(H, v) s_{h,l} is the
+// head's own attention sigma_{h,l}, whose mean over heads is A_l. `joint` tells whether heads are
+// normalised together, so that without one of them the others' attention is another.
 
 /// Which parameters besides K an activation has to train.
 struct TrainedParts {

@@ -356,7 +356,7 @@ def data_of(source: Any) -> Data:
     """Of a path, of what headflow.open returns, or the data themselves."""
     data = getattr(source, "data", source)
     if not isinstance(data, (Data, str, PathLike)):
-        raise TypeError(f"a picture is of a file, or of what headflow.open returns; found {type(data).__name__}")
+        raise TypeError(f"a picture needs a file, or what headflow.open returns; found {type(data).__name__}")
     return data if isinstance(data, Data) else Data(Path(data))
 
 

@@ -43,7 +43,7 @@ def job_script(name: str) -> str:
 
 
 def environment() -> dict[str, str]:
-    """This one, made fit for root, who one is in a container: Open MPI asks to be told so."""
+    """This one, made fit for root, who one is in a container: Open MPI wants two variables set."""
     root = {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1"} if os.geteuid() == 0 else {}
     return root | os.environ
 

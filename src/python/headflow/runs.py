@@ -185,7 +185,7 @@ def run(input: Source, output: str | PathLike | None = None, ranks: int = 1,
     InputError, NumericalError, FileError
         With the program's message.
     Stopped
-        The run was told to stop from elsewhere. Its state is saved, and the same call goes on.
+        Another program has stopped the run. Its state is saved, and the same call goes on.
     LaunchError
         The program or the launcher was not found, or killed. Its notes have all that they said.
     KeyboardInterrupt

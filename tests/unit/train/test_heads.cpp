@@ -20,11 +20,11 @@ using namespace testing_support;
 Matrix reference_sigma(const Activation& activation, const Matrix& chi, const Vector& b, double v) {
   const std::string_view name = name_of(activation);
   Matrix e = chi.array().exp();
-  if (name != "softmax") e = b.array().exp().matrix().asDiagonal() * e;
+  if (trained_by(activation).b) e = b.array().exp().matrix().asDiagonal() * e;
   if (name == "bayes-softmax") return static_cast<double>(chi.rows()) * e / e.sum();
   const double sink = reference_sink(activation);
   const Vector total = e.rowwise().sum().array() + sink;
-  return (sink > 0 ? v : 1) * total.cwiseInverse().asDiagonal() * e;
+  return (trained_by(activation).v ? v : 1) * total.cwiseInverse().asDiagonal() * e;
 }
 
 /// The loss of any heads by sections 10 and 13, one sample after the other.

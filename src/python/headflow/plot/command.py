@@ -43,6 +43,7 @@ def argument_parser() -> Parser:
         help=f"overview or some of {', '.join(PANELS)}, or any variable of flow and sgd over time (default: overview; "
         f"for several files plane, or m where a file has one feature); of many files together {' or '.join(PICTURES)}; "
         f"of trained heads and sweeps {', '.join(SWEEPS)}, or any variables of a sweep against a swept key")
+    add("--overlay", action="store_true", help="draw several files in the same panels, each in one colour")
     add("--features", nargs=2, type=int, metavar=("I", "J"), default=(), help="two, from 1, for plane, m, heads-map")
     add("--by", type=lambda text: text.split(","), default=[], metavar="KEY,...",
         help="of a sweep: the swept key on the "
@@ -134,14 +135,15 @@ def plot(options: argparse.Namespace) -> None:
             report(options)
             return
         figure = Figure()
-        draw(figure, options.files, options.panels, options.features, options.by, options.log_time, options.title)
+        draw(figure, options.files, options.panels, options.features, options.by, options.log_time, options.title,
+             options.overlay)
         write_picture(figure, options.output, options.dpi)
 
 
 def report(options: argparse.Namespace) -> None:
     from headflow.plot import pictures
     if len(options.files) > 1:
-        raise ValueError(f"{options.output}: a report is of one file, found {len(options.files)}")
+        raise ValueError(f"{options.output}: a report shows one file, found {len(options.files)}")
     if options.features:
         read_files(options.files, options.panels, options.features)
     pictures.report(options.files[0], options.output, options.panels, features=options.features, by=options.by,

@@ -129,7 +129,7 @@ def alignment_times(run: Run, series: Series) -> list[float]:
 
 def draw_samples(ax: Axes, runs: list[Run], feature: int | None = None) -> None:
     """Sequences per dimension, n / D = t / kappa, until heads align with the mean of theta (Prop. III.3) and until they
-    split along a feature, the last if not told (Prop. III.4), against D: medians of SGD (dots) and of flows (lines)."""
+    split along a feature (default: the last, Prop. III.4), against D: medians of SGD (dots) and of flows (lines)."""
     feature = runs[0].features - 1 if feature is None else feature
     found: dict[tuple[str, str], Splits] = defaultdict(lambda: Splits(defaultdict(list), defaultdict(list)))
     for run in runs:
@@ -141,7 +141,7 @@ def draw_samples(ax: Axes, runs: list[Run], feature: int | None = None) -> None:
                 raise ValueError(f"{run.data.path}: kappa changes along its [schedule], so t does not tell how many "
                                  "sequences it took")
             if not kappa:
-                raise ValueError(f"{run.data.path}: {series.kind} without a kappa takes no number of sequences")
+                raise ValueError(f"{run.data.path}: {series.kind} has no kappa, so its number of sequences is unknown")
             splits = np.atleast_2d(series.of_features("split_time"))[:, feature]
             for phase, times in (("align", alignment_times(run, series)), ("split", list(splits))):
                 found[series.kind, phase].times[D] += [t / kappa for t in times]

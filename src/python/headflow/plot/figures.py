@@ -5,11 +5,16 @@ import math
 import textwrap
 from collections.abc import Iterator, Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import matplotlib
 import numpy as np
+from matplotlib.artist import Artist
+from matplotlib.collections import Collection, LineCollection
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.text import Text
 
 from headflow.files import TITLE, Data, Run, data_of, describe, results_of, series_of
 from headflow.plot.ensembles import draw_samples_picture, draw_specialization, draw_spread
@@ -71,6 +76,29 @@ def legend_keys(panels: list[tuple[Run, Panel, tuple[int, ...]]], colours: list[
     return keys
 
 
+def grid(figure: Figure, rows: int, columns: int, keys: dict[str, Any], empty: bool) -> None:
+    """The figure's size for so many panels, and the legend: in the grid's last field if that is empty, else below."""
+    width, height = (3.3, 2.5) if columns * rows == 1 else (2.3 * columns, 2.0 * rows)
+    figure.set_size_inches(width, height)
+    depth = math.ceil(len(keys) / int(width / 0.75))
+    if empty and keys:
+        ax = figure.add_subplot(rows, columns, rows * columns)
+        ax.set_axis_off()
+        ax.legend(keys.values(), keys.keys(), loc="center", ncol=math.ceil(len(keys) / 10))
+        keys, depth = {}, 0
+    legend_below(figure, keys, math.ceil(len(keys) / (depth or 1)), 0.18 * depth + 0.04)
+
+
+def space_of(features: tuple[int, ...]) -> dict[str, str]:
+    return {"projection": "3d"} if len(features) == 3 else {}
+
+
+def draw_in(ax: Any, run: Run, panel: Panel, features: tuple[int, ...], colours: list[Any], log_time: bool) -> None:
+    """One panel of one run."""
+    draw_panel = panel.draw or partial(draw_time, panel=panel)
+    draw_panel(ax, run, features=features, colours=colours[:run.heads], log_time=log_time)
+
+
 def draw_runs(figure: Figure, runs: list[Run], names: list[str], asked: tuple[int, ...], log_time: bool) -> None:
     """One file, or one panel of several files, wraps into a grid; otherwise each file has a row of panels."""
     rows = [[(run, *cell) for cell in cells(run, names, asked)] for run in runs]
@@ -79,19 +107,51 @@ def draw_runs(figure: Figure, runs: list[Run], names: list[str], asked: tuple[in
         columns = columns_of(len(panels))
         rows = [panels[start:start + columns] for start in range(0, len(panels), columns)]
     columns = max(map(len, rows))
-    width, height = (3.3, 2.5) if columns * len(rows) == 1 else (2.3 * columns, 2.0 * len(rows))
-    figure.set_size_inches(width, height)
     colours = colours_of(max(run.heads for run in runs))
-    keys = legend_keys(panels, colours)
-    depth = math.ceil(len(keys) / int(width / 0.75))
-    legend_below(figure, keys, math.ceil(len(keys) / (depth or 1)), 0.18 * depth + 0.04)
+    grid(figure, len(rows), columns, legend_keys(panels, colours), len(rows[-1]) < columns)
     for i, row in enumerate(rows):
         for j, (run, panel, features) in enumerate(row):
-            space = {"projection": "3d"} if len(features) == 3 else {}
-            ax = figure.add_subplot(len(rows), columns, i * columns + j + 1, **space)
-            draw = panel.draw or partial(draw_time, panel=panel)
-            draw(ax, run, features=features, colours=colours[:run.heads], log_time=log_time)
+            ax = figure.add_subplot(len(rows), columns, i * columns + j + 1, **space_of(features))
+            draw_in(ax, run, panel, features, colours, log_time)
             ax.set_title(describe(run.config, "activation", "heads", "features") if len(runs) > 1 else "")
+
+
+def paint(artists: set[Artist], colour: Any) -> None:
+    """The curves, dots, bands and marks among these in one colour; lines at zero, behind all, stay."""
+    for artist in artists:
+        if isinstance(artist, (Line2D, Text)) and artist.get_zorder() > 0:
+            artist.set_color(colour)
+        elif isinstance(artist, LineCollection):
+            artist.set_color(colour)
+        elif isinstance(artist, Collection):
+            artist.set_facecolor(colour)
+
+
+def draw_overlay(figure: Figure, runs: list[Run], names: list[str], asked: tuple[int, ...], log_time: bool) -> None:
+    """All files in the same panels, each in one colour and with the name of its file."""
+    panels = cells(min(runs, key=lambda run: run.features), names, asked)
+    able = [name for name, panel in PANELS.items() if panel.draw in (None, draw_heads)]
+    for panel, _ in panels:
+        if panel.draw not in (None, draw_heads):
+            name = next(name for name, one in PANELS.items() if one is panel)
+            raise ValueError(f"--overlay: the panel '{name}' shows one file; these show several: {', '.join(able)} "
+                             "and the variables over time")
+    columns = columns_of(len(panels))
+    rows = math.ceil(len(panels) / columns)
+    colours = colours_of(len(runs))
+    files = [str(run.data.path) for run in runs]
+    names = [Path(file).name.removesuffix(".h5") for file in files]
+    keys = {name if names.count(name) == 1 else file: legend_key(color=colour)
+            for name, file, colour in zip(names, files, colours)}
+    if any(len(run.series) > 1 for run in runs):
+        keys |= legend_keys([(run, *panels[0]) for run in runs if len(run.series) > 1], [])
+    grid(figure, rows, columns, keys, len(panels) < rows * columns)
+    for i, (panel, features) in enumerate(panels):
+        ax = figure.add_subplot(rows, columns, i + 1, **space_of(features))
+        for run, colour in zip(runs, colours):
+            before = set(ax.get_children())
+            draw_in(ax, run, panel, features, [colour] * run.heads, log_time)
+            paint(set(ax.get_children()) - before, colour)
 
 
 @contextlib.contextmanager
@@ -121,17 +181,19 @@ def read_files(files: Sequence[Any], panels: Sequence[str], features: Sequence[i
 
 
 def draw(figure: Figure, files: Sequence[Any], panels: Sequence[str] = (), features: Sequence[int] = (),
-         by: Sequence[str] = (), log_time: bool = False, title: str | None = None) -> None:
+         by: Sequence[str] = (), log_time: bool = False, title: str | None = None, overlay: bool = False) -> None:
     """All panels into an empty figure, which takes the size that they need. Features count from 1."""
     if len(panels) > 1 and (alone := [name for name in panels if name in ALONE]):
         raise ValueError(f"--panels: '{alone[0]}' is a picture of its own, found '{','.join(panels)}'")
     files = [data_of(file) for file in files]
     variables = any(of_sweep(file, panels) for file in files)
     if by and not variables and not set(panels) & set(SWEEPS):
-        raise ValueError(f"--by: is of pictures of sweeps: {', '.join(SWEEPS)}, and their variables")
+        raise ValueError(f"--by belongs to pictures of sweeps: {', '.join(SWEEPS)}, and their variables")
     runs = read_files(files, panels, features)
     plane = "plane" if min(run.features for run in runs) > 1 else "m"
-    names = list(panels) or ["overview" if len(runs) == 1 else plane]
+    names = list(panels) or ["overview" if len(runs) == 1 or overlay else plane]
+    if overlay and (variables or names[0] in ALONE):
+        raise ValueError("--overlay takes panels over time, plane and space")
     places = tuple(f - 1 for f in features)
     if variables:
         draw_variables(figure, runs, names, tuple(by))
@@ -140,7 +202,7 @@ def draw(figure: Figure, files: Sequence[Any], panels: Sequence[str] = (), featu
     elif names[0] in PICTURES:
         PICTURES[names[0]](figure, runs, places)
     else:
-        draw_runs(figure, runs, names, places, log_time)
+        (draw_overlay if overlay else draw_runs)(figure, runs, names, places, log_time)
     if title is None:
         title = describe(runs[0].config, *TITLE) if len(runs) == 1 else ""
     if title:

@@ -176,7 +176,7 @@ def splits(data: Data, ax: Axes | None = None, *, feature: int | None = None, le
     Parameters
     ----------
     feature : int, optional
-        Counted from 1; that which splits first, if not told.
+        Counted from 1; the default is the one that splits first.
     """
     return _run_panel("splits", data, ax, () if feature is None else (feature,), False, legend)
 

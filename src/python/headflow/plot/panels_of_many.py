@@ -20,7 +20,7 @@ from headflow.plot.variables import draw_values
 
 def specialization(data: Sequence[Data], ax: Axes | None = None, *, feature: int | None = None,
                    legend: bool = True) -> list[Artist]:
-    """Time at which heads split along a feature (the last, if not told) against the dimension D: medians of many
+    """Time at which heads split along a feature (default: the last one) against the dimension D: medians of many
     runs."""
     runs = [series_of(one) for one in many_of(data)]
     place, ax = place_of(runs, feature), axes_or_new(ax)
@@ -56,7 +56,7 @@ def trained(data: Data, ax: Axes | None = None, *, by: str | None = None, legend
     data : Result or path
         A sweep.
     by : str, optional
-        The swept key on the axis, "section.key"; the first with numbers, if not told.
+        The swept key on the axis, "section.key"; the default is the first with numbers.
     """
     results, ax = _sweep(data, "trained"), axes_or_new(ax)
     keys = {}
@@ -71,7 +71,7 @@ def _pruned(data: Data, ax: Axes | None, drawing: Callable[..., dict[str, Any]],
     files = [results_of(one) for one in many_of(data)]
     groups = pruned_panels(files)
     if len(groups) > 1:
-        raise ValueError(f"the {len(files)} files are of {len(groups)} models or sweeps: one panel shows one")
+        raise ValueError(f"the {len(files)} files hold {len(groups)} models or sweeps: one panel shows one")
     ax, keys = axes_or_new(ax), {}
     artists = added_to(ax, lambda: keys.update(drawing(ax, groups[0])))
     _explained(ax, keys, legend, label)
@@ -133,7 +133,7 @@ def cosine_map(data: Data, ax: Axes | None = None, *, by: tuple[str, str] | None
     Parameters
     ----------
     by : tuple of two str, optional
-        The swept keys on the axes; the first two with numbers, if not told.
+        The swept keys on the axes; the default is the first two with numbers.
     **where
         Values of the other swept keys, such as ``**{"attention.activation": "softmax"}``.
 
@@ -201,7 +201,7 @@ def values(data: Data, name: str, ax: Axes | None = None, *, by: str | None = No
     name : str
         A variable of trained heads, else of the end of the flow or of SGD; or with its group, "saddle/loss".
     by : str, optional
-        The swept key on the axis, "section.key"; the first with numbers, if not told.
+        The swept key on the axis, "section.key"; the default is the first with numbers.
     """
     results, ax, keys = _sweep(data, "values"), axes_or_new(ax), {}
     artists = added_to(ax, lambda: keys.update(draw_values(ax, results, name, activation_colours([results]),

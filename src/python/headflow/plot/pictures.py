@@ -12,8 +12,8 @@ from headflow.plot.panels import Data, many_of, one_of, places_of
 
 
 def figure(data: Data | Sequence[Data], panels: Sequence[str] = (), *, features: Sequence[int] = (),
-           by: Sequence[str] = (),
-           log_time: bool = False, title: str | None = None, own_style: bool = False) -> Figure:
+           by: Sequence[str] = (), log_time: bool = False, title: str | None = None, overlay: bool = False,
+           own_style: bool = False) -> Figure:
     """A whole picture, as headflow-plot draws it.
 
     Parameters
@@ -22,13 +22,15 @@ def figure(data: Data | Sequence[Data], panels: Sequence[str] = (), *, features:
         One run, several, or sweeps.
     panels : list of str
         As for headflow-plot: ("overview",), ("loss", "plane"), ("trained",), ..
+    overlay : bool
+        Several runs in the same panels, each in one colour.
     own_style : bool
         Draw with the settings of the user instead of those of headflow-plot.
     """
     with contextlib.nullcontext() if own_style else style():
         made = Figure(layout="constrained")
         draw(made, many_of(data), [panels] if isinstance(panels, str) else list(panels), tuple(features), tuple(by),
-             log_time, title)
+             log_time, title, overlay)
     return made
 
 

@@ -147,15 +147,17 @@ def draw_bands(ax: Axes, time: np.ndarray, means: list[Curve], deviations: list[
 
 
 def draw_marks(ax: Axes, marks: list[tuple[float, str]]) -> None:
-    """Dotted lines at the alignment and split times; the name of a line that nearly touches another goes lower."""
-    (low, high), level = ax.get_xlim(), ax.get_ylim()[1]
-    y, last = 0.97, -math.inf
-    for t, name in (mark for mark in marks if low < mark[0] < high):
-        place = (ax.transScale + ax.transLimits).transform((t, level))[0]
-        y, last = 0.97 if place - last > 0.09 else y - 0.27, place
+    """Dotted lines at the alignment and split times after t = 0. Names stand at the bottom where the first curve is
+    above the middle, else at the top; the name of a line that nearly touches the one before stands further inside."""
+    (low, high), to_axes = ax.get_xlim(), ax.transScale + ax.transLimits
+    curve, last, inside = next((line.get_data() for line in ax.lines if len(line.get_xdata())), None), -math.inf, 0.03
+    for t, name in (mark for mark in marks if max(low, 0) < mark[0] < high):
+        place, height = to_axes.transform((t, np.interp(t, *curve) if curve else math.nan))
+        inside, last = 0.03 if place - last > 0.09 else inside + 0.27, place
         ax.axvline(t, color="0.45", lw=0.7, ls=":", zorder=1)
-        ax.text(place + 0.01, y, name, transform=ax.transAxes, rotation=90, va="top",
-                ha="left" if place < 0.9 else "right", fontsize=points(7), color="0.4")
+        ax.text(place + 0.01, inside if height > 0.5 else 1 - inside, name, transform=ax.transAxes, rotation=90,
+                va="bottom" if height > 0.5 else "top", ha="left" if place < 0.9 else "right", fontsize=points(7),
+                color="0.4")
 
 
 def draw_time(ax: Axes, run: Run, features: tuple[int, ...], colours: list[Any], log_time: bool, panel: Panel) -> None:

@@ -143,7 +143,7 @@ def draw_scalings(ax: Axes, results: Results, by: tuple[str, ...] = ()) -> None:
     index = next((index for index, names in results.others((x_axis,))
                   if names.get("attention.activation", results.activation("")) == "softmax-1"), None)
     if index is None:
-        raise ValueError(f"{results.data.path}: no softmax-1, of whose biases and scale this picture is")
+        raise ValueError(f"{results.data.path}: no softmax-1, whose biases and scale this picture shows")
     m = np.linalg.norm(results.best("train/m", "head", "feature")[index], axis=-1)
     b, v = np.abs(results.best("train/b", "head")[index]), results.best("train/v")[index]
     order = np.argsort(x)
