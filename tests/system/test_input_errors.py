@@ -300,6 +300,8 @@ FILES = [
     Case("output exists", {"output.file": "old.h5"}, ["old.h5", "exists", "--force", "--output"]),
     Case("output exists, two ranks", {"output.file": "old.h5"}, ["old.h5", "exists", "--force"], ranks=2),
     Case("output folder missing", {"output.file": "none/x.h5"}, ["none/x.h5", "folder none does not exist"]),
+    Case("output where no file can be made", {"output.file": "/proc/x.h5"},
+         ["/proc/x.", "could not be made" if os.geteuid() == 0 else "not writable"]),
     Case("output is a folder", {"output.file": "folder"}, ["folder", "is a folder"], arguments=("--force",)),
     Case("output without a name", {"output.file": ""}, ["output"]),
     Case("output without a name, two ranks", {"output.file": ""}, ["output"], ranks=2),
@@ -389,6 +391,9 @@ class InputErrors(SystemTest):
             with self.subTest(text):
                 (self.folder / "case.toml").write_text(text)
                 self.assert_refused(refused(self.folder, "run", "case.toml"), words)
+        (self.folder / "case.toml").write_text("model = 3\n")
+        self.assert_refused(refused(self.folder, "run", "case.toml", "--set", "model.tokens=3"),
+                            ["--set model.tokens=3", "model is no section"])
 
     def test_types(self):
         self.check(TYPES)
