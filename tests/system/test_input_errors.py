@@ -53,6 +53,8 @@ TYPES = [
          at="flow.end_time"),
     Case("number for a text", {"model.prior": 3}, ["model.prior", "3", '"flipping-spike"', '"gaussian"'],
          at="model.prior"),
+    Case("truth value for a text", {"model.prior": True}, ["model.prior", "true", "one of", '"gaussian"'],
+         at="model.prior"),
     Case("number for a file", {"output.file": 3}, ["output.file", "3", "text"], at="output.file"),
     Case("number for a truth value", {"population.symmetric": 1}, ["population.symmetric", "1", "true or false"],
          at="population.symmetric"),
