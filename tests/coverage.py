@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """What the tests run of the program: lines and branches, folder by folder, by GCC's gcov.
 
-usage: tests/coverage.py [--lines] [--no-tests] [--tests REGEX] [--build FOLDER]
+usage: tests/coverage.py [--lines] [--no-tests] [--tests REGEX] [--add] [--build FOLDER]
 
 Builds with --coverage in a folder of its own, runs the unit tests and the system tests one after the other, and prints
 the table. It does not run Slurm, the fuzzer, the fault campaign, what takes minutes, and what builds other programs.
@@ -54,10 +54,11 @@ def build(folder):
                     "--target", "headflow_program", "unit_tests", "one_rank_failure"], check=True)
 
 
-def run_tests(folder, tests):
-    """Counts of these tests alone, in place of earlier ones."""
-    for counts in folder.rglob("*.gcda"):
-        counts.unlink()
+def run_tests(folder, tests, add):
+    """Counts of these tests, in place of earlier ones or added to them."""
+    if not add:
+        for counts in folder.rglob("*.gcda"):
+            counts.unlink()
     subprocess.run(["ctest", "--test-dir", folder, "-L", "^(unit|system)$", "-R", tests, "-E", LEFT_OUT,
                     "--output-log", folder / "tests.log"], stdout=sys.stderr)
 
@@ -157,12 +158,14 @@ def main():
     parser.add_argument("--lines", action="store_true", help="also the lines and branches that no test ran")
     parser.add_argument("--no-tests", action="store_true", help="print again what was counted")
     parser.add_argument("--tests", default=".", help="those of ctest whose name has this")
+    parser.add_argument("--add", action="store_true", help="to what earlier runs have counted, of sources that compile "
+                        "as they did then: what is compiled anew begins at 0")
     parser.add_argument("--build", type=Path, default=TOP / "build/coverage", help="its folder")
     options = parser.parse_args()
     folder = options.build.resolve()
     if not options.no_tests:
         build(folder)
-        run_tests(folder, options.tests)
+        run_tests(folder, options.tests, options.add)
     files = measure(folder)
     table(files)
     if options.lines:

@@ -168,6 +168,8 @@ class TimeStepper::Impl {
     petsc_check(TSSetMaxTime(ts, end_time), "TSSetMaxTime");
     petsc_check(TSSetExactFinalTime(ts, TS_EXACTFINALTIME_STEPOVER), "TSSetExactFinalTime");
     petsc_check(TSSetSolution(ts, y.handle()), "TSSetSolution");
+    // A failed step is told by one_step, with its time.
+    petsc_check(TSSetErrorIfStepFails(ts, PETSC_FALSE), "TSSetErrorIfStepFails");
     set_stepper_options(ts, options);
     petsc_check(TSSetUp(ts), "TSSetUp");
     return owner;

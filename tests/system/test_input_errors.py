@@ -53,6 +53,8 @@ TYPES = [
          at="flow.end_time"),
     Case("number for a text", {"model.prior": 3}, ["model.prior", "3", '"flipping-spike"', '"gaussian"'],
          at="model.prior"),
+    Case("truth value for a text", {"model.prior": True}, ["model.prior", "true", "one of", '"gaussian"'],
+         at="model.prior"),
     Case("number for a file", {"output.file": 3}, ["output.file", "3", "text"], at="output.file"),
     Case("number for a truth value", {"population.symmetric": 1}, ["population.symmetric", "1", "true or false"],
          at="population.symmetric"),
@@ -300,6 +302,8 @@ FILES = [
     Case("output exists", {"output.file": "old.h5"}, ["old.h5", "exists", "--force", "--output"]),
     Case("output exists, two ranks", {"output.file": "old.h5"}, ["old.h5", "exists", "--force"], ranks=2),
     Case("output folder missing", {"output.file": "none/x.h5"}, ["none/x.h5", "folder none does not exist"]),
+    Case("output where no file can be made", {"output.file": "/proc/x.h5"},
+         ["/proc/x.", "could not be made" if os.geteuid() == 0 else "not writable"]),
     Case("output is a folder", {"output.file": "folder"}, ["folder", "is a folder"], arguments=("--force",)),
     Case("output without a name", {"output.file": ""}, ["output"]),
     Case("output without a name, two ranks", {"output.file": ""}, ["output"], ranks=2),
@@ -389,6 +393,9 @@ class InputErrors(SystemTest):
             with self.subTest(text):
                 (self.folder / "case.toml").write_text(text)
                 self.assert_refused(refused(self.folder, "run", "case.toml"), words)
+        (self.folder / "case.toml").write_text("model = 3\n")
+        self.assert_refused(refused(self.folder, "run", "case.toml", "--set", "model.tokens=3"),
+                            ["--set model.tokens=3", "model is no section"])
 
     def test_types(self):
         self.check(TYPES)

@@ -52,6 +52,14 @@ class PetscOptions(SystemTest):
             with self.subTest(name):
                 self.assertIn(f"-flow_{name}", self.refused("run", "case.toml", f"-flow_{name}", value))
 
+    def test_a_step_that_is_rejected_too_often(self):
+        """Exit code 3, with the time at which the stepper gave up."""
+        self.write_input({"flow.step": 1e5, "flow.tolerance": 1e-10}, base=BASE)
+        done = self.headflow("run", "case.toml", "-flow_ts_max_reject", "1")
+        self.assertEqual(done.returncode, 3, done.stderr)
+        self.assertIn("the time stepper gave up at t = 0.0", done.stderr)
+        self.assertIn("DIVERGED_STEP_REJECTED", done.stderr)
+
     def test_of_a_search(self):
         """Also those that Tao reads in its first step, and before the search."""
         self.write_input(base=TRAIN)

@@ -121,6 +121,28 @@ TEST(TimeStepper, aRefusedStepIsTriedAgainWithAQuarter) {
   }
 }
 
+/// Refused until time stands still, at another time than 0, where it never does.
+TEST(TimeStepper, aStepThatIsRefusedForEverIsAnError) {
+  const std::vector<double> y0 = {1, 0};
+  TimeStepper stepper({}, forced_decay, y0, 3);
+  stepper.step();
+  try {
+    stepper.step([] { return false; });
+    FAIL() << "no error";
+  } catch (const NumericalError& error) {
+    EXPECT_EQ(std::string(error.what()), "the time step is too small to advance t = " +
+                                             std::to_string(stepper.previous_time()));
+  }
+}
+
+TEST(TimeStepper, aStateOfAnotherSizeIsRefused) {
+  const std::vector<double> y0 = {1, 0}, longer = {1, 0, 0};
+  const auto rest = [](double, auto, std::span<double> f) { std::fill(f.begin(), f.end(), 0); };
+  TimeStepper two({}, forced_decay, y0, 3), three({}, rest, longer, 3);
+  two.step();
+  EXPECT_THROW(three.restore(two.snapshot(true)), FileError);
+}
+
 TEST(TimeStepper, anExceptionOfTheRightHandSideComesOutAsItIs) {
   const double y0[] = {1.0};
   TimeStepper stepper(

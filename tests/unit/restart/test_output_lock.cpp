@@ -1,8 +1,14 @@
 // Which lock files stop a run: those of runs that live.
+#include <fcntl.h>
 #include <gtest/gtest.h>
+#include <sys/file.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <chrono>
+#include <csignal>
+#include <cstring>
 #include <filesystem>
 #include <fstream>
 #include <sstream>
@@ -98,6 +104,39 @@ TEST_F(OutputLocks, refuseWhatTheyCannotBe) {
   EXPECT_THROW(OutputLock(output_, options("", true, 1)), InputError);
   EXPECT_FALSE(fs::exists(output_ + "/../elsewhere"));
   EXPECT_THROW(OutputLock(output_ + "/missing/x", options("", true, 1)), InputError);
+}
+
+/// The message of the InputError that a lock throws, or none.
+std::string error_of(const std::string& output, const OutputLock::Options& options) {
+  try {
+    const OutputLock lock(output, options);
+  } catch (const InputError& error) {
+    return error.what();
+  }
+  return "none";
+}
+
+/// Another run has made the file, and written nothing yet.
+TEST_F(OutputLocks, refuseARunThatBeginsAtTheSameTime) {
+  const int file = ::open(lock_file(output_).c_str(), O_RDWR | O_CREAT, 0666);
+  ASSERT_EQ(::flock(file, LOCK_EX), 0);
+  EXPECT_EQ(error_of(output_, options("", true, 1)),
+            "output " + output_ + " is held by another run that begins just now");
+  ::close(file);
+}
+
+/// A limit on the size of files, as of a disk that takes names and no content.
+TEST_F(OutputLocks, thatCannotBeWrittenAreRemoved) {
+  rlimit before = {};
+  ASSERT_EQ(::getrlimit(RLIMIT_FSIZE, &before), 0);
+  const rlimit none = {0, before.rlim_max};
+  const auto handler = std::signal(SIGXFSZ, SIG_IGN);
+  ASSERT_EQ(::setrlimit(RLIMIT_FSIZE, &none), 0);
+  const std::string error = error_of(output_, options("", true, 1));
+  EXPECT_EQ(::setrlimit(RLIMIT_FSIZE, &before), 0);
+  std::signal(SIGXFSZ, handler);
+  EXPECT_EQ(error, "cannot make " + lock_file(output_) + ": " + std::strerror(EFBIG));
+  EXPECT_FALSE(fs::exists(lock_file(output_)));
 }
 
 /// A wait for the beat of another run ends when this one is to stop.
