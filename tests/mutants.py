@@ -52,7 +52,7 @@ def mistakes(text):
     for match in re.finditer(r"(?<![\w.'])(\d+\.\d+|\d+)(?![\w.'])", code):
         if match[0] in CONSTANTS:
             found.append(("constant", *match.span(), CONSTANTS[match[0]]))
-    for match in re.finditer(r"\bfor \([^;()]*; [^;]*? [<>]=? ([^;]+);", code):
+    for match in re.finditer(r"\bfor \([^;()]*; [^;]*? [<>]=? ([^;&]+?)(?: &&[^;]*)?;", code):
         found += [("bound", *match.span(1), f"{match[1]} {change} 1") for change in "+-"]
     for match in re.finditer(r"\b(?:if|while) \(", code):
         end = closing(code, match.end() - 1)

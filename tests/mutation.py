@@ -192,10 +192,11 @@ class Workshop:
             resource.setrlimit(resource.RLIMIT_DATA, 2 * (MEMORY,))
             resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
-        with tempfile.TemporaryDirectory(prefix="headflow-") as own, open(f"{own}/printed", "w+") as printed:
+        with tempfile.TemporaryDirectory(prefix="headflow-") as own, \
+                tempfile.TemporaryFile("w+", errors="replace") as printed:
             process = subprocess.Popen(words, cwd=self.build, start_new_session=True, preexec_fn=limit,
                                        env=self.environment | environment | {
-                                           "OMPI_MCA_orte_top_session_dir": own, "TMPDIR": own},
+                                           "OMPI_MCA_orte_top_session_dir": own + "/mpi", "TMPDIR": own},
                                        stdout=printed, stderr=subprocess.DEVNULL)
             try:
                 code = process.wait(300 + 100 * seconds)
@@ -207,15 +208,17 @@ class Workshop:
                     os.killpg(process.pid, signal.SIGKILL)
                     process.wait()
                 code = -1
-            begun = re.findall(r"^\[ RUN +\] (\S+)", Path(printed.name).read_text(errors="replace"), re.MULTILINE)
-        return None if code == 0 else (begun or ["start"])[-1]
+            printed.seek(0)
+            begun = re.findall(r"\[ RUN +\] (?:\x1b\[m)?(\S+)", printed.read())
+        return None if code == 0 else (begun or ["the start"])[-1]
 
     def measured_reach(self, kept, tests):
         """[(test, ranks, seconds, the mutants that it reaches)], measured once for each program and these tests."""
         known = json.loads(kept.read_text()) if kept.exists() else {}
         if (known.get("program"), known.get("tests")) != (digest(self.program), tests):
             known = {"program": digest(self.program), "tests": tests, "reach": []}
-            runs = [("Distributed*", 2, 0), *((tests, 1, shard) for shard in range(self.jobs))]
+            several = "Distributed*-" + tests.partition("-")[2]
+            runs = [(several, 2, 0), *((tests, 1, shard) for shard in range(self.jobs))]
             with ThreadPoolExecutor(self.jobs) as pool:
                 for one in pool.map(lambda run: self.reach_of(*run), runs):
                     known["reach"] += one
