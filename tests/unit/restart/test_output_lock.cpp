@@ -14,6 +14,7 @@
 #include <sstream>
 #include <thread>
 #include <utility>
+#include <vector>
 
 #include "core/paths.hpp"
 #include "headflow/core/control.hpp"
@@ -77,6 +78,53 @@ TEST_F(OutputLocks, ofTheDeadAreTakenOver) {
     const OutputLock lock(output_, options(place, false, 0.02));
     EXPECT_NE(text(), content);
   }
+}
+
+/// Whoever holds the kernel's lock needs to ask nobody: the process that is named has let go of it.
+TEST_F(OutputLocks, thatNobodyHoldsAreTakenOver) {
+  std::string left;
+  {
+    const OutputLock lock(output_, options("", true, 1));
+    left = text();
+  }
+  std::ofstream(lock_file(output_)) << left;
+  EXPECT_THROW(OutputLock(output_, options("", false, 1)), InputError) << "it is this process";
+  const OutputLock lock(output_, options("", true, 1));
+  EXPECT_NE(text(), left);
+}
+
+/// The 22nd field of its `stat`: when it was started.
+TEST_F(OutputLocks, nameTheirProcess) {
+  const OutputLock lock(output_, options("", true, 1));
+  std::ostringstream stat;
+  stat << std::ifstream("/proc/self/stat").rdbuf();
+  std::istringstream fields(stat.str().substr(stat.str().rfind(')') + 1));
+  std::vector<std::string> words;
+  for (std::string word; fields >> word;) words.push_back(word);
+  EXPECT_NE(text().find("\nbirth " + words.at(22 - 3) + "\n"), std::string::npos) << text();
+  EXPECT_NE(text().find("\nprocess " + std::to_string(getpid()) + "\n"), std::string::npos);
+}
+
+/// Two runs may find the same lock dead at the same time: the last to write it has it. Between its
+/// writing and its second look a run waits here for 3 s.
+TEST_F(OutputLocks, areOfTheLastOfTwoThatFoundOneDead) {
+  std::string left;
+  {
+    const OutputLock lock(output_, options("", false, 0.02));
+    left = text();
+  }
+  std::ofstream(lock_file(output_)) << left;
+  std::thread other([&] {
+    while (text().find("every 12\n") == std::string::npos)
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    std::ofstream(lock_file(output_)) << "headflow lock 1\nid other\nhost there\n";
+  });
+  testing::internal::CaptureStdout();
+  EXPECT_THROW(OutputLock(output_, options("elsewhere", false, 12)), InputError);
+  const std::string printed = testing::internal::GetCapturedStdout();
+  other.join();
+  EXPECT_NE(printed.find("looking for up to 0.06 s"), std::string::npos) << printed;
+  EXPECT_NE(text().find("host there"), std::string::npos);
 }
 
 TEST_F(OutputLocks, tellTheLoser) {

@@ -45,7 +45,10 @@ TEST(DistributedMemberQueue, handsOutEachMemberOnceAndBringsEachResult) {
 TEST(DistributedMemberQueue, anyGroupStopsAll) {
   for (int who = 0; who < world().size(); ++who) {
     MemberQueue queue(world(), Communicator::self(), 1'000'000'000, [](const MemberResult&) {});
-    if (world().rank() == who) queue.stop();
+    if (world().rank() == who) {
+      queue.stop();
+      EXPECT_TRUE(queue.stopped()) << "before rank 0 has heard of it";
+    }
     while (queue.next(never) && !queue.stopped()) queue.serve();
     queue.close(never);
     EXPECT_TRUE(queue.stopped());

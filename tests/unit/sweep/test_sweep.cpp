@@ -359,6 +359,7 @@ TEST(Sweep, aResultIsPackedAndUnpacked) {
   EXPECT_EQ(back.member, 3);
   EXPECT_EQ(back.failure, result.failure);
   ASSERT_EQ(back.groups.size(), 1u);
+  EXPECT_EQ(back.groups[0].dimensions[0].name, "head");
   EXPECT_EQ(back.groups[0].dimensions[0].long_name, "head h");
   EXPECT_TRUE(std::signbit(back.groups[0].variables[0].data[0]));
   EXPECT_EQ(back.groups[0].variables[0].data[1], 1e-300);
