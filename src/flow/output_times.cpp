@@ -43,7 +43,9 @@ void require_times(const char* key, const std::vector<double>& times, double end
 
 std::vector<double> linear_times(double end, int count) {
   std::vector<double> times;
-  for (int i = 0; i <= count; ++i) times.push_back(i == count ? end : end * i / count);
+  const bool huge = !std::isfinite(end * count);
+  for (int i = 0; i <= count; ++i)
+    times.push_back(i == count ? end : huge ? end / count * i : end * i / count);
   return times;
 }
 

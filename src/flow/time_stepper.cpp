@@ -227,6 +227,9 @@ class TimeStepper::Impl {
   void one_step(TS ts) {
     const PetscErrorCode code = TSStep(ts);
     guard_.rethrow();
+    if (code == PETSC_ERR_FP)
+      throw NumericalError("a number is infinite or not a number in the step from t = " +
+                           std::to_string(start_time_));
     petsc_check(code, "TSStep");
     TSConvergedReason reason = TS_CONVERGED_ITERATING;
     petsc_check(TSGetConvergedReason(ts, &reason), "TSGetConvergedReason");

@@ -22,6 +22,19 @@ class Failures(SystemTest):
         self.assertRegex(done.stderr, r"headflow: error: .*case\.h5")
         self.assertEqual((self.folder / "case.h5").read_bytes(), b"an older result")
 
+    def test_noise_beyond_all_numbers(self):
+        """Exit code 3, in words, with the time of the step."""
+        self.write_input({"flow.learning_rate_noise": 1e200})
+        done = self.headflow("run", "case.toml")
+        self.assertEqual(done.returncode, 3, done.stderr)
+        self.assertRegex(done.stderr,
+                         r"\Aheadflow: error: a number is infinite or not a number in the step from t = .*\n\Z")
+
+    def test_the_largest_end_time(self):
+        """Its output times do not overflow."""
+        self.write_input({"flow.end_time": 1e308, "flow.outputs": 100})
+        self.assertIn("end_time = 1e+308", self.succeed("check", "case.toml"))
+
     def test_steps_that_are_too_large(self):
         """The loss of fixed samples only falls. Adaptive methods see to it at any tolerance, others say what they
         did."""

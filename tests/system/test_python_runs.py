@@ -269,7 +269,7 @@ class Inputs(SystemTest):
             self.assertLessEqual(set(keys), set(dir(case[section])))
         self.assertIn("t at which the flow ends", pydoc.render_doc(case.flow))
         self.assertIn("scrambled Sobol", type(case.population).sampling.__doc__)
-        self.assertIn("of each member with other seeds", type(case.sweep).repeats.__doc__)
+        self.assertIn("runs of each member, with different seeds", type(case.sweep).repeats.__doc__)
         self.assertIn('"SECTION.KEY": an axis', type(case.sweep).__doc__)
 
     def test_another_program(self):

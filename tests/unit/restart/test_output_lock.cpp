@@ -5,6 +5,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <cerrno>
 #include <chrono>
 #include <csignal>
@@ -114,14 +115,18 @@ TEST_F(OutputLocks, areOfTheLastOfTwoThatFoundOneDead) {
     left = text();
   }
   std::ofstream(lock_file(output_)) << left;
+  std::atomic<bool> over = false;
   std::thread other([&] {
-    while (text().find("every 12\n") == std::string::npos)
+    while (text().find("every 12\n") == std::string::npos) {
+      if (over) return;
       std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    }
     std::ofstream(lock_file(output_)) << "headflow lock 1\nid other\nhost there\n";
   });
   testing::internal::CaptureStdout();
   EXPECT_THROW(OutputLock(output_, options("elsewhere", false, 12)), InputError);
   const std::string printed = testing::internal::GetCapturedStdout();
+  over = true;
   other.join();
   EXPECT_NE(printed.find("looking for up to 0.06 s"), std::string::npos) << printed;
   EXPECT_NE(text().find("host there"), std::string::npos);
