@@ -99,7 +99,8 @@ inline Lanes<double> lane_log(Lanes<double> a) {
   const Vector log = k * 6.93147180369123816490e-01 - ((half_square - low) - f);
   constexpr double infinity = std::numeric_limits<double>::infinity();
   const Vector special = a == 0.0 ? broadcast(-infinity) : (a < 0.0 ? broadcast(std::nan("")) : a);
-  return (a > 0.0) & (a < infinity) ? log : special;
+  const auto ordinary = (a > 0.0) & (a < infinity);
+  return ordinary ? log : special;
 }
 
 /// 1 / a for a normal number a whose inverse is one, relative error under 1 unit in the last place.

@@ -16,7 +16,7 @@ AXES = {
     "q": ("time", "head", "head_b"),
     "b": ("time", "head"), "v": ("time",), "loss": ("time",), "loss_stderr": ("time",), "gradient_norm": ("time",),
     "gradient_norm_stderr": ("time",), "step_size": ("time",), "loss_rises": ("time",), "largest_loss_rise": ("time",),
-    "cosine": ("time", "head", "head_b"),
+    "cosine": ("time", "head", "head_b"), "learning_rate_noise": ("time",),
     "spike_gram": ("feature", "feature_b"), "alignment_time": (), "split_time": ("feature",),
     "growth_rate": ("feature",), "side": ("time", "head", "feature"), "excursions": ("time", "head", "feature"),
     "evenness": ("time", "feature"), "combinations": ("time",), "undecided": ("time",),

@@ -136,7 +136,7 @@ class SmallStatements(SystemTest):
         text = self.succeed("help", "keys", "model")
         line = next(line for line in text.split("\n") if line.startswith("  features "))
         self.assertNotIn("default 0", line)
-        self.assertIn("default: as many as", line)
+        self.assertIn("default: the number that", line)
 
 
 class Methods(SystemTest):

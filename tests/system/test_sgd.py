@@ -137,7 +137,7 @@ class Contents(SgdTest):
                 self.assertEqual(set(flow.data_vars) - set(series),
                                  {"spike_gram", "alignment_time", "split_time", "growth_rate"})
                 for own in ("step_size", "loss_rises", "largest_loss_rise", "side", "evenness", "combinations",
-                            "undecided", "excursions"):
+                            "undecided", "excursions", "learning_rate_noise"):
                     del series[own]
                 for name, dims in (series | {"batch_loss": ("time",)}).items():
                     axes[name] = ("time", "replica", *dims[1:])
