@@ -68,13 +68,14 @@ PopulationLoss CostReport::one_block() const {
 const CostReport::Pilot& CostReport::pilot() {
   if (pilot_) return *pilot_;
   const Parameters& start = input_.section<StartSection>().parameters();
-  const auto samples = static_cast<double>(
-      std::min(input_.section<PopulationSection>().sampling.samples, block_size));
+  const Sampling& sampling = input_.section<PopulationSection>().sampling;
+  const auto samples = static_cast<double>(std::min(sampling.samples, block_size));
+  const auto images = static_cast<double>(PopulationLoss::cost(input_.model(), sampling, 1).images);
   std::optional<PopulationLoss> loss;
   const double drawn = least_seconds_of([&] { loss.emplace(one_block()); });
   loss->evaluate(start);
   const double evaluated = least_seconds_of([&] { loss->evaluate(start); });
-  return pilot_.emplace(Pilot{evaluated / samples, drawn / samples});
+  return pilot_.emplace(Pilot{evaluated / (samples * images), drawn / samples});
 }
 
 /// Samples on one rank, kept or one block of them, and the sums over all replicates.
