@@ -16,7 +16,6 @@ void print_variable(const DataReader& file, const std::string& path) {
              last);
 }
 
-/// The variables, then what made the file, and last the summary, which stays on the screen.
 void print_provenance(const DataReader& file) {
   const std::string group = "provenance";
   if (!file.has(group)) return;

@@ -17,7 +17,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr const char* format_name = "headflow checkpoint 1";
+constexpr const char* format_name = "headflow checkpoint 2";
 
 }  // namespace
 

@@ -18,7 +18,7 @@ void require_later(const char* section, double end, double reached) {
 
 void resume_series(Run& run, DataGroup& group, const std::vector<double>& output_times,
                    double reached) {
-  if (run.comm().root()) run.from()->read_series(group, reached);
+  run.comm().on_root([&] { run.from()->read_series(group, reached); });
   const auto& known = group.dimensions[0].values;
   const auto missing = std::count_if(output_times.begin(), output_times.end(), [&](double t) {
     return t <= reached && !std::binary_search(known.begin(), known.end(), t);
