@@ -128,18 +128,23 @@ Communicator& Communicator::operator=(Communicator&& other) noexcept {
 }
 
 void Communicator::sum(std::span<std::int64_t> values) const {
+  if (size_ == 1) return;
   // Unsigned, because hashes ride along and may wrap around.
   sum_in_place(values, MPI_UINT64_T, comm_);
 }
 
-void Communicator::sum(std::span<float> values) const { sum_in_place(values, MPI_FLOAT, comm_); }
+void Communicator::sum(std::span<float> values) const {
+  if (size_ > 1) sum_in_place(values, MPI_FLOAT, comm_);
+}
 
 std::int64_t Communicator::max(std::int64_t value) const {
+  if (size_ == 1) return value;
   mpi_check(MPI_Allreduce(MPI_IN_PLACE, &value, 1, MPI_INT64_T, MPI_MAX, comm_), "MPI_Allreduce");
   return value;
 }
 
 std::int64_t Communicator::min(std::int64_t value) const {
+  if (size_ == 1) return value;
   mpi_check(MPI_Allreduce(MPI_IN_PLACE, &value, 1, MPI_INT64_T, MPI_MIN, comm_), "MPI_Allreduce");
   return value;
 }

@@ -34,10 +34,14 @@ PetscSession::PetscSession(const std::vector<std::string>& options) {
         "PETSc cannot read its options, of the command line, PETSC_OPTIONS or a file that "
         "-options_file names there");
   }
+  petsc_check(PetscCommDuplicate(PETSC_COMM_SELF, &kept_, nullptr), "PetscCommDuplicate");
 }
 
 PetscSession::~PetscSession() {
-  if (!unwinding_.now()) static_cast<void>(PetscFinalize());
+  if (!unwinding_.now()) {
+    static_cast<void>(PetscCommDestroy(&kept_));
+    static_cast<void>(PetscFinalize());
+  }
   static_cast<void>(PetscPopErrorHandler());
 }
 

@@ -72,9 +72,8 @@ class TimeStepper::Impl {
     if (t == time()) return state();
     if (t == start_time_) return start_y_;
     if (dense_ == Dense::method) {
-      PetscVector out(start_y_.size());
-      petsc_check(TSInterpolate(ts_, t, out.handle()), "TSInterpolate");
-      return read(out.handle());
+      petsc_check(TSInterpolate(ts_, t, probe_y_.handle()), "TSInterpolate");
+      return read(probe_y_.handle());
     }
     return polynomial(t);
   }
@@ -304,7 +303,8 @@ class TimeStepper::Impl {
   }
 
   RightHandSide f_;
-  PetscVector y_, probe_y_;
+  PetscVector y_;
+  PetscVector probe_y_;  // where interpolate() and resolve() put a state
   Stepper ts_;
   Stepper probe_;  // takes resolve's steps, so that they leave no trace in the run's
   Dense dense_ = Dense::method;

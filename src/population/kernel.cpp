@@ -33,6 +33,12 @@ template <class V, class Tokens>
   return weight * e;
 }
 
+/// A number that the compiler knows, else 1: room for what is kept elsewhere then.
+template <class Size>
+constexpr int known_or_one = 1;
+template <int size>
+constexpr int known_or_one<Count<size>> = size;
+
 constexpr int most_together = 4;
 
 /// Groups of samples to compute together, for sequences whose length the compiler does not know.
@@ -63,14 +69,20 @@ template <class Real>
 template <class Formulas, class Tokens, class Heads, class Coordinates, class Groups>
 void Kernel<Real>::run(Tokens tokens, Heads H, Coordinates P, Groups B, std::int64_t count) {
   using V = Lanes<Real>;
-  V* const chi = fields_.data();
-  V* const A = tokens_.data();
-  V* const G = sums_.data() + 1;
-  const Offsets<Real> offsets{b_.data(), v_};
-  const OffsetGradient<V> gradient{G + H * P, G + H * P + H};
-  V loss{};
   const auto T = product(tokens, B);
+  // As far as the compiler knows the sizes, it may keep these in registers.
+  constexpr int fields = known_or_one<decltype(product(T, H))>;
+  constexpr int length = known_or_one<decltype(product(Count<2>{}, T))>;
+  constexpr int numbers = known_or_one<decltype(product(H, P))>;
+  V own_fields[fields], own_tokens[length], own_gradient[numbers] = {};
+  V* const chi = fields > 1 ? own_fields : fields_.data();
+  V* const A = length > 1 ? own_tokens : tokens_.data();
+  V* const G = numbers > 1 ? own_gradient : sums_.data() + 1;
   V* const a = A + T;
+  V* const offset_sums = sums_.data() + 1 + H * P;
+  const Offsets<Real> offsets{b_.data(), v_};
+  const OffsetGradient<V> gradient{offset_sums, offset_sums + H};
+  V loss{};
   // A tile of heads reads each number twice, so that it is not worth widening before for one tile.
   // (Two heads with any features where the length is unrolled are left out, for less code.)
   constexpr int most_narrow = std::is_same_v<Heads, int> && !std::is_same_v<Tokens, int> ? 1 : 2;
@@ -106,9 +118,10 @@ void Kernel<Real>::run(Tokens tokens, Heads H, Coordinates P, Groups B, std::int
                 gradient_tile<heads(), width(), Real>(chi + h * T + l, x + l * P, P, G + h * P, T);
               });
         });
-    if (noise_) add_second_moments(chi, T, H, G + H * P + H + 1);
+    if (noise_) add_second_moments(chi, T, H, offset_sums + H + 1);
   }
   sums_[0] = loss;
+  if constexpr (numbers > 1) std::copy(own_gradient, own_gradient + numbers, sums_.data() + 1);
 }
 
 template <class Real>
