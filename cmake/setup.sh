@@ -39,7 +39,11 @@ extra_programs=(ncdump)
 
 while (($#)); do
   case $1 in
-    --with-benchmarks) packages+=(python3-torch) modules+=(torch) ;;
+    --with-benchmarks)
+      # All but the first two are for PyTorch's compiler, from Debian 13 on.
+      packages+=(python3-torch python3-scipy python3-dev python3-setuptools libtorch-dev pybind11-dev libsleef-dev)
+      modules+=(torch scipy)
+      ;;
     --with-tests)
       packages+=(slurm-wlm munge iproute2 groff-base tcl e2fsprogs python3-venv python3-nbclient python3-ipykernel)
       extra_programs+=(slurmctld munged ip groff tclsh)

@@ -24,8 +24,8 @@ HERE = Path(__file__).resolve().parent
 QUICKSTART = HERE.parent.parent / "input/quickstart.toml"
 TOLERANCE, END_TIME, OUTPUTS = 1e-6, 300, 300
 # Points of each: as many as one image has, where sets are symmetric.
-POINTS = {"headflow, symmetric points": (4096, 16384, 65536, 262144), "headflow, plain points": (65536, 262144, 1048576),
-          "PyTorch": (65536, 262144, 1048576)}
+POINTS = {"headflow, symmetric points": (4096, 16384, 65536, 262144),
+          "headflow, plain points": (65536, 262144, 1048576), "PyTorch": (65536, 262144, 1048576)}
 ACCURACIES = 1e-3, 1e-4
 
 

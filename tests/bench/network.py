@@ -3,7 +3,7 @@
 
 usage: network.py [--ranks 1,2,4,8] [--cores N] [--launcher "mpirun --oversubscribe -n"] [BUILD_FOLDER]
 
-    t(p) = ceil(p / cores) t(1) + 2 (a ceil(log2 p) + b bytes)     for one block of samples on each of p ranks
+    t(p) = ceil(p / cores) t(1) + a ceil(log2 p) + 2 b bytes     for one block of samples on each of p ranks
 
 --cores: how many ranks compute at the same time. Prints what is measured beside what the model says, then a and b.
 """
@@ -38,7 +38,7 @@ def measured(launcher: list, program: Path, ranks: list) -> dict:
 
 
 def model(p: int, shape: tuple, cores: int, alone: float, a: float, b: float) -> float:
-    return math.ceil(p / cores) * alone + 2 * (a * math.ceil(math.log2(p)) + b * sent_bytes(*shape[1:]))
+    return math.ceil(p / cores) * alone + a * math.ceil(math.log2(p)) + 2 * b * sent_bytes(*shape[1:])
 
 
 def fit(seconds: dict, cores: int) -> tuple:
@@ -46,7 +46,7 @@ def fit(seconds: dict, cores: int) -> tuple:
     rows, rest = [], []
     for (p, shape), taken in seconds.items():
         if p > 1:
-            rows.append(np.array([2 * math.ceil(math.log2(p)), 2 * sent_bytes(*shape[1:])]) / taken)
+            rows.append(np.array([math.ceil(math.log2(p)), 2 * sent_bytes(*shape[1:])]) / taken)
             rest.append((taken - math.ceil(p / cores) * seconds[1, shape]) / taken)
     both = np.linalg.lstsq(np.array(rows), np.array(rest), rcond=None)[0]
     if min(both) >= 0:

@@ -3,9 +3,9 @@
 
 usage: tests/bench/scaling.py [PICTURE]     prints the table of README.md beside it; draws the picture (scaling.png)
 
-A right-hand side takes on p ranks   t(p) = ceil(blocks / p) BLOCK tau + 2 (a ceil(log2 p) + 2 b words / 2)
-with tau seconds a sample, two collective operations (the sums, and whether to stop) and the 8-byte words that
-tests/system/test_communication.py counts. a and b are the network's: `headflow check` uses the same.
+A right-hand side takes on p ranks   t(p) = ceil(blocks / p) BLOCK tau + (7/6) a ceil(log2 p) + 2 b bytes
+with tau seconds a sample, one collective operation for the sums and one more for the six of a step (whether to stop),
+and the bytes that tests/system/test_communication.py counts. a and b are the network's: `headflow check` uses the same.
 """
 import math
 import sys
@@ -25,7 +25,7 @@ def seconds(shape, samples, ranks):
     """Of one right-hand side."""
     blocks = math.ceil(samples / BLOCK)
     work = math.ceil(blocks / ranks) * min(BLOCK, samples) * SHAPES[shape]
-    return work + (2 * LATENCY * math.ceil(math.log2(ranks)) + 2 * PER_BYTE * sent_bytes(*shape[1:])
+    return work + (7 / 6 * LATENCY * math.ceil(math.log2(ranks)) + 2 * PER_BYTE * sent_bytes(*shape[1:])
                    if ranks > 1 else 0)
 
 

@@ -66,14 +66,14 @@ def softmax_of(fields: list) -> list:
 
 
 def weights_of(K: torch.Tensor, x: torch.Tensor) -> list:
-    """sigma[h][l], a vector over samples each, from x (L x P x samples)."""
-    return [softmax_of([total([K[h, p] * x[l, p] for p in range(x.shape[1])]) for l in range(x.shape[0])])
+    """sigma[h][t], a vector over samples each, from x (L x P x samples)."""
+    return [softmax_of([total([K[h, p] * x[t, p] for p in range(x.shape[1])]) for t in range(x.shape[0])])
             for h in range(K.shape[0])]
 
 
 def residuals_of(sigma: list) -> list:
     """A_l - delta_{l,1}."""
-    A = [total([head[l] for head in sigma]) * (1 / len(sigma)) for l in range(len(sigma[0]))]
+    A = [total([head[t] for head in sigma]) * (1 / len(sigma)) for t in range(len(sigma[0]))]
     return [A[0] - 1] + A[1:]
 
 
@@ -90,9 +90,9 @@ def sums(K: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
     a = [value * (2 / len(sigma)) for value in c]
     result = [total([value * value for value in c]).sum()]
     for head in sigma:
-        mean = total([head[l] * a[l] for l in range(L)])
-        g = [head[l] * (a[l] - mean) for l in range(L)]
-        result += [total([g[l] * x[l, p] for l in range(L)]).sum() for p in range(P)]
+        mean = total([head[t] * a[t] for t in range(L)])
+        g = [head[t] * (a[t] - mean) for t in range(L)]
+        result += [total([g[t] * x[t, p] for t in range(L)]).sum() for p in range(P)]
     return torch.stack(result)
 
 
@@ -100,14 +100,14 @@ def sums_by_heads(K: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
     """The same with heads as an axis, so that many of them stay one small loop."""
     L, P = x.shape[:2]
     realize = torch.ops._inductor_test.realize
-    sigma = [realize(value) for value in softmax_of([total([K[:, p, None] * x[l, p] for p in range(P)])
-                                                     for l in range(L)])]
+    sigma = [realize(value) for value in softmax_of([total([K[:, p, None] * x[t, p] for p in range(P)])
+                                                     for t in range(L)])]
     c = [value.sum(0) * (1 / K.shape[0]) for value in sigma]
     c = [c[0] - 1] + c[1:]
     a = [realize(value * (2 / K.shape[0])) for value in c]
-    mean = total([sigma[l] * a[l] for l in range(L)])
-    g = [sigma[l] * (a[l] - mean) for l in range(L)]
-    gradient = torch.stack([total([g[l] * x[l, p] for l in range(L)]).sum(1) for p in range(P)], 1)
+    mean = total([sigma[t] * a[t] for t in range(L)])
+    g = [sigma[t] * (a[t] - mean) for t in range(L)]
+    gradient = torch.stack([total([g[t] * x[t, p] for t in range(L)]).sum(1) for p in range(P)], 1)
     return torch.cat([total([value * value for value in c]).sum().view(1), gradient.flatten()])
 
 

@@ -5,7 +5,8 @@ usage: torch_flow.py SAMPLES TOLERANCE SEEDS K END_TIME OUTPUTS     K: rows of [
 
 The flipping spike at (2, 2), L = 4; points of torch's SobolEngine, steps of scipy's RK45 or DOP853 (whichever takes
 less), evaluations of torch_compiled.py, one thread. Prints JSON: processor seconds of one job without imports and
-without compiling, the least over seeds; for each seed right-hand sides, and m and the loss at each output. Debian: python3-torch python3-scipy.
+without compiling, the least over seeds; for each seed right-hand sides, and m and the loss at each output. Debian:
+python3-torch python3-scipy.
 """
 import json
 import sys
