@@ -76,8 +76,8 @@ struct Reached : testing::EmptyTestEventListener {
 };
 static const int listens = (testing::UnitTest::GetInstance()->listeners().Append(new Reached), 0);
 """
-# Optimization is low: to compile takes longer than to run the tests. Libraries assert what they do in the build sanitize,
-# in which the tests run, too: a bound that is too large is seen.
+# Optimization is low: to compile takes longer than to run the tests. Libraries assert what they assert in the build
+# sanitize, in which the tests run, too: a bound that is too large is seen.
 FLAGS = "-O1 -D_GLIBCXX_ASSERTIONS"
 LISTS = """target_sources(headflow PRIVATE mutation.cpp)
 set_source_files_properties(mutation.cpp PROPERTIES SKIP_UNITY_BUILD_INCLUSION ON)
