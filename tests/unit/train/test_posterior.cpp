@@ -1,4 +1,4 @@
-// Section 6 of theory.md: log E_theta exp(theta . x - |theta|^2 / 2).
+// The posterior of the features, theory.md section 6: log E_theta exp(theta . x - |theta|^2 / 2).
 #include <gtest/gtest.h>
 
 #include <Eigen/LU>
