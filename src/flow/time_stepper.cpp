@@ -10,6 +10,7 @@
 #include "flow/stepper_options.hpp"
 #include "headflow/core/error.hpp"
 #include "headflow/core/petsc.hpp"
+#include "headflow/core/statistics.hpp"
 
 namespace headflow {
 namespace {
@@ -149,10 +150,10 @@ class TimeStepper::Impl {
   /// f at (t, y), kept because a method's first stage asks again for what an interpolation has
   /// computed.
   struct Derivative {
-    double t = 0;
+    double t = never;
     std::vector<double> y, f;
     bool at(double time, std::span<const double> state) const {
-      return !f.empty() && t == time && std::equal(state.begin(), state.end(), y.begin(), y.end());
+      return t == time && std::equal(state.begin(), state.end(), y.begin(), y.end());
     }
   };
 

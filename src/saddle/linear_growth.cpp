@@ -218,7 +218,7 @@ class ManifoldFlow {
   Grown grown_;
   TimeStepper stepper_;
   std::shared_ptr<Nodes> nodes_ = std::make_shared<Nodes>();
-  double gradient_norm_ = 0, objective_ = 0;
+  double gradient_norm_ = never, objective_ = never;  // until end_step()
 };
 
 /// The first from the line through both at s in [0, 1), which stays minus infinity where it is so.

@@ -69,6 +69,11 @@ inline SgdProblem with_spikes(SgdProblem problem, const Start& start) {
   return problem;
 }
 
+/// Sobol points.
+inline Sampling sobol(std::int64_t samples, int replicates = 8, std::uint64_t seed = 1) {
+  return {.samples = samples, .replicates = replicates, .seed = seed};
+}
+
 /// Deterministic parameters without symmetry.
 inline Parameters generic_parameters(const Shape& shape, double scale = 0.6) {
   Parameters parameters = Parameters::zero(shape);

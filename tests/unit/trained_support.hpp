@@ -1,12 +1,10 @@
 #pragma once
 // What the tests of trained attention share.
+#include "headflow/train/bayes_risk.hpp"
+#include "model/law_formulas.hpp"
 #include "support.hpp"
 
 namespace headflow::testing_support {
-
-inline Sampling sobol(std::int64_t samples, int replicates = 8, std::uint64_t seed = 1) {
-  return {.samples = samples, .replicates = replicates, .seed = seed};
-}
 
 /// L tokens of a prior; the heads do not matter.
 inline Model sequences(int tokens, const Prior& prior) {
@@ -22,6 +20,22 @@ inline Prior opposite_directions(double nu) {
 inline Prior unequal_atoms() {
   return discrete_prior(Matrix{{1.5, 0.5}, {9, 9}, {-1, 1}, {0.25, -2}},
                         Vector{{0.6, 0, 0.3, 0.1}});
+}
+
+/// log E_theta exp(theta . x - |theta|^2 / 2) of every row of x, the rows in turn in every lane.
+inline Vector log_evidence(const Prior& prior, const Matrix& x) {
+  constexpr int lanes = lane_count<double>;
+  Posterior posterior(prior);
+  Vector found(x.rows());
+  AlignedVector<Posterior::Real> tokens(static_cast<std::size_t>(x.cols()));
+  for (Eigen::Index row = 0; row < x.rows(); ++row) {
+    const int lane = static_cast<int>(row % lanes);
+    for (int i = 0; i < lanes; ++i)
+      for (Eigen::Index f = 0; f < x.cols(); ++f)
+        tokens[static_cast<std::size_t>(f)][i] = x((row + i - lane + x.rows()) % x.rows(), f);
+    found[row] = posterior.log_evidence(tokens.data())[lane];
+  }
+  return found;
 }
 
 }  // namespace headflow::testing_support

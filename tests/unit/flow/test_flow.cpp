@@ -230,6 +230,19 @@ TEST(Flow, lossNeverRisesOnFixedSamples) {
   }
 }
 
+// A step too large for the flow is tried again, by what the loss is at its end: also with methods
+// whose last stage lies elsewhere, and where the error estimate would let it pass.
+TEST(Flow, lossNeverRisesInLargeSteps) {
+  const Start start = noisy_start(shape, 0.1, 1, 1);
+  for (const char* method : {"2a", "3bs", "5f", "5dp", "5bs"}) {
+    FlowOptions options{.end_time = 60};
+    options.stepper = {.method = method, .tolerance = 1e6, .step = 20};
+    const auto result = run(world(), Softmax{}, start, options, small(1024));
+    EXPECT_EQ(result.summary.rises.count, 0) << method;
+    EXPECT_GT(result.summary.rejected_steps, 0) << method;
+  }
+}
+
 // Finite-D spikes: a flow in coordinates of an orthonormal basis equals the flow whose prior is S'
 // theta, and m = K S'.
 TEST(Flow, overlapsAreThoseOfTheActualSpikes) {

@@ -288,5 +288,37 @@ TEST(Sensitivities, areThoseOfTheState) {
   }
 }
 
+// The variance of a sum of numbers is the sum of their covariances: of all entries of m, with the
+// standard error from two replicates, |difference| / 2.
+TEST(Sensitivities, giveDeviations) {
+  const Shape shape{4, 3, 2};
+  const Model model(shape, SoftmaxOne{}, flipping_spike(2, 2));
+  const Parameters at = full_parameters(shape);
+  const auto n = static_cast<Eigen::Index>(order_parameter_count(shape, model.activation));
+  std::vector<Spread> spreads;
+  for (const double scale : {1.0, 0.9, 1.2}) {
+    const Vector deviation = scale * Vector::LinSpaced(n, 0.1, 2);
+    spreads.push_back({at, Parameters::zero(shape), Matrix(deviation.cwiseAbs2().asDiagonal())});
+  }
+  const auto rows = sensitivities(model, spreads);
+  const auto of_m = deviations(rows, &Sensitivities::m, spreads);
+  ASSERT_EQ(of_m.size(), 6u);
+  for (std::size_t i = 0; i < 6; ++i) {
+    const double expected =
+        std::sqrt(spreads[0].covariance.diagonal()[static_cast<Eigen::Index>(i)]);
+    EXPECT_NEAR(of_m[i].value, expected, 1e-12);
+    EXPECT_NEAR(of_m[i].error, 0.5 * 0.3 * expected, 1e-12);
+  }
+  // q_11 = m_1 . m_1 + r_11, so its variance is sum_f (2 m_1f)^2 var m_1f + var r_11.
+  const auto of_q = deviations(rows, &Sensitivities::q, spreads);
+  ASSERT_EQ(of_q.size(), 9u);
+  const Vector variance = spreads[0].covariance.diagonal();
+  EXPECT_NEAR(of_q[0].value,
+              std::sqrt(4 * (std::pow(at.K(0, 0), 2) * variance[0] +
+                             std::pow(at.K(0, 1), 2) * variance[1]) +
+                        variance[6]),
+              1e-9);
+}
+
 }  // namespace
 }  // namespace headflow

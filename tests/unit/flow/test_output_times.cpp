@@ -32,6 +32,8 @@ TEST(OutputTimes, mustIncreaseAndStayWithinTheRun) {
   EXPECT_EQ((OutputTimes{.times = {{0, 1, 3}}}.until("", 3)), (std::vector<double>{0, 1, 3}));
   EXPECT_EQ(refusal({.times = {{0, 1, 1}}}, 3),
             "flow.output_times must increase and stay within end_time = 3, found 1");
+  EXPECT_EQ(refusal({.times = {{1, 1}}}, 3),
+            "flow.output_times must increase and stay within end_time = 3, found 1");
   EXPECT_EQ(refusal({.times = {{0, 4}}}, 3),
             "flow.output_times must increase and stay within end_time = 3, found 4");
   EXPECT_EQ(refusal({.times = std::vector<double>{}}, 3), "flow.output_times must not be empty");

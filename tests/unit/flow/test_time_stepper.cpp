@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cmath>
 #include <initializer_list>
+#include <set>
+#include <string>
 
 #include "headflow/core/error.hpp"
 #include "headflow/core/petsc.hpp"
@@ -108,8 +110,12 @@ TEST(TimeStepper, aRefusedStepIsTriedAgainWithAQuarter) {
     int asked = 0;
     refused.step([&] { return ++asked > 1; });
     plain.step();
-    EXPECT_EQ(asked, refused.adaptive() ? 2 : 0) << method;
-    if (!refused.adaptive()) continue;
+    const bool has_estimate =
+        std::set<std::string>{"2a", "3bs", "5f", "5dp", "5bs", "6vr", "7vr", "8vr"}.contains(
+            method);
+    EXPECT_EQ(refused.adaptive(), has_estimate) << method;
+    EXPECT_EQ(asked, has_estimate ? 2 : 0) << method;
+    if (!has_estimate) continue;
     EXPECT_EQ(refused.time(), plain.time()) << method;
     EXPECT_EQ(refused.state(), plain.state()) << method;
     EXPECT_EQ(refused.steps(), 1) << method;

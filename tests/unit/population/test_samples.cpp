@@ -43,6 +43,23 @@ TEST(SampleGenerator, aSobolCoordinateHasOnePointInEveryCell) {
     }
 }
 
+/// 2^31 points, each replicate a sequence of its own.
+TEST(SampleGenerator, aSobolSequenceHasSoManyPoints) {
+  const auto refused = [](std::int64_t samples, SamplingMethod method) {
+    try {
+      SampleGenerator::dimension_of(shape, flipping_spike(2, 2),
+                                    {.samples = samples, .method = method, .replicates = 2});
+      return false;
+    } catch (const InputError&) {
+      return true;
+    }
+  };
+  constexpr std::int64_t most = std::int64_t{2} << 31;  // of both replicates
+  EXPECT_FALSE(refused(most, SamplingMethod::sobol));
+  EXPECT_TRUE(refused(most + 2, SamplingMethod::sobol));
+  EXPECT_FALSE(refused(most + 2, SamplingMethod::monte_carlo));
+}
+
 TEST(SampleGenerator, sobolBalancesTheAtomsExactly) {
   const SampleGenerator generator(shape, flipping_spike(4, 4), method(SamplingMethod::sobol));
   const auto x = samples(generator, 0, 0, N);

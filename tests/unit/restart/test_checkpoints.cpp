@@ -149,6 +149,18 @@ TEST_F(DistributedCheckpoints, whatIsNoneIsRefused) {
   EXPECT_EQ(x_of(*checkpoints.newest()), 7);
 }
 
+/// One whose number is no number is told apart by the same words on all ranks, and passed over.
+TEST_F(DistributedCheckpoints, thatCannotBeReadArePassedOver) {
+  Checkpoints checkpoints = this->checkpoints(2);
+  DataFile file = content(1);
+  checkpoints.write(file);
+  file.attributes["format"] = checkpoints.newest()->file->attributes().at("format");
+  file.attributes["checkpoint"] = "second";
+  write_data_file(world(), checkpoint(2), file);
+  EXPECT_THROW(checkpoints.open(checkpoint(2)), InputError);
+  EXPECT_EQ(x_of(*checkpoints.newest()), 1);
+}
+
 TEST_F(DistributedCheckpoints, othersAreSetAside) {
   Checkpoints checkpoints = this->checkpoints(2);
   DataFile file = content(1);

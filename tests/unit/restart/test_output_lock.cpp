@@ -81,6 +81,38 @@ TEST_F(OutputLocks, ofTheDeadAreTakenOver) {
   }
 }
 
+/// A beat is looked for at least once, however short the time between two.
+TEST_F(OutputLocks, ofALateBeatAreRefused) {
+  std::string left;
+  {
+    const OutputLock lock(output_, options("", true, 0.3));
+    left = text();
+  }
+  std::ofstream(lock_file(output_)) << left;
+  OutputLock::Options other = options("elsewhere", false, 0.3);
+  other.stopped = [&] {
+    std::ofstream(lock_file(output_)) << left << "later\n";
+    return false;
+  };
+  EXPECT_THROW(OutputLock(output_, other), InputError);
+}
+
+/// Nobody waits longer than three beats: with a look at each quarter of one, for 12 of them.
+TEST_F(OutputLocks, ofTheDeadAreLookedAtForThreeBeats) {
+  std::string left;
+  {
+    const OutputLock lock(output_, options("", true, 0.02));
+    left = text();
+  }
+  std::ofstream(lock_file(output_)) << left;
+  int looks = 0;
+  OutputLock::Options other = options("elsewhere", false, 0.02);
+  other.stopped = [&] { return ++looks > 1000; };
+  { const OutputLock lock(output_, other); }
+  EXPECT_GE(looks, 1);
+  EXPECT_LE(looks, 13) << "and one, because times are rounded";
+}
+
 /// Whoever holds the kernel's lock needs to ask nobody: the process that is named has let go of it.
 TEST_F(OutputLocks, thatNobodyHoldsAreTakenOver) {
   std::string left;

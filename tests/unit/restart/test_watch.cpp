@@ -139,6 +139,7 @@ TEST(Pauses, holdARunUntilItIsLetGo) {
   EXPECT_FALSE(Pause().hold());
   for (const char* text : {"", "3", "3:", "0:gate", "-1:gate", "x:gate"})
     EXPECT_THROW(pause(text), InputError) << text;
+  EXPECT_NO_THROW(pause("1:gate"));
   const std::string gate = temporary("gate");
   Pause second = pause("2:" + gate);
   for (int i = 0; i < 4; ++i) EXPECT_FALSE(second.hold()) << "no gate";

@@ -36,6 +36,18 @@ TEST(ManyFeatures, lossClosedSetAndSaddle) {
   EXPECT_THROW(closed_set({2, 2, 33}, anisotropic_gaussian(33, 1, 2)), InputError);
 }
 
+/// Features that are correlated, so that their signs can change together alone: a head's components
+/// of m drive each other, and nothing that has no sign.
+TEST(ManyFeatures, theSignOfAllIsASymmetry) {
+  for (const int F : {2, 13}) {
+    const Matrix covariance = Matrix::Identity(F, F) + Matrix::Constant(F, F, 0.5);
+    const Model model({2, 2, F}, Softmax{}, gaussian_prior(Vector::Zero(F), covariance));
+    const UnspecializedManifold manifold(model);
+    EXPECT_TRUE(manifold.coupled(0, F - 1)) << F;
+    EXPECT_FALSE(manifold.coupled(0, F)) << F;
+  }
+}
+
 /// invariant_under_signs as its words say it, for every two atoms.
 bool invariant(const Matrix& atoms, const Vector& weights, const Vector& signs) {
   const Matrix flipped = atoms * signs.asDiagonal();

@@ -171,6 +171,33 @@ TEST(Saddle, linearGrowthHasTheRatesOfWhatIsTrained) {
   }
 }
 
+// Eigenvectors have norm 1, in parameters that are scaled by the roots of their rates; those that
+// split heads leave v as it is, which all heads share.
+TEST(Saddle, modesAreUnitVectors) {
+  const Shape shape{4, 2, 2};
+  Model model(shape, SoftmaxOne{}, flipping_spike(2, 3));
+  model.training = training_of(model.activation, true, 0.5, 2);
+  PopulationLoss loss(world(), model, {.samples = 1024, .replicates = 2, .symmetric = true});
+  Parameters start = Parameters::zero(shape);
+  start.K.col(0).setConstant(1);
+  start.v = 1;
+  const Saddle saddle = find_saddle(loss, UnspecializedManifold(model), start);
+  EXPECT_EQ(saddle.split.size(), 3u);
+  EXPECT_EQ(saddle.common.size(), 4u);
+  for (const GrowthMode& mode : saddle.split) {
+    EXPECT_EQ(mode.scale, 0);
+    EXPECT_NEAR(mode.feature.squaredNorm() + mode.bias * mode.bias / 0.5, 1, 1e-12);
+  }
+  double scales = 0;
+  for (const GrowthMode& mode : saddle.common) {
+    EXPECT_NEAR(
+        mode.feature.squaredNorm() + mode.bias * mode.bias / 0.5 + mode.scale * mode.scale / 2, 1,
+        1e-12);
+    scales += mode.scale * mode.scale / 2;
+  }
+  EXPECT_NEAR(scales, 1, 1e-12);
+}
+
 // From far away, where a full step of Newton's method leaves the basin: m_1 = sqrt(nu_1) is found.
 TEST(Saddle, isFoundFromFar) {
   const Shape shape{4, 2, 2};

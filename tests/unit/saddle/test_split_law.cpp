@@ -126,6 +126,43 @@ TEST(LinearGrowth, hasTheCovarianceOfFluctuations) {
   }
 }
 
+// After its end a growth that is at rest goes on at its last rates: like one that was followed for
+// longer, to 1 % of what has grown since then, because the rates still change by the order of the
+// slope there. One that is not at rest knows nothing.
+TEST(LinearGrowth, goesOnAfterItsEnd) {
+  const Shape shape{4, 2, 2};
+  const Model model(shape, BayesSoftmax{}, flipping_spike(2, 4));
+  const UnspecializedManifold manifold(model);
+  PopulationLoss loss(world(), model, {.samples = 1024, .replicates = 1, .symmetric = true}, true);
+  const Parameters start = noisy_start(shape, 1e-3, 0.5, 3).parameters;
+  for (const double kappa : {0.0, 0.1}) {
+    const auto followed = [&](double gradient_tolerance, double end_time) {
+      return follow_manifold(
+          loss, manifold, start,
+          {.end_time = end_time, .gradient_tolerance = gradient_tolerance, .kappa = kappa});
+    };
+    const LinearGrowth early = followed(1e-4, 1000), late = followed(1e-5, 1000);
+    ASSERT_TRUE(early.at_rest() && late.at_rest());
+    const double end = early.end_time(), t = 0.5 * (end + late.end_time());
+    for (const double variance : {0.0, 1e-8}) {
+      const Matrix heads = manifold.head_coordinates(start);
+      const HeadLaw law{heads, Vector::Constant(heads.cols(), variance), 1e-8};
+      const SplitLaw found = early.law(law, 1, t), expected = late.law(law, 1, t);
+      const SplitLaw before = late.law(law, 1, end);
+      const double grown = expected.log_spread_of_mean() - before.log_spread_of_mean();
+      EXPECT_GT(grown, 1) << kappa;
+      EXPECT_NEAR(found.log_spread_of_mean(), expected.log_spread_of_mean(), 0.01 * grown) << kappa;
+      if (kappa > 0 || variance > 0)
+        EXPECT_NEAR(found.log_variance, expected.log_variance, 0.02 * grown) << kappa;
+      else
+        EXPECT_EQ(found.log_variance, -std::numeric_limits<double>::infinity());
+    }
+    const LinearGrowth cut = followed(1e-5, 5);
+    EXPECT_TRUE(std::isnan(cut.log_spread(manifold.head_coordinates(start), cut.end_time() + 1)[1]))
+        << kappa;
+  }
+}
+
 // With D the noise of start and SGD falls together, so with a hundred times larger D a quantile is
 // where the variance has grown by that factor more; quantiles are ordered; those of one start with
 // little noise are its own split time.
@@ -159,6 +196,17 @@ TEST(Prediction, ofRunsAtLargeDimension) {
     EXPECT_NEAR(quantile(shared, 2, q), shared.split_time[1], 0.01);
   const double side = shared.upper_side[2 * 4 + 1];
   EXPECT_NEAR(side, question.heads(0, 1) > question.heads(1, 1) ? 1 : 0, 1e-6);
+  // At 10^4 noise decides as much as the start: at the median, m_1 - m_2 by its normal law. Later
+  // the share of the noise is larger, by some 10^-5.
+  question.dimensions = {1e4};
+  const Prediction noisy = predict(growth, question);
+  const SplitLaw law = growth.law(law_at_dimension(question, 1e4), 1, quantile(noisy, 0, 3));
+  EXPECT_NEAR(law.probability_above(question.threshold), 0.5, 1e-6);
+  const double deviation = std::exp(0.5 * law.log_variance - law.log_unit) / std::sqrt(2.0);
+  const double upper = normal_above(-law.mean[0] / deviation);
+  EXPECT_NEAR(noisy.upper_side[1], upper, 1e-9);
+  EXPECT_GT(std::abs(upper - 0.5), 0.02);
+  EXPECT_LT(std::abs(upper - 0.5), 0.48);
 }
 
 }  // namespace

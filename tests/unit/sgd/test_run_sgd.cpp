@@ -155,6 +155,49 @@ TEST(DistributedRunSgd, namesTheReplicaAndItsLastGoodStep) {
   }
 }
 
+// What a record says of the speed since the last one, and of the time of a sequence on average, add
+// up to the same times: n_1 / speed_1 + .. + n_i / speed_i = (n_1 + .. + n_i) time_i. Whatever the
+// clock says, also of a record after one step alone, and of a run that goes on.
+TEST(RunSgd, speedsAddUpToTheTimeOfAllSequences) {
+  const Start start = example_start();
+  const SgdProblem problem = with_spikes(problem_for(100, 2, 0.5), start);
+  PopulationLoss loss(world(), problem.model, {.samples = 64});
+  const SgdOptions options{.replicas = 3, .output_steps = {0, 1, 8, 24}};
+  SgdSource saved{.numbers = {}, .weights = {}};
+  for (const bool goes_on : {false, true}) {
+    StopAt stop(goes_on ? -1 : 4, StopAt::Place::between);
+    double seconds = 0, sequences = 0,
+           before = saved.numbers.empty() ? 0 : saved.numbers.number("step");
+    int records = 0;
+    run_sgd(world(), problem, start.parameters, options, loss,
+            {.record =
+                 [&](const SgdRecord& record) {
+                   if (record.steps == 0) return;
+                   const double own = (static_cast<double>(record.steps) - before) * 2 * 3;
+                   before = static_cast<double>(record.steps);
+                   seconds += own / record.sequences_per_second;
+                   sequences += own;
+                   EXPECT_NEAR(record.microseconds * sequences / (1e6 * seconds), 1, 1e-9)
+                       << "step " << record.steps;
+                   ++records;
+                 },
+             .save = [&](const SgdSaved& state) { saved.numbers = state.numbers; }},
+            stop, goes_on ? &saved : nullptr);
+    EXPECT_GE(records, 1);
+  }
+}
+
+// The control is asked after 1, 2, 4, .. steps as long as these take less than a second: seldom.
+TEST(RunSgd, asksSeldomWhereStepsAreShort) {
+  const Start start = example_start();
+  const SgdProblem problem = with_spikes(problem_for(100, 1, 0.5), start);
+  PopulationLoss loss(world(), problem.model, {.samples = 64});
+  StopAt never = never_stop(StopAt::Place::between);
+  run_sgd(world(), problem, start.parameters, {.output_steps = {0, 200}}, loss,
+          {.record = [](const SgdRecord&) {}}, never);
+  EXPECT_LT(never.asked(), 200);
+}
+
 // theory.md section 5: D = 1000, kappa = 1, t = 40, 64 replicas (there from a start of which only
 // m_1 is given: 2.999 +- .008 against 3.009, and 2.294 without noise). SGD within 4.5 standard
 // errors of the flow with noise (false alarm 7e-6), more than 20 from the flow without.

@@ -47,8 +47,11 @@ class DistributedSweepRun : public testing::Test {
   ExitCode run(const std::string& text, std::int64_t part = 0, std::int64_t parts = 1) const {
     return with_input(text, [&](const Configuration& input, const Sweep& sweep) {
       Checkpoints checkpoints(world(), output(), 1);
-      SweepRequest request{
-          .provenance = {}, .part = part, .parts = parts, .limits = {}, .earlier = {}};
+      SweepRequest request{.provenance = {{"input", text}, {"run_id", "a test"}},
+                           .part = part,
+                           .parts = parts,
+                           .limits = {},
+                           .earlier = {}};
       if (world().root() && fs::exists(output()))
         request.earlier.push_back(std::make_shared<DataReader>(output()));
       return run_sweep(world(), input, sweep, request, checkpoints);
@@ -95,6 +98,31 @@ TEST_F(DistributedSweepRun, computesItsPartAndThenTheRest) {
     EXPECT_EQ(file.numbers("bayes/risk").data[1], risk);
     EXPECT_TRUE(file.has("provenance/finished"));
   }
+}
+
+/// Files of parts make one that has all their members; one file alone is a sweep that goes on.
+TEST_F(DistributedSweepRun, partsAreMerged) {
+  const std::string even = folder_ + "/even.h5", merged = folder_ + "/merged.h5";
+  EXPECT_EQ(run(three, 0, 2), ExitCode::finished);
+  if (world().root()) fs::rename(output(), even);
+  world().barrier();
+  EXPECT_EQ(run(three, 1, 2), ExitCode::finished);
+  if (world().root()) {
+    const auto risk = [](const std::string& path) {
+      return DataReader(path).numbers("bayes/risk").data;
+    };
+    const auto done = [](const std::string& path) {
+      return DataReader(path).numbers("sweep/done").data;
+    };
+    merge_sweeps(merged, {even}, false, "");
+    EXPECT_EQ(done(merged), (std::vector<double>{1, 0, 1}));
+    EXPECT_FALSE(DataReader(merged).has("provenance/finished"));
+    merge_sweeps(merged, {even, output()}, true, "");
+    EXPECT_EQ(done(merged), (std::vector<double>{1, 1, 1}));
+    EXPECT_EQ(risk(merged), (std::vector<double>{risk(even)[0], risk(output())[1], risk(even)[2]}));
+    EXPECT_TRUE(DataReader(merged).has("provenance/finished"));
+  }
+  world().barrier();
 }
 
 /// The first member that its sections refuse is named.
