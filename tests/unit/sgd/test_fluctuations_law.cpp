@@ -209,7 +209,11 @@ TEST(LongFluctuationsLaw, isThatOfSgdForAllModels) {
     with("flipping spike", [](Law& law) { law.kappa = 2; });
     with("flipping spike", [](Law& law) { law.shape.heads = 1; });
     with("flipping spike", [](Law& law) { law.shape.heads = 4; });
-    with("Gaussian", [&](Law& law) { law.prior = gaussian; });
+    with("Gaussian", [&](Law& law) {
+      law.prior = gaussian;
+      // Those heads split at t = 7 from differences as small as the noise: no small fluctuations.
+      if (name_of(activation) == "bayes-softmax") law.times = {2, 5};
+    });
     with("atoms", [](Law& law) { law.prior = canonical_spikes(2, 4); });
     with("flipping spike", [](Law& law) {
       law.dimension = 100'000, law.kappa = 2, law.replicas = 200, law.times = {2, 5};
