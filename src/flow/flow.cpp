@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <string>
 
+#include "flow/run_steps.hpp"
 #include "headflow/core/error.hpp"
 #include "headflow/core/keys.hpp"
 #include "headflow/core/statistics.hpp"
@@ -42,22 +43,14 @@ class Flow {
 
   FlowResult run(const Snapshot& from) {
     now_.stages.start(0, loss_.model().overlaps(start_.K));
-    bool begun = false;  // whether there is a state to save
-    try {
-      if (from.empty())
-        begin();
-      else
-        restore(from);
-      begun = true;
-      while (!last() && result_.end != FlowEnd::requested) advance();
-      if (result_.end != FlowEnd::requested) finish();
-    } catch (const Interrupt&) {
-      if (begun) save_before_step();
-      if (in_step_) {
-        result_.time = stepper_.previous_time();
-        now_ = before_;
-      }
+    const Ending ending = run_steps(*this, control_, from);
+    if (ending == Ending::finished)
+      result_.parameters = drift_.unpacked(stepper_.resolve(result_.time));
+    else
       result_.end = FlowEnd::requested;
+    if (ending == Ending::interrupted && in_step_) {
+      result_.time = stepper_.previous_time();
+      now_ = before_;
     }
     result_.stages = now_.stages.stages();
     result_.rises = now_.rises;
@@ -66,6 +59,56 @@ class Flow {
     result_.steps = stepper_.steps();
     result_.rejected_steps = stepper_.rejected_steps();
     return result_;
+  }
+
+  // What run_steps asks for.
+
+  void begin() {
+    if (!falls_) now_.rises = {never, never};
+    write_records_until(0);
+  }
+
+  void restore(const Snapshot& from) {
+    stepper_.restore(from);
+    now_.stages.restore(from);
+    now_.plateaus.restore(from);
+    now_.objective = last_objective_ = from.number("loss");
+    now_.objective_of_record = from.number("loss_of_record");
+    const auto& rises = from.list("loss_rises");
+    now_.rises = {rises[0], rises[1]};
+    result_.right_hand_sides = static_cast<std::int64_t>(from.number("right_hand_sides"));
+    result_.time = std::min(stepper_.time(), options_.end_time);
+    next_output_ =
+        static_cast<std::size_t>(std::upper_bound(options_.output_times.begin(),
+                                                  options_.output_times.end(), stepper_.time()) -
+                                 options_.output_times.begin());
+  }
+
+  /// True when the flow ends by itself.
+  bool last() const {
+    return result_.end == FlowEnd::small_gradient || stepper_.time() >= options_.end_time;
+  }
+
+  void step() {
+    in_step_ = false;
+    draw_samples();
+    if (falls_ && stepper_.steps() == 0) {
+      stepper_.end_slope();
+      now_.objective = last_objective_;
+    }
+    before_ = now_;
+    in_step_ = true;
+    advance();
+  }
+
+  void save_now() const { save(stepper_.snapshot(true), now_); }
+
+  /// The state before the last step, or as it is where none has been begun.
+  void save_before_step() const {
+    if (in_step_)
+      save(stepper_.snapshot(false), before_);
+    else
+      save_now();
   }
 
  private:
@@ -78,34 +121,7 @@ class Flow {
     LossRises rises{};
   };
 
-  void begin() {
-    if (!falls_) now_.rises = {never, never};
-    write_records_until(0);
-  }
-
-  /// True when the flow ends by itself.
-  bool last() const {
-    return result_.end == FlowEnd::small_gradient || stepper_.time() >= options_.end_time;
-  }
-
-  /// One step, and what the control asks for after it.
   void advance() {
-    in_step_ = false;
-    draw_samples();
-    if (falls_ && stepper_.steps() == 0) {
-      stepper_.end_slope();
-      now_.objective = last_objective_;
-    }
-    before_ = now_;
-    in_step_ = true;
-    step();
-    const Request request = control_.between_steps();
-    if (last() || request == Request::none) return;
-    save(stepper_.snapshot(true), now_);
-    if (request == Request::stop) result_.end = FlowEnd::requested;
-  }
-
-  void step() {
     stepper_.step([this] { return !falls_ || rise() <= 0; });
     result_.time = std::min(stepper_.time(), options_.end_time);
     const double end = result_.time;
@@ -151,19 +167,6 @@ class Flow {
     now_.rises.largest = std::max(now_.rises.largest, rise);
   }
 
-  void finish() {
-    save_before_step();
-    result_.parameters = drift_.unpacked(stepper_.resolve(result_.time));
-  }
-
-  /// The state before the last step, or as it is where none has been begun.
-  void save_before_step() const {
-    if (in_step_)
-      save(stepper_.snapshot(false), before_);
-    else
-      save(stepper_.snapshot(true), now_);
-  }
-
   void save(Snapshot snapshot, const Trail& trail) const {
     trail.stages.save(snapshot);
     trail.plateaus.save(snapshot);
@@ -172,22 +175,6 @@ class Flow {
     snapshot.put("loss_rises", {trail.rises.count, trail.rises.largest});
     snapshot.put("right_hand_sides", static_cast<double>(result_.right_hand_sides));
     observer_.save(snapshot);
-  }
-
-  void restore(const Snapshot& from) {
-    stepper_.restore(from);
-    now_.stages.restore(from);
-    now_.plateaus.restore(from);
-    now_.objective = last_objective_ = from.number("loss");
-    now_.objective_of_record = from.number("loss_of_record");
-    const auto& rises = from.list("loss_rises");
-    now_.rises = {rises[0], rises[1]};
-    result_.right_hand_sides = static_cast<std::int64_t>(from.number("right_hand_sides"));
-    result_.time = std::min(stepper_.time(), options_.end_time);
-    next_output_ =
-        static_cast<std::size_t>(std::upper_bound(options_.output_times.begin(),
-                                                  options_.output_times.end(), stepper_.time()) -
-                                 options_.output_times.begin());
   }
 
   void right_hand_side(double t, std::span<const double> y, std::span<double> f) {

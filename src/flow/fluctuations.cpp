@@ -5,6 +5,7 @@
 #include <numbers>
 #include <string>
 
+#include "flow/run_steps.hpp"
 #include "headflow/core/error.hpp"
 #include "headflow/flow/drift.hpp"
 #include "headflow/flow/order_tangents.hpp"
@@ -31,21 +32,60 @@ class Fluctuations {
             packed_start(), options.end_time) {}
 
   FluctuationsResult run(const Snapshot& from) {
-    bool begun = false;  // whether there is a state to save
-    bool finished = true;
-    try {
-      if (from.empty())
-        begin();
-      else
-        restore(from);
-      begun = true;
-      while (finished && stepper_.time() < options_.end_time) finished = advance();
-      if (finished) save_before_step();
-    } catch (const Interrupt&) {
-      if (begun) save_before_step();
-      finished = false;
-    }
+    const bool finished = run_steps(*this, control_, from) == Ending::finished;
     return {std::min(stepper_.time(), options_.end_time), stepper_.steps(), finished};
+  }
+
+  // What run_steps asks for.
+
+  void begin() {
+    covariances_.assign(1 + replicates_, start_covariance());
+    before_ = covariances_;
+    const auto& times = options_.output_times;
+    if (times.empty() || times[0] > 0) return;
+    write_record(0, std::vector(1 + replicates_, start_), covariances_);
+    ++next_output_;
+  }
+
+  void restore(const Snapshot& from) {
+    stepper_.restore(from);
+    const auto& numbers = from.list("covariances");
+    const auto count = static_cast<std::size_t>(from.number("count"));
+    const auto size = static_cast<Eigen::Index>(
+        std::llround(std::sqrt(static_cast<double>(numbers.size()) / static_cast<double>(count))));
+    for (std::size_t i = 0; i < count; ++i)
+      covariances_.emplace_back(Eigen::Map<const Matrix>(
+          &numbers[i * static_cast<std::size_t>(size * size)], size, size));
+    before_ = covariances_;
+    const auto& times = options_.output_times;
+    next_output_ = static_cast<std::size_t>(
+        std::upper_bound(times.begin(), times.end(), stepper_.time()) - times.begin());
+  }
+
+  bool last() const { return stepper_.time() >= options_.end_time; }
+
+  void step() {
+    before_ = covariances_;
+    in_step_ = true;
+    stepper_.step();
+    const double begin = stepper_.previous_time(), h = stepper_.step_size();
+    constexpr double off = 0.5 / std::numbers::sqrt3;
+    first_ = dynamics(begin + (0.5 - off) * h);
+    second_ = dynamics(begin + (0.5 + off) * h);
+    write_records_until(std::min(stepper_.time(), options_.end_time));
+    covariances_ = C_at(1);
+    observer_.progress(
+        {std::min(stepper_.time(), options_.end_time), last_loss_, stepper_.steps()});
+  }
+
+  void save_now() const { save(stepper_.snapshot(true), covariances_); }
+
+  /// The state before the last step, or as it is where none has been begun.
+  void save_before_step() const {
+    if (in_step_)
+      save(stepper_.snapshot(false), before_);
+    else
+      save_now();
   }
 
  private:
@@ -72,15 +112,6 @@ class Fluctuations {
     return result;
   }
 
-  void begin() {
-    covariances_.assign(1 + replicates_, start_covariance());
-    before_ = covariances_;
-    const auto& times = options_.output_times;
-    if (times.empty() || times[0] > 0) return;
-    write_record(0, std::vector(1 + replicates_, start_), covariances_);
-    ++next_output_;
-  }
-
   Matrix start_covariance() const {
     const OrderTangents tangents(loss_.model(), start_);
     const auto n = static_cast<Eigen::Index>(tangents.size());
@@ -91,25 +122,6 @@ class Fluctuations {
     r.diagonal().setConstant(same);
     return tangents.packed(Matrix::Constant(H, start_.K.cols() - H, m), r, Vector::Zero(H), 0)
         .asDiagonal();
-  }
-
-  /// One step, its outputs and what the control asks for after it: false to end.
-  bool advance() {
-    before_ = covariances_;
-    in_step_ = true;
-    stepper_.step();
-    const double begin = stepper_.previous_time(), h = stepper_.step_size();
-    constexpr double off = 0.5 / std::numbers::sqrt3;
-    first_ = dynamics(begin + (0.5 - off) * h);
-    second_ = dynamics(begin + (0.5 + off) * h);
-    write_records_until(std::min(stepper_.time(), options_.end_time));
-    covariances_ = C_at(1);
-    observer_.progress(
-        {std::min(stepper_.time(), options_.end_time), last_loss_, stepper_.steps()});
-    const Request request = control_.between_steps();
-    if (stepper_.time() >= options_.end_time || request == Request::none) return true;
-    save(stepper_.snapshot(true), covariances_);
-    return request != Request::stop;
   }
 
   std::vector<LinearNoise> dynamics(double t) {
@@ -155,14 +167,6 @@ class Fluctuations {
     observer_.record(record);
   }
 
-  /// The state before the last step, or as it is where none has been begun.
-  void save_before_step() const {
-    if (in_step_)
-      save(stepper_.snapshot(false), before_);
-    else
-      save(stepper_.snapshot(true), covariances_);
-  }
-
   void save(Snapshot snapshot, const std::vector<Matrix>& covariances) const {
     std::vector<double> numbers;
     for (const Matrix& C : covariances)
@@ -170,21 +174,6 @@ class Fluctuations {
     snapshot.put("covariances", std::move(numbers));
     snapshot.put("count", static_cast<double>(covariances.size()));
     observer_.save(snapshot);
-  }
-
-  void restore(const Snapshot& from) {
-    stepper_.restore(from);
-    const auto& numbers = from.list("covariances");
-    const auto count = static_cast<std::size_t>(from.number("count"));
-    const auto size = static_cast<Eigen::Index>(
-        std::llround(std::sqrt(static_cast<double>(numbers.size()) / static_cast<double>(count))));
-    for (std::size_t i = 0; i < count; ++i)
-      covariances_.emplace_back(Eigen::Map<const Matrix>(
-          &numbers[i * static_cast<std::size_t>(size * size)], size, size));
-    before_ = covariances_;
-    const auto& times = options_.output_times;
-    next_output_ = static_cast<std::size_t>(
-        std::upper_bound(times.begin(), times.end(), stepper_.time()) - times.begin());
   }
 
   void with_time(double t, const auto& work) {

@@ -117,7 +117,7 @@ SgdSeries::SgdSeries(DataGroup& group, const Model& model, double split_threshol
        .axes = {"replica", "feature"},
        .data = Values(static_cast<std::size_t>(replicas * shape_.features), never),
        .long_name = fmt::format("time at which the spread of m over heads reaches {}, linear "
-                                "between outputs",
+                                "between outputs; NaN if it has not yet",
                                 split_threshold)});
   group.variables.push_back(spike_gram(model));
 }
@@ -167,10 +167,13 @@ std::string SgdSeries::describe_splits() const {
     for (std::size_t place = f; place < times.size(); place += F)
       if (!std::isnan(times[place])) seen.push_back(times[place]);
     const double sum = std::accumulate(seen.begin(), seen.end(), 0.0), error = standard_error(seen);
-    text += fmt::format(
-        "heads split along feature {}: {}{} ({} of {} replicas)\n", f + 1,
-        time_or_never(seen.empty() ? never : sum / static_cast<double>(seen.size())),
-        std::isnan(error) ? "" : fmt::format(" +- {:.2g}", error), seen.size(), times.size() / F);
+    const std::size_t replicas = times.size() / F;
+    const bool biased = !seen.empty() && seen.size() < replicas;
+    text +=
+        fmt::format("heads split along feature {}: {}{} ({} of {} replicas{})\n", f + 1,
+                    time_or_never(seen.empty() ? never : sum / static_cast<double>(seen.size())),
+                    std::isnan(error) ? "" : fmt::format(" +- {:.2g}", error), seen.size(),
+                    replicas, biased ? "; the others not yet" : "");
   }
   return text;
 }

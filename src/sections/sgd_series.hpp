@@ -17,7 +17,7 @@ class SgdSeries {
   /// Goes on after the records that the group has got from a checkpoint.
   void resume();
   /// A line for each feature: when heads split, the mean over the replicas in which they do, with
-  /// its standard error.
+  /// its standard error, and how many these are: where others split later, the mean is too early.
   std::string describe_splits() const;
   /// What is compared with the flow.
   Trajectory trajectory() const;

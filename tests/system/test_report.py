@@ -14,7 +14,7 @@ from harness import BAD_INPUT, PLOT, SystemTest, execute, main
 from python_harness import headflow, quiet_run
 from headflow.files import series_of
 from headflow.plot.moving import attention
-from headflow.plot.pages import number
+from headflow.plot.pages import mean_of, number
 
 VOID = {"meta", "link", "input", "br"}
 
@@ -136,6 +136,13 @@ class Pages(SystemTest):
                                     (12345.678, 30.0, "12346 ± 30"), (1e-12, 1e-13, "1e-12 ± 1e-13"),
                                     (2.0, 0.0, "2 ± 0")):
             self.assertEqual(number(value, error), shown)
+
+    def test_means_of_times(self):
+        """How many replicas have come so far stands beside their mean, if not all."""
+        for values, words in (([2.0, 3.0, np.nan], "2.50 ± 0.50 (2 of 3)"),
+                              ([2.0, np.nan], "2 (1 of 2)"), ([2.0, 3.0], "2.50 ± 0.50"),
+                              ([2.0], "2"), ([np.nan, np.nan], "–")):
+            self.assertEqual(mean_of(np.array(values)), words)
 
     def test_warnings_of_the_program(self):
         """Stay in the file."""

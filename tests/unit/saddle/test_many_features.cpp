@@ -1,5 +1,6 @@
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <random>
 
 #include "headflow/core/error.hpp"
@@ -91,6 +92,38 @@ TEST(ManyFeatures, aCubesSymmetriesAreFoundInTime) {
     Vector signs = Vector::Ones(F);
     for (int f = 0; f < 6; ++f) signs[f] = subset >> f & 1 ? -1 : 1;
     ASSERT_TRUE(cube.invariant_under_signs(signs));
+  }
+}
+
+/// Images of a prior whose features are permuted: those of the prior itself, with the features
+/// permuted.
+TEST(ManyFeatures, aPermutedPriorHasThePermutedImages) {
+  const std::vector<int> place = {2, 0, 3, 1};
+  const Shape shape{2, 2, 4};
+  Matrix permutation = Matrix::Zero(4, 4);
+  for (int f = 0; f < 4; ++f) permutation(f, place[static_cast<std::size_t>(f)]) = 1;
+  const Matrix K = testing_support::generic_parameters(shape).K;
+  const auto permuted = [&](Matrix image) {
+    image.leftCols(4) *= permutation.transpose();
+    return image;
+  };
+  for (const Prior& prior :
+       {discrete_prior(Matrix{{1, 2, 0, 0}, {1, -2, 0, 0}, {1, 2, 3, -1}, {1, -2, 3, -1}},
+                       Vector{{0.2, 0.2, 0.3, 0.3}}),
+        product_prior({{}, {FeatureLaw::Kind::signs}, {}, {FeatureLaw::Kind::uniform}},
+                      Vector{{1, 1, 2, 3}}, Vector{{0, 1, 0, 0}}),
+        gaussian_prior(Vector{{0, 0, 1, 0}}, Matrix(Vector{{1, 2, 2, 2}}.asDiagonal()))}) {
+    const auto own = closed_set(shape, prior);
+    const auto other = closed_set(shape, prior.transformed(permutation));
+    ASSERT_EQ(own.size(), other.size());
+    EXPECT_GE(own.size(), 4u);  // some feature is flipped
+    for (const SampleSymmetry& g : own) {
+      const Matrix image = permuted(g.apply(K));
+      EXPECT_EQ(
+          std::count_if(other.begin(), other.end(),
+                        [&](const SampleSymmetry& h) { return h.apply(permuted(K)) == image; }),
+          1);
+    }
   }
 }
 

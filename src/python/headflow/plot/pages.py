@@ -185,10 +185,11 @@ def stages(run: Run) -> str:
 def mean_of(values: np.ndarray) -> str:
     """Of replicas that have come so far, with the standard error; how many they are if not all."""
     known = values[np.isfinite(values)]
-    if known.size < 2:
-        return number(known[0]) if known.size else "–"
+    if not known.size:
+        return "–"
+    error = known.std(ddof=1) / np.sqrt(known.size) if known.size > 1 else np.nan
     more = f" ({known.size} of {values.size})" if known.size < values.size else ""
-    return number(known.mean(), known.std(ddof=1) / np.sqrt(known.size)) + more
+    return number(known.mean(), error) + more
 
 
 def last_of(series: Series, name: str) -> str:
