@@ -24,9 +24,11 @@ void resume_series(Run& run, DataGroup& group, const std::vector<double>& output
     return t <= reached && !std::binary_search(known.begin(), known.end(), t);
   });
   if (missing > 0)
-    run.warn(fmt::format(
-        "{} new output times of [{}] lie before t = {:g}, where the run goes on: they are left out",
-        missing, group.name, reached));
+    run.warn(
+        fmt::format("the run goes on at t = {:g}: [{}] keeps the {} records that it has, and makes "
+                    "none at {} new "
+                    "output times before that",
+                    reached, group.name, known.size(), missing));
   run.host().write();
 }
 
