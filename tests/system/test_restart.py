@@ -47,7 +47,8 @@ class Stops(RestartTest):
         return {"reason": last, "state": state, "begun": begun, "text": text,
                 "differs": differing(numbers_in(parts), numbers_in(whole)),
                 "finished": "finished" in read_group(parts, "provenance"),
-                "runs": read_group(parts, "provenance")["runs"].split("\n"), "saved": f"{saved.name} (checkpoint number {number})"}
+                "runs": read_group(parts, "provenance")["runs"].split("\n"),
+                "saved": f"{saved.name} (checkpoint number {number})"}
 
     def test_stopped(self):
         for name, found in zip(self.CASES, side_by_side(self.check_case, self.CASES)):
