@@ -173,9 +173,8 @@ std::string outlook(const Communicator& comm, const Command& command, Job& job) 
   const std::string lock = lock_file(job.input.output().path());
   std::error_code ignored;
   const bool locked = std::filesystem::exists(lock, ignored);
-  return verdict(comm, command, job) +
-         (locked ? fmt::format("; {} is there: another run may be computing this output", lock)
-                 : "");
+  return (locked ? fmt::format("refuses while the run that made {} lives, else ", lock) : "") +
+         verdict(comm, command, job);
 }
 
 }  // namespace headflow

@@ -110,7 +110,8 @@ void FlowSection::print_cost(CostReport& report) const {
              cost.images > 1 ? fmt::format(", each with {} images", cost.images) : "");
   if (!cost.kept)
     fmt::print(
-        "# samples                    regenerated block by block: {:.3g} GiB a rank to keep\n",
+        "# samples                    drawn again block by block: to keep them takes {:.3g} GiB a "
+        "rank\n",
         cost.sample_gib);
   report.add_samples();
   DataGroup group;
@@ -195,7 +196,7 @@ void FlowSection::print(const FlowRecord& last, const Stages& stages, double sec
   const bool split =
       std::ranges::any_of(stages.split_time, [](double t) { return !std::isnan(t); });
   if (!split && last.parameters.K.rows() > 1 && result_->end == FlowEnd::end_time)
-    fmt::print("no feature has split yet: a later flow.end_time continues the run{}\n",
+    fmt::print("no feature has split yet: with a later flow.end_time the run goes on{}\n",
                saddle_follows ? "" : ", and a section [saddle] predicts split times");
 }
 

@@ -24,11 +24,10 @@ void resume_series(Run& run, DataGroup& group, const std::vector<double>& output
     return t <= reached && !std::binary_search(known.begin(), known.end(), t);
   });
   if (missing > 0)
-    run.warn(
-        fmt::format("the run goes on at t = {:g}: [{}] keeps the {} records that it has, and makes "
-                    "none at {} new "
-                    "output times before that",
-                    reached, group.name, known.size(), missing));
+    run.warn(fmt::format(
+        "the run goes on at t = {:g}: [{}] keeps its records, and new output times before that get "
+        "none ({} of them)",
+        reached, group.name, missing));
   run.host().write();
 }
 

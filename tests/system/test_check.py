@@ -72,8 +72,10 @@ class Outlook(RestartTest):
     def test_running(self):
         path = self.place("running", FLOW)
         process, _ = self.paused(path)
-        self.assertRegex(self.outlook(path), r"; case\.h5\.lock is there: another run may be computing this output$")
+        self.assertRegex(self.outlook(path),
+                         "^refuses while the run that made case.h5.lock lives, else (goes on|begins)")
         self.assertIsNone(process.poll())
+        self.assertEqual(self.run_case(path).returncode, 2)
         done = execute(path.parent, command("info", "case.h5"))
         self.assertRegex(done.stdout, "^case.h5: the run has not ended")
 
@@ -99,11 +101,11 @@ class Hints(RestartTest):
         self.finish(path)
         done = self.run_case(path, "--set", "flow.end_time=8", "--set", "flow.outputs=20")
         self.assertEqual(done.returncode, 0)
-        self.assertRegex(done.stderr, r"^headflow: warning: the run goes on at t = 3\.\d+: \[flow\] keeps the 8 "
-                         r"records that it has, and makes none at 8 new output times before that\n$")
+        self.assertRegex(done.stderr, r"^headflow: warning: the run goes on at t = 3\.\d+: \[flow\] keeps its records, "
+                         r"and new output times before that get none \(8 of them\)\n$")
 
     def test_no_split_yet(self):
-        hint = "no feature has split yet: a later flow.end_time continues the run"
+        hint = "no feature has split yet: with a later flow.end_time the run goes on"
         for name, changes, rest in (("alone", {}, ", and a section [saddle] predicts split times"),
                                     ("saddle", {"saddle": {}}, "")):
             text = self.finish(self.place(name, SMALL, changes | {"flow.end_time": 0.5}))

@@ -28,7 +28,8 @@ namespace headflow {
 // Real is a number, a vector of lanes, or a Dual of lanes (core/dual.hpp), which carries a
 // derivative. It has +, -, *, / with Reals and numbers, lane_max(x, y), reciprocal(x) = 1 / x, and
 // exp_nonpositive(x) = exp(x) for x <= 0; exp_each(s, n) is the latter of n numbers in place.
-// Subtract the largest field before: then any finite field is safe.
+// Constants are Element<Real>(2). Subtract the largest field before exp: then any finite
+// field is safe.
 
 /// Which parameters besides K an activation has to train.
 struct TrainedParts {
