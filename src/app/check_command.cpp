@@ -32,20 +32,8 @@ std::string in_one_line(std::vector<std::string> names) {
   return fmt::format("{}", fmt::join(names, ", "));
 }
 
-}  // namespace
-
-ExitCode check(const Communicator& comm, const Command& command) {
-  if (command.members) {
-    const Job job = Job::read_base(comm, command.request);
-    if (comm.root()) fmt::print("{}\n", std::max<std::int64_t>(1, job.sweep.size()));
-    return ExitCode::finished;
-  }
-  Job job = Job::read(comm, command.request);
-  const auto files = job.input.files();
-  require_room(comm, files_of(job), command.request.input);
-  const PetscSession petsc(command.petsc_options);  // collective
-  check_petsc_options(job.input.sections());
-  if (!comm.root()) return ExitCode::finished;
+/// The resolved input and what it costs.
+void print_job(const Communicator& comm, Job& job) {
   fmt::print("{}\n", job.resolved());
   for (const auto& warning : job.input.warnings()) fmt::print("# warning: {}\n", warning);
   if (job.sweep.size() > 0)
@@ -56,7 +44,24 @@ ExitCode check(const Communicator& comm, const Command& command) {
     if (section->given) section->print_cost(report);
   report.print_memory();
   if (job.sweep.size() >= many_members) print_memory(job);
-  fmt::print("# output                     {}\n", in_one_line(files));
+  fmt::print("# output                     {}\n", in_one_line(job.input.files()));
+}
+
+}  // namespace
+
+ExitCode check(const Communicator& comm, const Command& command) {
+  if (command.members) {
+    const Job job = Job::read_base(comm, command.request);
+    if (comm.root()) fmt::print("{}\n", std::max<std::int64_t>(1, job.sweep.size()));
+    return ExitCode::finished;
+  }
+  Job job = Job::read(comm, command.request);
+  require_room(comm, files_of(job), command.request.input);
+  const PetscSession petsc(command.petsc_options);  // collective
+  check_petsc_options(job.input.sections());
+  if (comm.root()) print_job(comm, job);
+  const std::string run = outlook(comm, command, job);
+  if (comm.root()) fmt::print("# run                        {}\n", in_one_line({run}));
   return ExitCode::finished;
 }
 

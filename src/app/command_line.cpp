@@ -94,11 +94,11 @@ class CommandLine {
     app_.set_version_flag("--version", version_text());
     app_.require_subcommand(1);
     add_run(add("run", "compute what the input describes", headflow::run));
-    CLI::App& check =
-        add("check",
-            "print the input with all defaults, its memory and its cost; run nothing. "
-            "It takes the options of run, too",
-            headflow::check);
+    CLI::App& check = add(
+        "check",
+        "print the input with all defaults, its memory and its cost, and whether run would begin, "
+        "go on or refuse; compute nothing. It takes the options of run, too",
+        headflow::check);
     add_run(check);
     check.add_flag("--members", command_.members,
                    "print only the number of members of the sweep; 1 without a sweep");

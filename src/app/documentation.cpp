@@ -110,7 +110,8 @@ std::string explanation(const std::string& name) {
     known.insert(known.end(), {key, full});
     if (name != key && name != full) continue;
     text += fmt::format("{}{}\n  {}\n", text.empty() ? "" : "\n", full, help);
-    if (!decides) text += "  decides nothing in the results, and may change when a run goes on\n";
+    if (!decides)
+      text += "  does not change the results; a run that goes on may have another value\n";
     if (section != "sweep")
       text += fmt::format(
           "  in the file:         [{}]\n                       {} = ..\n  on the command line: "

@@ -26,9 +26,28 @@ void print_provenance(const DataReader& file) {
   fmt::print("\n");
 }
 
-/// The variables, then what made the file, and last the summary, which stays on the screen.
+/// Whether the run that made the file has come to its end; of other files of a run, what they are.
+std::string state_of(const DataReader& file) {
+  const auto attributes = file.attributes();
+  if (const auto number = attributes.find("checkpoint"); number != attributes.end())
+    return fmt::format("checkpoint number {} of {}", number->second, attributes.at("output"));
+  if (file.has("sgd/spikes"))
+    return fmt::format("weights of SGD at t = {:g}", file.numbers("sgd/time").data.at(0));
+  const auto time_of = [&](const std::string& end) {
+    return file.has("provenance/" + end) ? file.text("provenance/" + end) : "";
+  };
+  if (const std::string end = time_of("finished"); !end.empty())
+    return fmt::format("the run has finished ({})", end);
+  if (const std::string end = time_of("stopped"); !end.empty())
+    return fmt::format("the run has stopped before its end ({})", end);
+  return "the run has not ended: it is running, or was killed";
+}
+
+/// First and last whether the run has finished: between them the variables, and what made the file.
 void print_file(const std::string& file) {
   const DataReader reader(file);
+  const bool made_by_run = reader.has("provenance/run_id");
+  if (made_by_run) fmt::print("{}: {}\n\n", file, state_of(reader));
   for (const auto& group : reader.members("/")) {
     if (group == "provenance") continue;
     fmt::print("[{}]\n", group);
@@ -37,6 +56,7 @@ void print_file(const std::string& file) {
   }
   print_provenance(reader);
   fmt::print("file: {}\n", file);
+  if (made_by_run) fmt::print("state: {}\n", state_of(reader));
   for (const auto& [name, value] : reader.attributes()) fmt::print("{}: {}\n", name, value);
   if (const auto sweep = SweepProgress::of(reader); sweep.members > 0)
     fmt::print("sweep: {}\n", sweep.text());

@@ -10,6 +10,7 @@
 #include "headflow/core/error.hpp"
 #include "headflow/core/petsc.hpp"
 #include "output/provenance.hpp"
+#include "sections/run.hpp"
 
 namespace headflow {
 namespace {
@@ -109,7 +110,7 @@ std::map<std::string, std::string> run_provenance(const Communicator& comm, cons
 
 std::optional<Checkpoint> find_restart(const Communicator& comm, const Command& command,
                                        const Job& job, const Identity& identity,
-                                       Checkpoints& checkpoints) {
+                                       const Checkpoints& checkpoints) {
   std::optional<Checkpoint> found;
   if (command.restart == "auto")
     found = checkpoints.newest();
@@ -118,20 +119,62 @@ std::optional<Checkpoint> find_restart(const Communicator& comm, const Command& 
   const bool replace =
       command.force || (command.restart == "auto" && loses_nothing(comm, job, identity));
   if (!replace) require_own(comm, job.input.files(), found ? chain_of(*found->file) : "");
-  if (!found) {
-    checkpoints.remove_all();
-    checkpoints.make_room();
-    return found;
-  }
+  if (!found) return found;
   const std::string changed = identity.obstacles(*found->file);
   if (!changed.empty())
     throw InputError(fmt::format(
         "checkpoint {} belongs to another input: {}; choose another --output, or begin anew with "
         "--restart none (and --force, if the output exists)",
         found->path, changed));
-  checkpoints.make_room();
-  checkpoints.continue_after(found->number);
   return found;
+}
+
+bool already_finished(const Communicator& comm, const Checkpoint& checkpoint, const Job& job,
+                      const Identity& identity) {
+  bool finished = false;
+  comm.on_root([&] {
+    finished = std::filesystem::exists(job.input.output().path()) &&
+               identity.is_finished(*checkpoint.file);
+  });
+  return comm.any(finished);
+}
+
+namespace {
+
+std::string verdict(const Communicator& comm, const Command& command, Job& job) {
+  const auto& output = job.input.output();
+  const bool swept = job.sweep.size() > 0;
+  const Identity identity = identity_of(job);
+  const Checkpoints checkpoints(comm, output.path(), output.checkpoints_kept);
+  try {
+    const auto from = find_restart(comm, command, job, identity, checkpoints);
+    if (from && !swept && already_finished(comm, *from, job, identity))
+      return fmt::format("has finished already: {} (--force computes it again)", output.path());
+    if (from && !swept) {
+      RunHost nobody;
+      DataFile content;
+      Run(comm, job.input, content, nobody, from).resume();
+    }
+    if (from) return fmt::format("goes on from {}", from->path);
+    if (swept && command.restart != "none" && comm.any(own_output(comm, job, identity) != nullptr))
+      return fmt::format("goes on with what {} has", output.path());
+    std::error_code ignored;
+    const bool replaces = std::filesystem::exists(output.path(), ignored);
+    return fmt::format("begins{} {}", replaces ? " anew and replaces" : ":", output.path()) +
+           (replaces ? "" : " is new");
+  } catch (const Error& error) {
+    return fmt::format("refuses: {}", error.what());
+  }
+}
+
+}  // namespace
+
+std::string outlook(const Communicator& comm, const Command& command, Job& job) {
+  const std::string lock = lock_file(job.input.output().path());
+  std::error_code ignored;
+  const bool locked = std::filesystem::exists(lock, ignored);
+  return (locked ? fmt::format("refuses while the run that made {} lives, else ", lock) : "") +
+         verdict(comm, command, job);
 }
 
 }  // namespace headflow

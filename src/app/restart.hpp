@@ -26,12 +26,21 @@ std::shared_ptr<const DataReader> own_output(const Communicator& comm, const Job
                                              const Identity& identity);
 
 /// The checkpoint that the command line and the files ask to go on from, or none. A run that begins
-/// anew may do so: its output may be written, and checkpoints of an earlier one are removed.
-/// Collective. Throws InputError: the input has changed since (with the differences), the output
-/// exists; FileError: there are checkpoints but none is valid.
+/// anew may do so: its output may be written. Changes no file. Collective. Throws InputError: the
+/// input has changed since (with the differences), the output exists; FileError: there are
+/// checkpoints but none is valid.
 std::optional<Checkpoint> find_restart(const Communicator& comm, const Command& command,
                                        const Job& job, const Identity& identity,
-                                       Checkpoints& checkpoints);
+                                       const Checkpoints& checkpoints);
+
+/// Whether nothing is left to do: the checkpoint is of a finished run of this very input, and its
+/// output is there. Collective.
+bool already_finished(const Communicator& comm, const Checkpoint& checkpoint, const Job& job,
+                      const Identity& identity);
+
+/// What `run` would do with the files that are there, in one line: begin, go on, nothing, refuse.
+/// Changes no file. Collective.
+std::string outlook(const Communicator& comm, const Command& command, Job& job);
 
 /// The whole provenance of a run that begins now: what made it (provenance.hpp), its identity, and
 /// the chain of runs that it goes on from. Collective.

@@ -88,18 +88,6 @@ void require_one_world(const Communicator& comm) {
       tasks));
 }
 
-/// Whether nothing is left to do: the checkpoint is of a finished run of this very input, and its
-/// output is there.
-bool already_finished(const Communicator& comm, const Checkpoint& checkpoint, const Job& job,
-                      const Identity& identity) {
-  bool finished = false;
-  comm.on_root([&] {
-    finished = std::filesystem::exists(job.input.output().path()) &&
-               identity.is_finished(*checkpoint.file);
-  });
-  return comm.any(finished);
-}
-
 /// A stop file that was there before the run was not meant for it.
 void remove_old_stop_file(const Communicator& comm, const std::string& path) {
   std::error_code ignored;
@@ -127,6 +115,9 @@ ExitCode run_job(const Communicator& comm, const Command& command, Job& job,
   const auto& output = job.input.output();
   Checkpoints checkpoints(comm, output.path(), output.checkpoints_kept);
   const auto from = find_restart(comm, command, job, identity, checkpoints);
+  if (!from) checkpoints.remove_all();
+  checkpoints.make_room();
+  if (from) checkpoints.continue_after(from->number);
   if (from && !swept && already_finished(comm, *from, job, identity)) {
     if (comm.root())
       fmt::print("finished already: {} (--force computes it again)\n", output.path());
@@ -136,7 +127,8 @@ ExitCode run_job(const Communicator& comm, const Command& command, Job& job,
   for (const auto& warning : job.input.warnings())
     if (comm.root()) fmt::print("warning: {}\n", warning);
   if (from && comm.root())
-    fmt::print("going on from {} ({})\n", from->path, from->file->attributes()["checkpoint"]);
+    fmt::print("going on from {} (checkpoint number {})\n", from->path,
+               from->file->attributes()["checkpoint"]);
   auto provenance = run_provenance(comm, command, job, identity, from);
   if (!swept)
     return SingleRun(comm, job.input, limits, checkpoints, from, std::move(provenance)).execute();

@@ -29,7 +29,14 @@ struct Dual {
   friend Dual operator*(const Dual& a, const Dual& b) {
     return {a.value * b.value, a.value * b.tangent + a.tangent * b.value};
   }
+  friend Dual operator+(Element<V> a, const Dual& b) { return b + a; }
+  friend Dual operator-(Element<V> a, const Dual& b) { return {a - b.value, -b.tangent}; }
   friend Dual operator*(Element<V> a, const Dual& b) { return {a * b.value, a * b.tangent}; }
+  friend Dual operator*(const Dual& a, Element<V> b) { return b * a; }
+  friend Dual operator/(const Dual& a, const Dual& b) {
+    const V quotient = a.value / b.value;
+    return {quotient, (a.tangent - quotient * b.tangent) / b.value};
+  }
   friend Dual operator/(const Dual& a, Element<V> b) { return {a.value / b, a.tangent / b}; }
   friend Dual operator/(Element<V> a, const Dual& b) {
     const V quotient = a / b.value;

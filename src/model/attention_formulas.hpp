@@ -167,8 +167,8 @@ template <class Real, class Scalar, class Tokens, class Heads, class Groups>
 inline void BayesSoftmax::forward(Real* __restrict s, Real* __restrict A, Tokens L, Heads H,
                                   const Offsets<Scalar>& offsets, Groups B) {
   const auto T = product(L, B);
-  for (int b = 0; b < B; ++b) {
-    Real* const first = s + b * L;
+  for (int i = 0; i < B; ++i) {
+    Real* const first = s + i * L;
     Real top = first[0] + offsets.b[0];
     for (int h = 0; h < H; ++h)
       for (int l = 0; l < L; ++l) top = lane_max(top, first[h * T + l] + offsets.b[h]);
@@ -178,8 +178,8 @@ inline void BayesSoftmax::forward(Real* __restrict s, Real* __restrict A, Tokens
     }
   }
   exp_each(s, product(T, H));
-  for (int b = 0; b < B; ++b) {
-    Real* const first = s + b * L;
+  for (int i = 0; i < B; ++i) {
+    Real* const first = s + i * L;
     Real sum{};
     for (int h = 0; h < H; ++h)
       for (int l = 0; l < L; ++l) sum += first[h * T + l];
@@ -195,11 +195,11 @@ inline void BayesSoftmax::backward(Real* __restrict s, const Real* __restrict A,
                                    const Real* __restrict a, Tokens L, Heads H,
                                    const Offsets<Scalar>&, OffsetGradient<Real> gradient,
                                    Groups B) {
-  for (int b = 0; b < B; ++b, A += L, a += L) {
+  for (int i = 0; i < B; ++i, A += L, a += L) {
     Real mean{};
     for (int l = 0; l < L; ++l) mean += A[l] * a[l];
     for (int h = 0; h < H; ++h) {
-      Real* const row = s + (h * B + b) * L;
+      Real* const row = s + (h * B + i) * L;
       Real total{};
       for (int l = 0; l < L; ++l) total += row[l] *= a[l] - mean;
       gradient.b[h] += total;

@@ -38,7 +38,7 @@ class PopulationLoss::Impl {
     if (comm.any(failed))
       throw InputError(
           "not enough memory to keep the samples; lower population.memory (they are then "
-          "regenerated with the same bits), or use more nodes");
+          "drawn again with the same bits), or use more nodes");
     resample(0, control);
   }
 

@@ -100,7 +100,7 @@ double wall_seconds_of(const std::string& text, std::string& warning) {
     const double seconds = std::strtod(end, &rest) - static_cast<double>(std::time(nullptr));
     if (rest != end && *rest == '\0' && seconds > 0) return seconds;
     warning = fmt::format(
-        "SLURM_JOB_END_TIME = \"{}\" is no time to come: --max-walltime auto is no limit", end);
+        "SLURM_JOB_END_TIME = \"{}\" is not in the future: --max-walltime auto sets no limit", end);
     return unlimited;
   }
   constexpr double most = 1e9;

@@ -57,7 +57,7 @@ int ranks_worth_having(const std::function<double(int)>& seconds) {
 void CostReport::print_ranks_worth_having(const std::string& section,
                                           const std::function<double(int)>& seconds) {
   fmt::print(
-      "# ranks worth having         {} for [{}]: more of them wait for more than half of the time "
+      "# ranks that are of use      up to {} for [{}]: more would wait more than half of the time "
       "(network: {})\n",
       ranks_worth_having(seconds), section, network_text);
 }

@@ -14,6 +14,7 @@
 #include "sections/population_section.hpp"
 #include "sections/resumed_series.hpp"
 #include "sections/run.hpp"
+#include "sections/saddle_section.hpp"
 #include "sections/schedule_section.hpp"
 #include "sections/sgd_section.hpp"
 #include "sections/start_section.hpp"
@@ -109,7 +110,8 @@ void FlowSection::print_cost(CostReport& report) const {
              cost.images > 1 ? fmt::format(", each with {} images", cost.images) : "");
   if (!cost.kept)
     fmt::print(
-        "# samples                    regenerated block by block: {:.3g} GiB a rank to keep\n",
+        "# samples                    drawn again block by block: to keep them takes {:.3g} GiB a "
+        "rank\n",
         cost.sample_gib);
   report.add_samples();
   DataGroup group;
@@ -166,7 +168,8 @@ void FlowSection::run(Run& run) {
        .save = [&](const Snapshot& state) { run.save(state_group("flow_state", state)); }},
       run, from);
   const bool went_on = from.empty() || result_->time > from.number("t");
-  if (run.talks() && went_on) print(last, known, watch.seconds());
+  if (run.talks() && went_on)
+    print(last, known, watch.seconds(), run.section<SaddleSection>().given);
   if (went_on && result_->rises.count > 0)
     run.warn(fmt::format(
         "the loss{} has risen in a step or between outputs {:g} times, by at most {:.2g}, which it "
@@ -177,7 +180,8 @@ void FlowSection::run(Run& run) {
   if (result_->end == FlowEnd::requested) throw Interrupt{};
 }
 
-void FlowSection::print(const FlowRecord& last, const Stages& stages, double seconds) const {
+void FlowSection::print(const FlowRecord& last, const Stages& stages, double seconds,
+                        bool saddle_follows) const {
   const char* ends[] = {"end time", "gradient norm under its tolerance", "asked to stop"};
   fmt::print("flow: t = {:g} ({}), {} steps, {} rejected, {} right-hand sides, {:.4g} s\n",
              result_->time, ends[static_cast<int>(result_->end)], result_->steps,
@@ -192,9 +196,8 @@ void FlowSection::print(const FlowRecord& last, const Stages& stages, double sec
   const bool split =
       std::ranges::any_of(stages.split_time, [](double t) { return !std::isnan(t); });
   if (!split && last.parameters.K.rows() > 1 && result_->end == FlowEnd::end_time)
-    fmt::print(
-        "no feature has split yet: a later flow.end_time continues the run, and a section "
-        "[saddle] predicts split times\n");
+    fmt::print("no feature has split yet: with a later flow.end_time the run goes on{}\n",
+               saddle_follows ? "" : ", and a section [saddle] predicts split times");
 }
 
 }  // namespace headflow

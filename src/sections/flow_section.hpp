@@ -38,7 +38,8 @@ class FlowSection : public Section {
   Trajectory trajectory() const { return series_->trajectory(); }
 
  private:
-  void print(const FlowRecord& last, const Stages& stages, double seconds) const;
+  void print(const FlowRecord& last, const Stages& stages, double seconds,
+             bool saddle_follows) const;
 
   OutputTimes times_;
   NumberOrWord learning_rate_noise_ = FlowOptions().kappa;

@@ -25,8 +25,9 @@ void resume_series(Run& run, DataGroup& group, const std::vector<double>& output
   });
   if (missing > 0)
     run.warn(fmt::format(
-        "{} new output times of [{}] lie before t = {:g}, where the run goes on: they are left out",
-        missing, group.name, reached));
+        "the run goes on at t = {:g}: [{}] keeps its records, and new output times before that get "
+        "none ({} of them)",
+        reached, group.name, missing));
   run.host().write();
 }
 

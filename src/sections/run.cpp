@@ -17,14 +17,18 @@ Run::Run(const Communicator& comm, Configuration& input, DataFile& content, RunH
          const std::optional<Checkpoint>& from)
     : comm_(comm), input_(input), content_(content), host_(host), from_(from) {}
 
+void Run::resume() {
+  for (const auto& section : input_.sections()) {
+    if (!section->given) continue;
+    if (const Snapshot saved = saved_state(section->name()); !saved.empty())
+      save(state_group(state_name(section->name()), saved));
+    section->resume(*this);
+  }
+}
+
 bool Run::execute() {
   try {
-    for (const auto& section : input_.sections()) {
-      if (!section->given) continue;
-      if (const Snapshot saved = saved_state(section->name()); !saved.empty())
-        save(state_group(state_name(section->name()), saved));
-      section->resume(*this);
-    }
+    resume();
     for (const auto& section : input_.sections())
       if (section->given) section->run(*this);
     return true;

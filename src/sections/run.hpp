@@ -38,6 +38,9 @@ class Run : public Control {
   Run(const Communicator& comm, Configuration& input, DataFile& content, RunHost& host,
       const std::optional<Checkpoint>& from);
 
+  /// Has every section take up what the checkpoint has of it. Throws InputError where that does not
+  /// fit the input.
+  void resume();
   /// False when it was asked to stop before its end. Throws NumericalError; the content holds what
   /// there is until then.
   bool execute();

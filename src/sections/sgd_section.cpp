@@ -316,10 +316,10 @@ std::string SgdSection::advice(Run& run) const {
   const std::string reasons[] = {
       run.section<PopulationSection>().sampling.symmetric
           ? ""
-          : "population.symmetric = true: samples do not push heads apart",
+          : "population.symmetric = true (samples then do not push heads apart)",
       run.section<FlowSection>().options.kappa > 0
           ? ""
-          : "flow.learning_rate_noise = \"from-sgd\": kappa is not small"};
+          : "flow.learning_rate_noise = \"from-sgd\" (kappa is not small)"};
   std::string text;
   for (const auto& reason : reasons)
     if (!reason.empty()) text += fmt::format("  it may come nearer with {}\n", reason);

@@ -19,7 +19,6 @@
 namespace headflow {
 namespace {
 
-constexpr std::int64_t most_members = 10'000'000;
 constexpr std::int64_t most_values = 1'000'000;  // of all axes but the repeats
 
 /// A number as TOML that reads back as the same; whole ones without a point, which every key takes.
@@ -348,31 +347,6 @@ std::string Sweep::to_toml() const {
   if (axes.empty()) return "";
   return "[sweep]\n" + text +
          (ranks_per_member > 0 ? fmt::format("ranks_per_member = {}\n", ranks_per_member) : "");
-}
-
-std::vector<KeyHelp> sweep_help() {
-  const std::string name = "sweep";
-  return {
-      {name, "", "the input for all values of some keys: one file with all results"},
-      {name, "\"SECTION.KEY\"",
-       "an axis: [values], or a range { from = A, to = B, count = N, spacing = \"linear\" or "
-       "\"log\" }; \"SECTION.KEY[i]\" is one number of a list; several axes are a product"},
-      {name, "repeats",
-       fmt::format(
-           "runs of each member, with different seeds (whole number >= 1 and <= {}; default 1)",
-           most_members)},
-      {name, "zip",
-       "keys that vary together, not as a product, written as [[\"SECTION.KEY\", "
-       "\"SECTION.KEY\"]]"},
-      {name,
-       "ranks_per_member",
-       fmt::format("ranks that compute one member; 0: all ranks divided by the members, at least "
-                   "one (whole number >= 0 and <= "
-                   "{}; default 0)",
-                   most_members),
-       {},
-       false},
-  };
 }
 
 Sweep read_sweep(const toml::table& input, const std::string& file, const Sections& base) {

@@ -52,6 +52,8 @@ struct Sweep {
 /// messages. Throws InputError.
 Sweep read_sweep(const toml::table& input, const std::string& file, const Sections& base);
 
+inline constexpr std::int64_t most_members = 10'000'000;
+
 /// The section [sweep] and its keys.
 std::vector<KeyHelp> sweep_help();
 

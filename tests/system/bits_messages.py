@@ -1,7 +1,7 @@
 """Cases of same_bits.py: what headflow says of bad input, and where it computes nothing."""
 import re
 
-import test_input_errors as refusals
+import input_mistakes as refusals
 from bits_runs import EULER, PRIORS, SWEEPS, SWEPT
 from bits_steps import Case, Step, run, sets
 from harness import BAD_INPUT, SMALL, changed, toml_text
@@ -10,7 +10,7 @@ from sgd_harness import BASE
 
 DAMAGED = 4  # exit code
 
-# Whole inputs that are wrong by a change of SMALL, beside the tables of test_input_errors.py.
+# Whole inputs that are wrong by a change of SMALL, beside the tables of input_mistakes.py.
 SWEEP_ERRORS = {
     "unknown key": {"attention.hedas": [1]}, "bad value": {"attention.heads": [1, 0]},
     "no list": {"attention.heads": 2},

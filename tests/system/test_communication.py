@@ -144,7 +144,7 @@ class Communication(SystemTest):
             self.write_input(changed(SMALL, changes), name)
             text = self.succeed("check", f"{name}.toml")
             worth |= {(name, section): int(ranks) for ranks, section in re.findall(
-                r"(?m)^# ranks worth having +(\d+) for \[(\w+)\]", text)}
+                r"(?m)^# ranks that are of use +up to (\d+) for \[(\w+)\]", text)}
         self.assertEqual(worth["block", "flow"], 1)
         self.assertGreater(worth["many", "flow"], 8)
         self.assertGreaterEqual(worth["replicas", "sgd"], 400)

@@ -144,7 +144,9 @@ class Readers(SystemTest):
             self.assertRegex(text, rf"flow/{name}\b")
         for word in "21 x 3 x 2", "[provenance]", "run_id: ", "tokens = 3", "headflow", "arXiv":
             self.assertIn(word, text)
-        self.assertEqual(text.splitlines()[-7], f"file: {self.path}")  # the summary, last
+        self.assertEqual(text.splitlines()[-8], f"file: {self.path}")  # the summary, last
+        self.assertRegex(text.splitlines()[0], rf"^{self.path}: the run has finished \(2.*\)$")
+        self.assertRegex(text.splitlines()[-7], r"^state: the run has finished \(2.*\)$")
         for wrong, words in {"none.h5": "no such file", "rich.toml": "HDF5"}.items():
             done = self.headflow("info", self.shared / wrong)
             self.assertEqual((done.returncode, done.stdout, done.stderr.count("\n")), (2, "", 1))

@@ -4,7 +4,7 @@ import shlex
 import tomllib
 
 from bits_steps import sets
-from harness import PLOT, PROGRAM, SystemTest, execute, main
+from harness import PLOT, PROGRAM, SystemTest, execute, main, read_group
 from pages import PART, PARTS, TOP, pages
 
 LINES_OF_README = 130
@@ -118,6 +118,35 @@ class Pages(SystemTest):
             if whose.strip() not in WORDS_OF_OTHERS:
                 for part in filter(lambda part: len(part.strip(" :;()[]?")) > 4, message.split("..")):
                     self.assertTrue(part.strip(" ;()[]?") in sources, message)
+
+    def page_says(self, page, pattern):
+        """The numbers of a sentence of a page."""
+        found = re.search(pattern, " ".join((TOP / page).read_text().split()))
+        self.assertTrue(found, pattern)
+        return [float(number) for number in found.groups()]
+
+    def test_times_of_the_first_picture(self):
+        """Of the flow of figure 1, with fewer samples: half of the plateau is reached before heads have aligned."""
+        text = re.sub(r"\n\[sgd\].*", "", (TOP / "input/paper/fig01.toml").read_text(), flags=re.DOTALL)
+        (self.folder / "case.toml").write_text(text.replace("eta = 1.0", "eta = 1.0\ndimension = 10_000"))
+        self.succeed("run", "case.toml", "--set", "population.samples=16384", "--set", "flow.outputs=80")
+        flow = read_group(self.folder / "case.h5")
+        align, split = self.page_says("README.md",
+                                      r"align with feature 1 by t = (\d+), .* along feature 2 at t = (\d+)\.")
+        aligned = flow["m"][:, :, 0].mean(axis=1)
+        self.assertGreater(aligned[flow["time"] >= align].min(), aligned.max() / 2)
+        self.assertLess(abs(flow["split_time"][1] - split), 2)
+
+    def test_memory_of_many_samples(self):
+        (self.folder / "my.toml").write_text(next(block for kind, block in BLOCK.findall(
+            (TOP / "README.md").read_text().replace("\n   ", "\n")) if kind == "toml"))
+        samples, = self.page_says("jobs/README.md", r"`population.samples = (\d+)`")
+        all_ranks, each = self.page_says("jobs/README.md",
+                                         r"take ([\d.]+) GiB together, each rank ([\d.]+) GiB besides")
+        text = self.succeed("check", "my.toml", "--set", f"population.samples={samples:.0f}")
+        program, kept = map(float, re.search(r"the program ([\d.]+), samples ([\d.]+)", text).groups())
+        self.assertEqual(kept, all_ranks)
+        self.assertLess(abs(program - each), 0.015)
 
     def test_commands(self):
         """In the order of each page, in a folder with the project's inputs."""

@@ -41,7 +41,7 @@ ANGLE = changed(SMALL, {"model": {"tokens": 5, "prior": "anisotropic-gaussian", 
 PAIRS = [[nu_1, nu_2] for nu_2 in (4.0, 1.0, 9.0) for nu_1 in (1.0, 25.0, 5.0, 50.0)]  # a grid, not in order
 ACTIVATIONS = ["softmax", "softmax-1"]
 FOUR = ["softmax", "softmax-1", "bayes-softmax", "made-up"]
-COLOURS = ["#0072B2", "#D55E00", "#009E73"]  # of the three activations there are
+COLOURS = ["#004E89", "#D55E00", "#009E73"]  # of the three activations there are
 sys.dont_write_bytecode, sys.path[:0] = True, [str(PLOT.parent / "python")]
 
 
@@ -255,7 +255,7 @@ class Plot(SystemTest):
 
     def test_sweep_reading(self):
         """The best of starts and repeats where some are missing; pairs of numbers as a grid; zipped keys, one axis."""
-        files = importlib.import_module("headflow.files")
+        files, grids = (importlib.import_module(f"headflow.{name}") for name in ("files", "plot.grids"))
         heads, pairs, plane = (files.results_of(self.shared / f"{name}.h5") for name in ("heads", "pairs", "plane"))
         with h5py.File(self.shared / "heads.h5") as file:
             loss, m = np.array(file["train/loss"]), np.array(file["train/m"])
@@ -263,11 +263,11 @@ class Plot(SystemTest):
             repeat, start = np.unravel_index(np.nanargmin(loss[i, j]), loss.shape[2:])
             self.assertTrue((heads.best("train/m", "head", "feature")[i, j] == m[i, j, repeat, start]).all())
         self.assertTrue(np.isnan(heads.get("train/loss", "start")[1, 2, 1]).all())
-        grid = files.grid_of(pairs)
+        grid = grids.grid_of(pairs)
         self.assertEqual((grid.symbols, grid.used), ([r"\nu_1", r"\nu_2"], (0,)))
         for (i, j), k in np.ndenumerate(grid.order):
             self.assertEqual(PAIRS[k], [grid.x[i], grid.y[j]])
-        grid = files.grid_of(plane)
+        grid = grids.grid_of(plane)
         self.assertEqual((grid.symbols, grid.used), (["H", r"\eta"], (1, 2)))
         self.assertEqual(grid.order.tolist(), [[0, 1], [2, 3], [4, 5]])
         index, names = list(plane.others(grid.used))[1]

@@ -23,6 +23,7 @@ import plot_artists  # noqa: E402
 from harness import SystemTest, main  # noqa: E402
 from python_harness import headflow  # noqa: E402
 from headflow.plot import command  # noqa: E402
+from headflow.plot.look import colours_of  # noqa: E402
 
 REFERENCE = Path(__file__).with_name("plot_artists.json")
 
@@ -179,9 +180,14 @@ class Panels(SystemTest):
             headflow.plot.loss("run.h5", ax)
             self.assertEqual((ax.lines[0].get_color(), ax.texts[0].get_fontsize()), ("#00ff00", 14.0))
             figure = headflow.plot.figure("run.h5", ["m"])
-            self.assertEqual(figure.axes[0].lines[0].get_color(), "#0072B2")
+            self.assertEqual(figure.axes[0].lines[0].get_color(), "#004E89")
             figure = headflow.plot.figure("run.h5", ["m"], own_style=True)
             self.assertEqual(figure.axes[0].lines[0].get_color(), "#111111")
+
+    def test_two_heads_differ_in_grey(self):
+        """By a fifth of the way from black to white, as a printer sees it (ITU-R BT.601)."""
+        grey = [np.dot(matplotlib.colors.to_rgb(colour), (0.299, 0.587, 0.114)) for colour in colours_of(2)]
+        self.assertGreater(abs(grey[0] - grey[1]), 0.2)
 
     def test_legends_stand_outside(self):
         """Of 32 heads every second is named; colours go by order."""

@@ -47,7 +47,8 @@ class Stops(RestartTest):
         return {"reason": last, "state": state, "begun": begun, "text": text,
                 "differs": differing(numbers_in(parts), numbers_in(whole)),
                 "finished": "finished" in read_group(parts, "provenance"),
-                "runs": read_group(parts, "provenance")["runs"].split("\n"), "saved": f"{saved.name} ({number})"}
+                "runs": read_group(parts, "provenance")["runs"].split("\n"),
+                "saved": f"{saved.name} (checkpoint number {number})"}
 
     def test_stopped(self):
         for name, found in zip(self.CASES, side_by_side(self.check_case, self.CASES)):
@@ -255,7 +256,7 @@ class Choices(RestartTest):
             with self.subTest(changes):
                 path = self.stopped_folder("".join(changes))
                 self.rewrite(path, QUICK, changes)
-                self.assertIn("going on from case.checkpoint-2.h5 (2)", self.finish(path))
+                self.assertIn("going on from case.checkpoint-2.h5 (checkpoint number 2)", self.finish(path))
                 self.assert_same_numbers(path, self.whole)
 
     def test_petsc_options(self):
@@ -278,7 +279,7 @@ class Choices(RestartTest):
         shutil.copy(path.with_name("case.checkpoint-1.h5"), self.folder / "copy")
         for file in "case.checkpoint-1.h5", self.folder / "copy":
             path.unlink(missing_ok=True)
-            self.assertIn(f"going on from {file} (1)", self.finish(path, "--restart", file))
+            self.assertIn(f"going on from {file} (checkpoint number 1)", self.finish(path, "--restart", file))
             self.assert_same_numbers(path, self.whole)
 
     def test_no_such_checkpoint(self):
@@ -303,7 +304,7 @@ class Choices(RestartTest):
         self.assertEqual(done.returncode, 0)
         self.assertRegex(done.stderr,
                          r"^headflow: warning: checkpoint case\.checkpoint-2\.h5 cannot be used: .*damaged")
-        self.assertIn("going on from case.checkpoint-1.h5 (1)", done.stdout)
+        self.assertIn("going on from case.checkpoint-1.h5 (checkpoint number 1)", done.stdout)
         self.assert_same_numbers(path, self.whole)
         for file in copy.glob("*.checkpoint-*"):
             self.damage(file)

@@ -34,7 +34,7 @@ class Stops(RestartTest):
         self.assertIn(read_group(parts, "train")["loss"].size, (done, done + 1), "what was saved is still there")
         number, saved = max(checkpoints(parts).items())
         text = self.finish(parts, ranks=after)
-        self.assertIn(f"going on from {saved.name} ({number})", text)
+        self.assertIn(f"going on from {saved.name} (checkpoint number {number})", text)
         self.assert_same_numbers(parts, whole)
         self.assertEqual(read_group(parts, "train")["loss"].size, 40)
 

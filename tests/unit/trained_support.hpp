@@ -38,4 +38,16 @@ inline Vector log_evidence(const Prior& prior, const Matrix& x) {
   return found;
 }
 
+/// theory.md section 2: sigma_{h,l} of one sequence from its fields (H x L), in the plainest way.
+inline Matrix reference_sigma(const Activation& activation, const Matrix& chi, const Vector& b,
+                              double v) {
+  const std::string_view name = name_of(activation);
+  Matrix e = chi.array().exp();
+  if (trained_by(activation).b) e = b.array().exp().matrix().asDiagonal() * e;
+  if (name == "bayes-softmax") return static_cast<double>(chi.rows()) * e / e.sum();
+  const double sink = reference_sink(activation);
+  const Vector total = e.rowwise().sum().array() + sink;
+  return (trained_by(activation).v ? v : 1) * total.cwiseInverse().asDiagonal() * e;
+}
+
 }  // namespace headflow::testing_support

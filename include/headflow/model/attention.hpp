@@ -9,17 +9,27 @@ namespace headflow {
 
 // The activations. Each is one struct here, listed once in `Activation` below; the bodies of its
 // two functions are in src/model/attention_formulas.hpp. The program needs nothing else of it.
+// Equations: theory.md, sections 2 and 3.
 //
-// `forward` turns the fields chi_{h,l} of one sequence into scores s_{h,l} (in place,
-// s[h * L + l]) and the attention A_l, the mean of sigma_{h,l} over heads. `backward` turns s, A
-// and a_l = de/dA_l into g_{h,l} = de/dchi_{h,l} (in place) and adds de/db_h and de/dv. Real is a
-// number, a vector of lanes, or a Dual of lanes (core/dual.hpp), which carries a derivative: use +,
-// -, *, / between Reals and with numbers, lane_max and exp_nonpositive. B sequences are done
-// together, so that one need not wait for itself: b = 0..B-1 has s[(h * B + b) * L + l] and
-// A[b * L + l]. L, H and B may be integral constants. The largest field is subtracted first, so any
-// finite field is safe. Equations: theory.md, sections 2 and 3. head_scale(H, v) s_{h,l} is the
-// head's own attention sigma_{h,l}, whose mean over heads is A_l. `joint` tells whether heads are
-// normalised together, so that without one of them the others' attention is another.
+// The members of such a struct:
+// name        the word for it in an input.
+// trained     which of b and v it has.
+// joint       whether heads are normalised together. Then a head that is pruned changes the others.
+// head_scale  turns its scores into the attention of a single head, which pruning and maps of
+//             trained heads need: sigma_{h,l} = head_scale(H, v) s_{h,l}.
+// forward     finds the fields chi_{h,l} in s. It replaces them by the scores s_{h,l}, which are
+//             sigma / H here (softmax-1: sigma / (H v)). It sets A_l = (1/H) sum_h sigma_{h,l}.
+// backward    finds these s and A, and a_l = de/dA_l. It replaces s by g_{h,l} = de/dchi_{h,l}, and
+//             adds de/db_h and de/dv to `gradient`.
+//
+// Both take B sequences at a time, for speed: sequence i = 0..B-1 has s[(h * B + i) * L + l],
+// A[i * L + l] and a[i * L + l]; offsets and gradient are those of all. L, H and B are int, or
+// integral constants that the compiler knows (Tokens, Heads, Groups are their types).
+// Real is a number, a vector of lanes, or a Dual of lanes (core/dual.hpp), which carries a
+// derivative. It has +, -, *, / with Reals and numbers, lane_max(x, y), reciprocal(x) = 1 / x, and
+// exp_nonpositive(x) = exp(x) for x <= 0; exp_each(s, n) is the latter of n numbers in place.
+// Constants are Element<Real>(2). Subtract the largest field before exp: then any finite
+// field is safe.
 
 /// Which parameters besides K an activation has to train.
 struct TrainedParts {

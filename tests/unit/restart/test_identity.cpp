@@ -65,8 +65,9 @@ TEST(Identity, ofAFileIsItsInputAndItsSolver) {
   EXPECT_EQ(run.obstacles(longer), "flow.end_time: 2.0 -> 1.0");
   run.extendable = true;
   const DataReader other = file({{"input", "[flow]\nend_time = 1.0\nstep = 0.2\n"}});
-  EXPECT_EQ(run.obstacles(other),
-            "flow.step: 0.2 -> 0.1; solver_options: \"\" -> \"-x\"; start_hash: \"\" -> \"7\"");
+  EXPECT_EQ(run.obstacles(other), "flow.step: 0.2 -> 0.1; solver_options: \"\" -> \"-x\"");
+  EXPECT_EQ(run.obstacles(file({{"input", input}, {"solver_options", "-x"}})),
+            "start_hash: \"\" -> \"7\"");
   EXPECT_EQ(run.obstacles(file({{"input", input}, {"start_hash", "7"}})),
             "solver_options: \"\" -> \"-x\"");
   std::filesystem::remove(path);

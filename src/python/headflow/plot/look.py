@@ -9,8 +9,8 @@ from matplotlib.cm import viridis
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-# Grey stands in for the yellow, which fades on white paper.
-OKABE_ITO = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#8C8C8C"]
+# The blue is darker than theirs: heads 1 and 2 differ in grey. Grey stands in for the yellow, which fades on paper.
+OKABE_ITO = ["#004E89", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#8C8C8C"]
 GREY = "0.35"
 legend_key = partial(Line2D, [], [])
 THIN = {"color": "0.85", "lw": 0.6, "zorder": 0}

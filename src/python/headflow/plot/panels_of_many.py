@@ -6,8 +6,9 @@ import numpy as np
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 
-from headflow.files import Grid, Results, results_of, series_of
+from headflow.files import Results, results_of, series_of
 from headflow.plot.ensembles import draw_deviations, draw_samples, draw_split_times
+from headflow.plot.grids import Grid
 from headflow.plot.panels import Data, added_to, axes_or_new, many_of, name_all, one_of, place_of, places_of
 from headflow.plot.planes import cells_of, common_limits, draw_plane, draw_similarity, maps_of
 from headflow.plot.pruning import draw_pruned, draw_pruned_spread, pruned_panels

@@ -7,7 +7,8 @@ from matplotlib.collections import QuadMesh
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from headflow.files import Grid, Results, grid_of
+from headflow.files import Results
+from headflow.plot.grids import Grid, grid_of
 from headflow.plot.look import THIN, WHITE_EDGE, colours_of, points
 from headflow.plot.sweeps import check_kind, row_of_panels, set_ticks, spans_decades, titles, wrapped
 

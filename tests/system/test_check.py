@@ -1,0 +1,128 @@
+"""What `headflow check` says of a run before it begins: what would become of the files that are there, and its cost;
+and what `info` says afterwards: whether it has finished."""
+import re
+
+from harness import SMALL, changed, command, content, environment, execute, main, preloaded
+from restart_harness import FLOW, RestartTest
+
+# A steady clock that is 1 ms later each time that it is read: what is timed takes 1 ms, however fast the machine is.
+CLOCK = """
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <time.h>
+int clock_gettime(clockid_t clock, struct timespec* now) {
+  static __thread long long readings = 0;
+  static int (*real)(clockid_t, struct timespec*) = 0;
+  if (!real) real = (int (*)(clockid_t, struct timespec*))dlsym(RTLD_NEXT, "clock_gettime");
+  if (clock != CLOCK_MONOTONIC) return real(clock, now);
+  const long long ms = 1000000 + readings++;
+  now->tv_sec = ms / 1000;
+  now->tv_nsec = ms % 1000 * 1000000;
+  return 0;
+}
+"""
+OTHER = {"attention.heads": 4}
+LATER = {"flow.end_time": 80.0, "flow.outputs": 6}
+EARLIER = {"flow.end_time": 1.0}
+SWEPT = changed(SMALL, {"flow.end_time": 1.0, "flow.outputs": 1, "sweep": {"start.seed": [1, 2]}})
+
+
+class Outlook(RestartTest):
+    def outlook(self, path, *words, ranks=0):
+        """The line of `check` about the run. No file changes."""
+        before = content(path.parent)
+        done = execute(path.parent, command("check", "case.toml", *words, ranks=ranks))
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
+        self.assertEqual(content(path.parent), before)
+        lines = done.stdout.splitlines()
+        self.assertEqual([line for line in lines if line.startswith("# run ")], lines[-1:])
+        return re.sub(r"^# run +", "", lines[-1])
+
+    def test_new(self):
+        path = self.place("new", SMALL)
+        for ranks in 0, 2:
+            self.assertEqual(self.outlook(path, ranks=ranks), "begins: case.h5 is new")
+
+    def test_finished(self):
+        """The outlook is what the run then does."""
+        path = self.place("finished", SMALL)
+        self.finish(path)
+        self.assertEqual(self.outlook(path), "has finished already: case.h5 (--force computes it again)")
+        self.assertIn("finished already: case.h5", self.finish(path))
+        self.assertEqual(self.outlook(path, "--force"), "begins anew and replaces case.h5")
+        for words in ("--restart", "none"), ("--set", "attention.heads=4"), ("--set", "flow.end_time=1"):
+            outlook = self.outlook(path, *words, ranks=2)
+            self.assertEqual(self.refused(path, *words), f"headflow: error: {outlook.removeprefix('refuses: ')}\n")
+        self.assertEqual(self.outlook(path, "--output", "other.h5"), "begins: other.h5 is new")
+        self.assertNotIn("start_hash", self.outlook(path, "--set", "attention.heads=4"))
+        self.assertEqual(self.outlook(path, "--set", "flow.end_time=8"), "goes on from case.checkpoint-1.h5")
+        self.assertIn("going on from case.checkpoint-1.h5", self.finish(path, "--set", "flow.end_time=8"))
+
+    def test_stopped(self):
+        path = self.place("stopped", FLOW)
+        self.stop(path)
+        newest = self.outlook(path).removeprefix("goes on from ")
+        self.assertRegex(newest, r"^case\.checkpoint-\d\.h5$")
+        for name, state in {"case.h5": "the run has stopped before its end",
+                            newest: r"checkpoint number \d+ of case.h5"}.items():
+            lines = execute(path.parent, command("info", name)).stdout.splitlines()
+            self.assertRegex(lines[0], f"^{name}: {state}")
+        self.assertIn(f"going on from {newest}", self.finish(path))
+
+    def test_running(self):
+        path = self.place("running", FLOW)
+        process, _ = self.paused(path)
+        self.assertRegex(self.outlook(path),
+                         "^refuses while the run that made case.h5.lock lives, else (goes on|begins)")
+        self.assertIsNone(process.poll())
+        self.assertEqual(self.run_case(path).returncode, 2)
+        done = execute(path.parent, command("info", "case.h5"))
+        self.assertRegex(done.stdout, "^case.h5: the run has not ended")
+
+    def test_file_of_another(self):
+        path = self.place("another", SMALL)
+        path.write_text("not ours")
+        outlook = self.outlook(path)
+        self.assertEqual(self.refused(path), f"headflow: error: {outlook.removeprefix('refuses: ')}\n")
+
+    def test_sweep(self):
+        path = self.place("sweep", SWEPT)
+        self.assertEqual(self.outlook(path), "begins: case.h5 is new")
+        self.finish(path, "--part", "1/2")
+        self.assertRegex(self.outlook(path), "^goes on from case.checkpoint-1.h5$")
+        path.with_name("case.checkpoint-1.h5").unlink()
+        self.assertEqual(self.outlook(path), "goes on with what case.h5 has")
+
+
+class Hints(RestartTest):
+    """What a run says where it may be misread."""
+    def test_new_output_times(self):
+        path = self.place("times", SMALL)  # 0, 0.5, .. 4
+        self.finish(path)
+        done = self.run_case(path, "--set", "flow.end_time=8", "--set", "flow.outputs=20")
+        self.assertEqual(done.returncode, 0)
+        self.assertRegex(done.stderr, r"^headflow: warning: the run goes on at t = 3\.\d+: \[flow\] keeps its records, "
+                         r"and new output times before that get none \(8 of them\)\n$")
+
+    def test_no_split_yet(self):
+        hint = "no feature has split yet: with a later flow.end_time the run goes on"
+        for name, changes, rest in (("alone", {}, ", and a section [saddle] predicts split times"),
+                                    ("saddle", {"saddle": {}}, "")):
+            text = self.finish(self.place(name, SMALL, changes | {"flow.end_time": 0.5}))
+            self.assertIn(f"\n{hint}{rest}\n", text)
+
+
+class Cost(RestartTest):
+    def test_images_are_counted_once(self):
+        """Where each evaluation of one block takes 1 ms, so does a right-hand side, and a sample its share of it, with
+        4 heads and the signs of 1 feature: 8 images."""
+        clock = preloaded(self.shared, CLOCK)
+        for symmetric, images in ((False, 1), (True, 8)):
+            self.write_input({"attention.heads": 4, "population.symmetric": symmetric})
+            text = self.succeed("check", "case.toml", env=environment(LD_PRELOAD=clock))
+            seconds, nanoseconds = re.search(r"# one right-hand side +(\S+) s \((\S+) ns a sample\)", text).groups()
+            self.assertEqual((float(seconds), float(nanoseconds)), (1e-3, round(1e6 / 512 / images, 1)), symmetric)
+
+
+if __name__ == "__main__":
+    main()
