@@ -237,7 +237,7 @@ make() {
             variant gaussian model.prior=anisotropic-gaussian
             draw pruning --panels prune-spread ;;
         samples)
-            local exponent seed replicas=([4]=64 32 8 3 1) ends=([4]=14 18 22 26 6) # at 10^8 the first phase alone
+            local exponent seed replicas=([4]=64 32 8 3 1) ends=([4]=14 18 22 26 31)
             for exponent in {4..12}; do
                 for seed in {1..4}; do variant "flow-$exponent-$seed" "start.dimension=1e$exponent" "start.seed=$seed"; done
             done
