@@ -56,6 +56,7 @@ ExitCode check(const Communicator& comm, const Command& command) {
     return ExitCode::finished;
   }
   Job job = Job::read(comm, command.request);
+  require_sweep_for_parts(command, job);
   require_room(comm, files_of(job), command.request.input);
   const PetscSession petsc(command.petsc_options);  // collective
   check_petsc_options(job.input.sections());

@@ -40,10 +40,12 @@ std::string state_of(const DataReader& file) {
     return fmt::format("the run has finished ({})", end);
   if (const std::string end = time_of("stopped"); !end.empty())
     return fmt::format("the run has stopped before its end ({})", end);
+  if (const auto sweep = SweepProgress::of(file); sweep.members > 0 && !sweep.complete())
+    return "the sweep is not complete: " + sweep.text();
   return "the run has not ended: it is running, or was killed";
 }
 
-/// First and last whether the run has finished: between them the variables, and what made the file.
+/// First whether the run has finished, then the variables, what made the file, and its state again.
 void print_file(const std::string& file) {
   const DataReader reader(file);
   const bool made_by_run = reader.has("provenance/run_id");

@@ -11,6 +11,7 @@
 #include "headflow/core/petsc.hpp"
 #include "output/provenance.hpp"
 #include "sections/run.hpp"
+#include "sweep/sweep_store.hpp"
 
 namespace headflow {
 namespace {
@@ -139,6 +140,11 @@ bool already_finished(const Communicator& comm, const Checkpoint& checkpoint, co
   return comm.any(finished);
 }
 
+void require_sweep_for_parts(const Command& command, const Job& job) {
+  if (job.sweep.size() == 0 && command.parts > 1)
+    throw InputError("--part needs an input with a section [sweep]");
+}
+
 namespace {
 
 std::string verdict(const Communicator& comm, const Command& command, Job& job) {
@@ -155,13 +161,19 @@ std::string verdict(const Communicator& comm, const Command& command, Job& job) 
       DataFile content;
       Run(comm, job.input, content, nobody, from).resume();
     }
+    const auto own = swept && command.restart != "none" ? own_output(comm, job, identity) : nullptr;
+    const SweepProgress progress = own ? SweepProgress::of(*own) : SweepProgress{};
+    if (comm.any(own && progress.complete() && !progress.all_failed()))
+      return fmt::format("has finished already: {}", output.path());
     if (from) return fmt::format("goes on from {}", from->path);
-    if (swept && command.restart != "none" && comm.any(own_output(comm, job, identity) != nullptr))
-      return fmt::format("goes on with what {} has", output.path());
+    if (comm.any(own != nullptr)) return fmt::format("goes on with what {} has", output.path());
     std::error_code ignored;
-    const bool replaces = std::filesystem::exists(output.path(), ignored);
-    return fmt::format("begins{} {}", replaces ? " anew and replaces" : ":", output.path()) +
-           (replaces ? "" : " is new");
+    if (std::filesystem::exists(output.path(), ignored))
+      return fmt::format("begins anew and replaces {}", output.path());
+    for (const auto& place : checkpoints.places())
+      if (std::filesystem::exists(place, ignored))
+        return fmt::format("begins anew and removes {}", place);
+    return fmt::format("begins: {} is new", output.path());
   } catch (const Error& error) {
     return fmt::format("refuses: {}", error.what());
   }

@@ -38,8 +38,12 @@ std::optional<Checkpoint> find_restart(const Communicator& comm, const Command& 
 bool already_finished(const Communicator& comm, const Checkpoint& checkpoint, const Job& job,
                       const Identity& identity);
 
+/// Throws InputError where the command line asks for a part of what is no sweep.
+void require_sweep_for_parts(const Command& command, const Job& job);
+
 /// What `run` would do with the files that are there, in one line: begin, go on, nothing, refuse.
-/// Changes no file. Collective.
+/// Changes no file, but uses up the job: its sections take up the state of a checkpoint, as in a
+/// run. Collective.
 std::string outlook(const Communicator& comm, const Command& command, Job& job);
 
 /// The whole provenance of a run that begins now: what made it (provenance.hpp), its identity, and

@@ -154,8 +154,7 @@ ExitCode run(const Communicator& comm, const Command& command) {
     if (!obstacle_at(command.request.input).empty()) default_signal_actions();
     Job job = Job::read(comm, command.request, before);
     install_signal_handlers();
-    if (job.sweep.size() == 0 && command.parts > 1)
-      throw InputError("--part needs an input with a section [sweep]");
+    require_sweep_for_parts(command, job);
     const auto& output = job.input.output();
     require_room(comm, files_of(job), command.request.input);
     const auto lock = lock_output(comm, output.path());

@@ -44,10 +44,7 @@ class Flow {
   FlowResult run(const Snapshot& from) {
     now_.stages.start(0, loss_.model().overlaps(start_.K));
     const Ending ending = run_steps(*this, control_, from);
-    if (ending == Ending::finished)
-      result_.parameters = drift_.unpacked(stepper_.resolve(result_.time));
-    else
-      result_.end = FlowEnd::requested;
+    if (ending != Ending::finished) result_.end = FlowEnd::requested;
     if (ending == Ending::interrupted && in_step_) {
       result_.time = stepper_.previous_time();
       now_ = before_;
@@ -110,6 +107,8 @@ class Flow {
     else
       save_now();
   }
+
+  void finish() { result_.parameters = drift_.unpacked(stepper_.resolve(result_.time)); }
 
  private:
   /// What is known of the flow at the end of a step.

@@ -88,6 +88,8 @@ class Fluctuations {
       save_now();
   }
 
+  void finish() {}
+
  private:
   /// The flow of all samples begins where those of the replicates do.
   std::vector<double> packed_start() const {

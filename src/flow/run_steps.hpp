@@ -11,8 +11,8 @@ enum class Ending {
 };
 
 /// The frame of a computation in steps: it begins, or goes on from a snapshot, and steps until
-/// last(). It saves its state where the control asks for that, and before the last step where it
-/// ends, from where a later end can go on, or is interrupted.
+/// last(); finish() does what is left. It saves its state where the control asks for that, and
+/// before the last step where it ends, from where a later end can go on, or is interrupted.
 template <class Steps>
 Ending run_steps(Steps& steps, Control& control, const Snapshot& from) {
   bool begun = false;  // whether there is a state to save
@@ -30,6 +30,7 @@ Ending run_steps(Steps& steps, Control& control, const Snapshot& from) {
       if (request == Request::stop) return Ending::stopped;
     }
     steps.save_before_step();
+    steps.finish();
     return Ending::finished;
   } catch (const Interrupt&) {
     if (begun) steps.save_before_step();

@@ -91,7 +91,7 @@ class TypedBlocks : public SampleBlocks {
   double work_of_draw_;  // multiplications, or as long, for a sample
   std::size_t block_length_;
   AlignedVector<Stored> memory_;
-  std::int64_t filled_ = -1;  // the block in memory, where they are regenerated
+  std::int64_t filled_ = -1;  // the block in memory, where they are drawn again
 };
 
 }  // namespace

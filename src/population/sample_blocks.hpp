@@ -9,7 +9,7 @@
 namespace headflow {
 
 /// This rank's blocks of samples and the kernels that sum over one of them: kept in memory, or
-/// regenerated one at a time, with the same bits.
+/// drawn again one at a time, with the same bits.
 class SampleBlocks {
  public:
   virtual ~SampleBlocks() = default;

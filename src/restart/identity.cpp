@@ -47,7 +47,10 @@ std::string Identity::compare(const DataReader& file,
   std::string text = differences(text_of(file, "input"), input, key_of, ignored);
   for (const auto& [name, now] : texts) {
     const std::string before = text_of(file, name);
-    const bool follows = name == "start_hash" && !text.empty();  // from what has been named
+    // The start follows from these sections, where one of their keys has been named.
+    const auto names = [&](const char* section) { return text.find(section) != std::string::npos; };
+    const bool follows =
+        name == "start_hash" && (names("model.") || names("attention.") || names("start."));
     if (before != now && !follows)
       text += fmt::format("{}{}: \"{}\" -> \"{}\"", text.empty() ? "" : "; ", name, before, now);
   }

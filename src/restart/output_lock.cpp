@@ -188,11 +188,12 @@ bool OutputLock::seen_to_beat(const std::string& text, double every) {
       patience, fields["host"], fields["process"], output_);
   std::fflush(stdout);
   watched_ = true;
-  for (const Stopwatch watch; watch.seconds() < patience;) {
+  const Stopwatch watch;
+  do {
     if (options_.stopped()) throw Interrupt{};
     pause(std::min(0.5, every / 4));
     if (content_of(path_) != text) return true;
-  }
+  } while (watch.seconds() < patience);
   return false;
 }
 

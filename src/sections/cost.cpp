@@ -40,7 +40,7 @@ double seconds_of_messages(int ranks, double calls, double bytes) {
   return calls * latency * stages + (ranks > 1 ? 2 * bytes * seconds_per_byte : 0);
 }
 
-int ranks_worth_having(const std::function<double(int)>& seconds) {
+int ranks_of_use(const std::function<double(int)>& seconds) {
   constexpr int most = 1'000'000;
   const double alone = seconds(1);
   double fastest = alone;
@@ -54,12 +54,12 @@ int ranks_worth_having(const std::function<double(int)>& seconds) {
   return best;
 }
 
-void CostReport::print_ranks_worth_having(const std::string& section,
-                                          const std::function<double(int)>& seconds) {
+void CostReport::print_ranks_of_use(const std::string& section,
+                                    const std::function<double(int)>& seconds) {
   fmt::print(
       "# ranks that are of use      up to {} for [{}]: more would wait more than half of the time "
       "(network: {})\n",
-      ranks_worth_having(seconds), section, network_text);
+      ranks_of_use(seconds), section, network_text);
 }
 
 /// One block of samples on this process.

@@ -16,7 +16,7 @@ double seconds_of_messages(int ranks, double calls, double bytes);
 inline constexpr const char* network_text = "2 us and 10 GB/s";
 /// The number of ranks, at most 10^6, that is fastest among those of which at least half of the
 /// time is work, ranks seconds(ranks) <= 2 seconds(1).
-int ranks_worth_having(const std::function<double(int)>& seconds);
+int ranks_of_use(const std::function<double(int)>& seconds);
 
 /// What `headflow check` measures with a few samples on this process, for the sections' estimates,
 /// and the memory that they tell.
@@ -40,10 +40,10 @@ class CostReport {
   void add_block(double means);
   /// Prints the peak, of rank 0, which needs the most, and of all ranks together.
   void print_memory() const;
-  /// Prints ranks_worth_having of a section, whose work and messages take `seconds` on so many
+  /// Prints ranks_of_use of a section, whose work and messages take `seconds` on so many
   /// ranks.
-  static void print_ranks_worth_having(const std::string& section,
-                                       const std::function<double(int)>& seconds);
+  static void print_ranks_of_use(const std::string& section,
+                                 const std::function<double(int)>& seconds);
 
   int ranks() const { return comm_.size(); }
   /// This process alone.

@@ -126,7 +126,7 @@ void FlowSection::print_cost(CostReport& report) const {
   const Sampling& sampling = input.section<PopulationSection>().sampling;
   const double bytes =
       PopulationLoss::cost(input.model(), sampling, 1, options.kappa > 0).message_bytes;
-  report.print_ranks_worth_having(name(), [&](int ranks) {
+  report.print_ranks_of_use(name(), [&](int ranks) {
     constexpr double calls = 7.0 / 6;  // the sums; whether to stop, after a step's six
     const std::int64_t blocks = local_range(0, sampling.blocks(), ranks).size();
     const auto share = static_cast<double>(blocks) / static_cast<double>(sampling.blocks());

@@ -39,7 +39,7 @@ class Run : public Control {
       const std::optional<Checkpoint>& from);
 
   /// Has every section take up what the checkpoint has of it. Throws InputError where that does not
-  /// fit the input.
+  /// fit the input. Collective.
   void resume();
   /// False when it was asked to stop before its end. Throws NumericalError; the content holds what
   /// there is until then.

@@ -208,7 +208,7 @@ void SgdSection::print_cost(CostReport& report) const {
              options_.replicas > 1 ? "s" : "");
   fmt::print("# the whole SGD              about {}\n",
              clock_text(outputs + each * steps * static_cast<double>(sequences * replicas)));
-  report.print_ranks_worth_having(name(), [&](int ranks) {
+  report.print_ranks_of_use(name(), [&](int ranks) {
     const int groups_of_them =
         replica_groups(ranks, options_.replicas, problem_.batch, problem_.engine);
     const std::int64_t own = local_range(0, options_.replicas, groups_of_them).size();

@@ -52,6 +52,7 @@ struct Sweep {
 /// messages. Throws InputError.
 Sweep read_sweep(const toml::table& input, const std::string& file, const Sections& base);
 
+/// A sweep of more is refused.
 inline constexpr std::int64_t most_members = 10'000'000;
 
 /// The section [sweep] and its keys.

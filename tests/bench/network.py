@@ -64,6 +64,8 @@ def main() -> None:
     options = parser.parse_args()
     os.environ.update(OMPI_ALLOW_RUN_AS_ROOT="1", OMPI_ALLOW_RUN_AS_ROOT_CONFIRM="1")
     ranks = sorted({1, *map(int, options.ranks.split(","))})
+    if ranks == [1]:
+        parser.error("--ranks 1: one rank sends nothing, name more")
     seconds = measured(shlex.split(options.launcher), options.build / "tests/bench/bench_ranks", ranks)
     a, b = fit(seconds, options.cores)
     print("| ranks | " + " | ".join(f"{L}, {H}, {F}" for L, H, F in SHAPES) + " |\n" + "|---" * (len(SHAPES) + 1) + "|")

@@ -92,6 +92,22 @@ class Outlook(RestartTest):
         self.assertRegex(self.outlook(path), "^goes on from case.checkpoint-1.h5$")
         path.with_name("case.checkpoint-1.h5").unlink()
         self.assertEqual(self.outlook(path), "goes on with what case.h5 has")
+        text = execute(path.parent, command("info", "case.h5")).stdout
+        self.assertIn("\nstate: the sweep is not complete: 1 of 2 members\n", text)
+        self.finish(path)
+        self.assertEqual(self.outlook(path), "has finished already: case.h5")
+        self.assertIn("finished already: case.h5", self.finish(path))
+
+    def test_part_of_no_sweep(self):
+        path = self.place("part", SMALL)
+        done = execute(path.parent, command("check", "case.toml", "--part", "1/2"))
+        self.assertEqual((done.returncode, done.stderr), (2, self.refused(path, "--part", "1/2")))
+
+    def test_checkpoints_without_output(self):
+        path = self.place("alone", SMALL)
+        self.finish(path)
+        path.with_name("case.h5").unlink()
+        self.assertEqual(self.outlook(path, "--restart", "none"), "begins anew and removes case.checkpoint-1.h5")
 
 
 class Hints(RestartTest):

@@ -1,7 +1,7 @@
 """What ranks send, counted through MPI's profiling interface: calls and bytes of each step, as functions of the shape.
 
 Of a run and of one that is twice as long: the difference is what so many more steps need. The formulas are those of
-tests/bench/README.md, from which `headflow check` tells how many ranks are worth having.
+tests/bench/README.md, from which `headflow check` tells how many ranks are of use.
 """
 import re
 
@@ -135,7 +135,7 @@ class Communication(SystemTest):
                 self.assertEqual(found.pop("allgather"), (STEPS, 8 * STEPS))
                 self.assert_steps(found, "allgatherv", 8 * node, 1)
 
-    def test_ranks_worth_having(self):
+    def test_ranks_of_use(self):
         """As `check` tells: one block of samples feeds one rank; a replica of SGD each feed a rank at least."""
         worth = {}
         for name, changes in {"block": {"population.samples": 1024, "population.replicates": 1},

@@ -88,7 +88,7 @@ inline Parameters generic_parameters(const Shape& shape, double scale = 0.6) {
 
 /// The number in the denominator of an activation besides its exponentials. Throws for one that has
 /// no plain formula in the tests: a new one needs it here, in reference_attention and in
-/// reference_sigma of train/test_heads.cpp.
+/// reference_sigma of trained_support.hpp.
 inline double reference_sink(const Activation& activation) {
   const std::string_view name = name_of(activation);
   if (name == "softmax-1") return 1;

@@ -88,7 +88,7 @@ struct PopulationCost {
 ///
 /// The samples are addressed by global index, partitioned over the ranks in blocks, and block sums
 /// are added exactly: every result has the same bits on any number of ranks, and whether samples
-/// are kept in memory or regenerated.
+/// are kept in memory or drawn again.
 ///
 /// All members but model(), replicates(), rounding() and cost() are collective. They ask
 /// control.within_step() on all ranks, in step, at least every 2^18 samples of a rank; an Interrupt

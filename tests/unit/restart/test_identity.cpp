@@ -65,11 +65,17 @@ TEST(Identity, ofAFileIsItsInputAndItsSolver) {
   EXPECT_EQ(run.obstacles(longer), "flow.end_time: 2.0 -> 1.0");
   run.extendable = true;
   const DataReader other = file({{"input", "[flow]\nend_time = 1.0\nstep = 0.2\n"}});
-  EXPECT_EQ(run.obstacles(other), "flow.step: 0.2 -> 0.1; solver_options: \"\" -> \"-x\"");
+  EXPECT_EQ(run.obstacles(other),
+            "flow.step: 0.2 -> 0.1; solver_options: \"\" -> \"-x\"; start_hash: \"\" -> \"7\"");
   EXPECT_EQ(run.obstacles(file({{"input", input}, {"solver_options", "-x"}})),
             "start_hash: \"\" -> \"7\"");
   EXPECT_EQ(run.obstacles(file({{"input", input}, {"start_hash", "7"}})),
             "solver_options: \"\" -> \"-x\"");
+  const Identity noisy =
+      Identity::of(file({{"input", "[start]\nnoise = 0.1\n"}, {"start_hash", "7"}}), key_of);
+  EXPECT_EQ(noisy.obstacles(file({{"input", "[start]\nnoise = 0.2\n"}, {"start_hash", "8"}})),
+            "start.noise: 0.2 -> 0.1")
+      << "what follows from it is not named";
   std::filesystem::remove(path);
 }
 
