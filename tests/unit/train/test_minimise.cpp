@@ -219,7 +219,7 @@ const std::vector<Row> reference_table = {
 void check_row(const Row& row, int starts, std::int64_t samples, double slack) {
   const double table[] = {row.softmax, row.softmax_one, row.bayes_softmax};
   const Shape shape{5, row.heads, row.prior.features()};
-  for (std::size_t i = 0; i < all_activations.size(); ++i) {
+  for (std::size_t i = 0; i < std::size(table); ++i) {
     const Estimate found = trained_loss(all_activations[i], shape, row.prior, starts, samples);
     EXPECT_LT(found.mean, table[i] + slack + 4 * found.error) << name_of(all_activations[i]);
     EXPECT_GT(found.mean, row.risk - 4.5 * std::hypot(found.error, row.risk_error));
