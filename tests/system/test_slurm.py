@@ -325,8 +325,8 @@ class Jobs(WithUninterrupted):
         self.wait(job)
 
     def test_time_limit(self):
-        """A minute's limit: Slurm's signal ahead of it, or else the run's own clock, has the run stop and go on. Slurm may
-        send its signal up to a minute early, before the run's own clock."""
+        """A minute's limit: Slurm's signal ahead of it, or else the run's own clock, has the run stop and go on. Slurm
+        may send its signal up to a minute early, before the run's own clock."""
         for reason, (job, test) in self.over_limit.items():
             with self.subTest(reason):
                 self.folder = test.folder
