@@ -30,7 +30,8 @@ class PetscSession {
 
  private:
   Unwinding unwinding_;
-  MPI_Comm kept_ = MPI_COMM_NULL;  // PETSc makes its copy of MPI_COMM_SELF anew whenever no object has it
+  MPI_Comm kept_ =
+      MPI_COMM_NULL;  // PETSc makes its copy of MPI_COMM_SELF anew whenever no object has it
 };
 
 /// Throws NumericalError with PETSc's text when `code` is not zero.
