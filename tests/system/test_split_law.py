@@ -10,7 +10,7 @@ import numpy as np
 from harness import SystemTest, changed, main, read_group, toml_text
 
 LONG = "--long" in sys.argv
-D, REPLICAS, KAPPA = 300, 400, 0.5
+D, REPLICAS, KAPPA = 300, 1000 if LONG else 400, 0.5
 CASE = {
     "model": {"tokens": 4, "prior": "flipping-spike", "signal": [2.0, 4.0]},
     "attention": {"heads": 2, "activation": "bayes-softmax"},
