@@ -19,7 +19,7 @@ build release
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
 code=0
-ctest --test-dir "$build_dir" --no-tests=error -LE "$skip" --output-on-failure --parallel "$((2 * $(nproc)))" |
+ctest --test-dir "$build_dir" --no-tests=error -LE "$skip" --output-on-failure --parallel "$((3 * $(nproc)))" |
   tee "$log" || code=$?
 # Parts of tests that passed, which ctest does not show; then its summary again.
 if grep -aE "\.\.\. skipped |SKIPPED" "$build_dir/Testing/Temporary/LastTest.log" >"$log.skipped"; then

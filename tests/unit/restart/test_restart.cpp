@@ -109,7 +109,7 @@ void expect_same_end(const Records& stopped, const Records& rest, const Records&
 FlowOptions options_for(const std::string& method, double end = 30) {
   FlowOptions options{.end_time = end, .split_threshold = 0.15};
   options.stepper.method = method;
-  options.stepper.step = 0.2;
+  options.stepper.step = 0.5;
   for (int i = 0; i <= 40; ++i) options.output_times.push_back(30.0 * i / 40);
   return options;
 }
