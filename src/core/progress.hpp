@@ -1,4 +1,6 @@
 #pragma once
+#include <fmt/format.h>
+
 #include <chrono>
 #include <string>
 
@@ -36,6 +38,12 @@ std::string clock_text(double seconds);
 /// A number with its standard error, "1.50 +- 0.01"; where that is NaN it says that one replicate
 /// of the samples has none.
 std::string with_error(double x, double error, const char* format);
+
+/// "1 step", "2 steps".
+template <class Number>
+std::string with_noun(Number count, const char* noun) {
+  return fmt::format("{} {}{}", count, noun, count == 1 ? "" : "s");
+}
 
 /// "t = 12.5", or "not reached" for NaN.
 std::string time_or_never(double t);

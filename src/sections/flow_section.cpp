@@ -183,9 +183,10 @@ void FlowSection::run(Run& run) {
 void FlowSection::print(const FlowRecord& last, const Stages& stages, double seconds,
                         bool saddle_follows) const {
   const char* ends[] = {"end time", "gradient norm under its tolerance", "asked to stop"};
-  fmt::print("flow: t = {:g} ({}), {} steps, {} rejected, {} right-hand sides, {:.4g} s\n",
-             result_->time, ends[static_cast<int>(result_->end)], result_->steps,
-             result_->rejected_steps, result_->right_hand_sides, seconds);
+  fmt::print("flow: t = {:g} ({}), {}, {} rejected, {}, {:.4g} s\n", result_->time,
+             ends[static_cast<int>(result_->end)], with_noun(result_->steps, "step"),
+             result_->rejected_steps, with_noun(result_->right_hand_sides, "right-hand side"),
+             seconds);
   if (last.parameters.K.size() == 0) return;  // nothing was recorded since the restart
   fmt::print("loss {}, gradient norm {:.3g}\n",
              with_error(last.loss.mean.loss, last.loss.loss_stderr, "{:.6f}"),

@@ -148,8 +148,8 @@ void FluctuationsSection::run(Run& run) {
 void FluctuationsSection::print(const FluctuationsRecord& last, const Model& model, double seconds,
                                 std::int64_t steps) const {
   if (last.spreads.empty()) return;  // nothing was recorded since the restart
-  fmt::print("fluctuations: D = {:g}, kappa = {:.3g}, {} steps, {:.4g} s\n", options_.dimension,
-             options_.kappa, steps, seconds);
+  fmt::print("fluctuations: D = {:g}, kappa = {:.3g}, {}, {:.4g} s\n", options_.dimension,
+             options_.kappa, with_noun(steps, "step"), seconds);
   const auto at = sensitivities(model, last.spreads);
   const auto largest = [&](Matrix Sensitivities::*rows) {
     double most = 0;

@@ -70,8 +70,7 @@ void PruneSection::print_cost(CostReport& report) const {
   const auto blocks = static_cast<double>(divided_up(sampling.blocks(), report.ranks()));
   const auto& train = input.section<TrainSection>();
   const auto starts = static_cast<double>(train.given ? train.starts() : 1);
-  fmt::print("# prune                      {} start{}, about {} (h:mm:ss)\n", starts,
-             starts > 1 ? "s" : "",
+  fmt::print("# prune                      {}, about {} (h:mm:ss)\n", with_noun(starts, "start"),
              clock_text(starts * (block * blocks + std::max(0.0, one - block))));
 }
 

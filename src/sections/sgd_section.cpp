@@ -194,18 +194,19 @@ void SgdSection::print_cost(CostReport& report) const {
   const double each = seconds_per_sequence(problem_, input.section<StartSection>().parameters(),
                                            options_.start_seed, replicas);
   const auto steps = static_cast<double>(options_.output_steps.back());
-  fmt::print("# sgd                        {} steps, t = {:g}, kappa = {:.3g}\n", steps,
-             problem_.time(options_.output_steps.back()), problem_.kappa());
-  fmt::print("# ranks                      {} in {} group{}; a group has up to {} replica{}\n",
-             report.ranks(), groups, groups > 1 ? "s" : "", replicas, replicas > 1 ? "s" : "");
+  fmt::print("# sgd                        {}, t = {:g}, kappa = {:.3g}\n",
+             with_noun(steps, "step"), problem_.time(options_.output_steps.back()),
+             problem_.kappa());
+  fmt::print("# ranks                      {} in {}; a group has up to {}\n", report.ranks(),
+             with_noun(groups, "group"), with_noun(replicas, "replica"));
   add_memory(report, replicas);
   fmt::print("# one sequence               {:.2f} us\n", 1e6 * each);
   const double outputs =
       report.seconds_per_evaluation(input.section<PopulationSection>().sampling) *
       static_cast<double>(options_.replicas) * static_cast<double>(options_.output_steps.size());
-  fmt::print("# outputs of SGD             {}, about {}: population losses of {} replica{}\n",
-             options_.output_steps.size(), clock_text(outputs), options_.replicas,
-             options_.replicas > 1 ? "s" : "");
+  fmt::print("# outputs of SGD             {}, about {}: population losses of {}\n",
+             options_.output_steps.size(), clock_text(outputs),
+             with_noun(options_.replicas, "replica"));
   fmt::print("# the whole SGD              about {}\n",
              clock_text(outputs + each * steps * static_cast<double>(sequences * replicas)));
   report.print_ranks_of_use(name(), [&](int ranks) {
@@ -339,9 +340,9 @@ void SgdSection::print(const SgdRecord& last, double seconds) const {
   const auto replicas = static_cast<double>(options_.replicas);
   double loss = 0;
   for (const SgdState& state : last.replicas) loss += state.loss.mean.loss / replicas;
-  fmt::print("sgd: t = {:g}, {} steps of {} sequences in D = {}, kappa = {:.3g}, {} replica{}\n",
-             last.time, last.steps, problem_.batch, problem_.dimension, problem_.kappa(),
-             last.replicas.size(), replicas > 1 ? "s" : "");
+  fmt::print("sgd: t = {:g}, {} of {} in D = {}, kappa = {:.3g}, {}\n", last.time,
+             with_noun(last.steps, "step"), with_noun(problem_.batch, "sequence"),
+             problem_.dimension, problem_.kappa(), with_noun(replicas, "replica"));
   fmt::print("loss {:.6f}, {:.4g} sequences of {:.3g} us, {:.4g} s with outputs\n", loss,
              replicas * last.sequences, last.microseconds, seconds);
 }

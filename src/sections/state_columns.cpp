@@ -6,6 +6,8 @@
 #include <cmath>
 #include <numeric>
 
+#include "core/progress.hpp"
+
 namespace headflow {
 
 const std::vector<StateColumn>& state_columns() {
@@ -146,8 +148,8 @@ std::string compare(const Trajectory& flow, const Trajectory& sgd, std::int64_t 
   constexpr double far = 10;  // spreads
   const auto common = common_times(flow.times, sgd.times);
   if (common.empty()) return "";
-  std::string text =
-      fmt::format("largest deviation of SGD from the flow at {} common times\n", common.size());
+  std::string text = fmt::format("largest deviation of SGD from the flow at {}\n",
+                                 with_noun(common.size(), "common time"));
   std::vector<std::size_t> order(flow.lines.size());
   std::iota(order.begin(), order.end(), std::size_t{0});
   std::stable_partition(order.begin(), order.end(), [&](std::size_t line) {

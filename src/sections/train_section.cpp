@@ -117,10 +117,9 @@ void TrainSection::print_cost(CostReport& report) const {
   report.add_fresh_samples();
   const auto& population = report.input().section<PopulationSection>();
   fmt::print(
-      "# train                      {} start{}, {:.3g} s an evaluation; most need 20 to 200, "
+      "# train                      {}, {:.3g} s an evaluation; most need 20 to 200, "
       "with fewer heads three times that\n",
-      first_.size(), first_.size() > 1 ? "s" : "",
-      report.seconds_per_evaluation(population.sampling));
+      with_noun(first_.size(), "start"), report.seconds_per_evaluation(population.sampling));
   fmt::print("# fresh samples              {}, {:.3g} s for the loss of a start\n",
              population.test_sampling.samples,
              report.seconds_per_evaluation(population.test_sampling));

@@ -9,6 +9,7 @@
 #include <optional>
 #include <span>
 
+#include "core/progress.hpp"
 #include "core/report.hpp"
 #include "core/stopwatch.hpp"
 #include "headflow/core/local_range.hpp"
@@ -87,8 +88,8 @@ class SweepRun : public RunHost {
 
   ExitCode execute() {
     if (world_.root())
-      fmt::print("sweep: {} members to compute on {} group{} of ranks\n", members_.size(), groups_,
-                 groups_ > 1 ? "s" : "");
+      fmt::print("sweep: {} to compute on {} of ranks\n", with_noun(members_.size(), "member"),
+                 with_noun(groups_, "group"));
     const auto must_stop = [this] {
       write_if_due();
       return watch_.must_stop();

@@ -4,7 +4,6 @@
 
 #include <tuple>
 
-#include "headflow/core/error.hpp"
 #include "headflow/flow/flow.hpp"
 #include "headflow/flow/output_times.hpp"
 #include "support.hpp"
@@ -314,19 +313,6 @@ TEST(Flow, freshSamplesGiveTheSameBehaviour) {
   EXPECT_NE(fresh.records.back().order.m, fixed.records.back().order.m);
   EXPECT_LT((fresh.records.back().order.m - fixed.records.back().order.m).cwiseAbs().maxCoeff(),
             0.05);
-}
-
-TEST(Flow, namesTheLastGoodStepWhenItFails) {
-  Start start = noisy_start(shape, 0.1, 1, 1);
-  start.parameters.K(0, 0) = 1e308;
-  PopulationLoss loss(world(), {shape, Softmax{}, flipping_spike(2, 2)}, small(1024));
-  FlowOptions options{.end_time = 1};
-  try {
-    run_flow(loss, start.parameters, options, {.record = [](const FlowRecord&, const Stages&) {}});
-    FAIL() << "no error";
-  } catch (const NumericalError& error) {
-    EXPECT_NE(std::string(error.what()).find("last good step"), std::string::npos) << error.what();
-  }
 }
 
 TEST(DistributedFlow, hasTheBitsOfOneProcess) {

@@ -1,5 +1,6 @@
 #include <gtest/gtest.h>
 
+#include "headflow/core/error.hpp"
 #include "headflow/flow/flow.hpp"
 #include "support.hpp"
 
@@ -33,6 +34,19 @@ TEST(FlowStops, atTheLastQuestion) {
   EXPECT_LT(stopped.time, 0.5);
   EXPECT_EQ(flow(Control::none(), Snapshot(saved)).parameters.numbers(),
             whole.parameters.numbers());
+}
+
+TEST(FlowStops, namesTheLastGoodStepWhenItFails) {
+  Start start = noisy_start({4, 2, 2}, 0.1, 1, 1);
+  start.parameters.K(0, 0) = 1e308;
+  PopulationLoss loss(world(), {{4, 2, 2}, Softmax{}, flipping_spike(2, 2)}, {.samples = 1024});
+  FlowOptions options{.end_time = 1};
+  try {
+    run_flow(loss, start.parameters, options, {.record = [](const FlowRecord&, const Stages&) {}});
+    FAIL() << "no error";
+  } catch (const NumericalError& error) {
+    EXPECT_NE(std::string(error.what()).find("last good step"), std::string::npos) << error.what();
+  }
 }
 
 }  // namespace
