@@ -89,7 +89,7 @@ start_host() {
   setsid unshare --net --uts --ipc --mount --pid --fork --kill-child --mount-proc \
     bash -c "$host_program" "cluster-host-$host" "$host" "$state" "${seen[@]}" </dev/null >"$state/log/$host.log" 2>&1 &
   parent=$!
-  for ((i = 0; i < 400; i++)); do
+  for ((i = 0; i < 12000; i++)); do
     if [[ -e $state/$host.ready ]] || ! kill -0 "$parent" 2>/dev/null; then break; fi
     sleep 0.05
   done
@@ -188,7 +188,7 @@ END
 }
 
 wait_until_idle() {
-  local end=$((SECONDS + 60)) states=
+  local end=$((SECONDS + 600)) states=
   while ((SECONDS < end)); do
     states=$(inside login timeout 10 sinfo -h -N -o %T 2>/dev/null | sort -u) || true
     [[ $states != idle ]] || return 0
@@ -241,7 +241,7 @@ down() {
   while read -r name; do
     pid=$(pid_of "$name") || continue
     kill -KILL "$pid" # process 1 of its table: the kernel ends all others with it
-    for ((i = 0; i < 200; i++)); do
+    for ((i = 0; i < 12000; i++)); do
       [[ -d /proc/$pid ]] || break
       sleep 0.05
     done

@@ -25,7 +25,7 @@ MPIEXEC = os.environ.get("MPIEXEC", "mpiexec")
 MPI_ENVIRONMENT = dict(line.split("=", 1) for line in (TOP / "cmake/mpi.env").read_text().splitlines()
                        if line and not line.startswith("#"))
 BAD_INPUT = 2  # exit code
-HANGS = 600  # seconds after which a program is taken to hang: far more than any needs on a busy machine
+HANGS = 3000  # seconds after which a program is taken to hang: far more than any needs on a busy machine
 SESSIONS = itertools.count()
 JOBS = 3  # programs that run side by side where a test has many: their start is mostly waiting
 

@@ -7,12 +7,12 @@ import nbclient
 import nbformat
 from jupyter_client import AsyncKernelManager
 
-from harness import TOP
+from harness import HANGS, TOP
 
 TUTORIAL = TOP / "input/tutorial"
 
 
-def executed(name, folder, timeout=3000):
+def executed(name, folder, timeout=HANGS):
     """The notebook of that name, executed in a folder; its outputs without bars of progress and times."""
     notebook = nbformat.read(TUTORIAL / name, as_version=4)
     with tempfile.TemporaryDirectory() as sockets:  # files, whose names nobody else takes, as they take TCP's ports

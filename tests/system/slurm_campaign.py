@@ -31,7 +31,7 @@ class Campaign(SlurmTest):
             test = cls()
             test.folder = cls.shared
             test.write_case(base=case)
-            done = test.headflow("run", "case.toml", "--force", ranks=2, timeout=600)
+            done = test.headflow("run", "case.toml", "--force", ranks=2)
             test.assertEqual(done.returncode, 0, done.stderr)
             cls.uninterrupted[name] = numbers_in(cls.shared / "case.h5")
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import h5py
 
-from harness import PLOT, PROGRAM, SMALL, SystemTest, changed, environment, execute, toml_text
+from harness import HANGS, PLOT, PROGRAM, SMALL, SystemTest, changed, environment, execute, toml_text
 from restart_harness import PAUSE, Gate
 
 TOP = Path(__file__).resolve().parents[2]
@@ -48,7 +48,7 @@ def cluster(command, *words, **options):
     return execute(TOP, ["bash", script, command, CLUSTER, *words], env=environment(), **options)
 
 
-def as_user(*words, folder=HOME, host="login", user="physicist", timeout=600):
+def as_user(*words, folder=HOME, host="login", user="physicist", timeout=HANGS):
     """The standard output of a command that a user gives on a host of the cluster."""
     done = cluster("on", host, "-u", user, "-d", folder, *words, timeout=timeout)
     if done.returncode != 0:
@@ -98,7 +98,7 @@ class SlurmTest(SystemTest):
         self.addCleanup(cluster, "on", "login", "scancel", job)  # of a test that fails
         return job
 
-    def wait(self, job, expected="COMPLETED 0", seconds=1200):
+    def wait(self, job, expected="COMPLETED 0", seconds=HANGS):
         """[(restarts, {node, ..})] of the job, or of each task if it is an array, once it has ended as expected."""
         done = cluster("wait", job, seconds, timeout=seconds + 60)
         ends = [line.split() for line in done.stdout.splitlines()]
@@ -116,7 +116,7 @@ class SlurmTest(SystemTest):
         path = self.folder / name
         return path.read_text() if path.exists() else ""
 
-    def until(self, true, what, seconds=1200):
+    def until(self, true, what, seconds=HANGS):
         """Waits for something that must come; the limit is for what hangs."""
         end = time.monotonic() + seconds
         while not true():
@@ -171,7 +171,7 @@ def run_tests(deadline):
     try:
         CLUSTER.mkdir(mode=0o755)
         os.environ |= {"CLUSTER_CPUS": "4", "CLUSTER_NODES": "4"}
-        started = cluster("up", timeout=200)
+        started = cluster("up")
         if started.returncode != 0:
             print(f"SKIPPED: THE JOB SCRIPTS ARE NOT TESTED, as there can be no cluster here.\n{started.stderr}",
                   file=sys.stderr)
@@ -181,6 +181,6 @@ def run_tests(deadline):
     finally:
         for number in signal.SIGALRM, signal.SIGTERM:
             signal.signal(number, signal.SIG_IGN)  # one is enough
-        stopped = cluster("down", timeout=120)
+        stopped = cluster("down")
         print(stopped.stderr, end="", file=sys.stderr)
         shutil.rmtree(CLUSTER, ignore_errors=True)

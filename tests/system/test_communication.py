@@ -105,7 +105,8 @@ class Communication(SystemTest):
                     self.assertEqual(size, calls // 2 * 8 * (words_of(heads, 2) + 1))
 
     def assert_steps(self, found, kind, each, calls):
-        """`calls` of that kind in each step with `each` bytes in all; beside them few that agree whether to stop."""
+        """`calls` of that kind in each step with `each` bytes in all; beside them those that agree whether to stop: the
+        slower the steps are, the more, but at most one for each."""
         asked = {"allreduce": [0, 0], "bcast": [0, 0]} | {name: list(both) for name, both in found.items()}
         given = asked[kind]
         if kind == "allreduce":
@@ -114,7 +115,7 @@ class Communication(SystemTest):
         self.assertEqual(given, [calls * STEPS, each * STEPS], found)
         for name in "allreduce", "bcast":
             number, size = asked.pop(name)
-            self.assertTrue(0 <= number <= STEPS // 10 and size == 8 * number, found)
+            self.assertTrue(abs(number) <= STEPS and size == 8 * number, found)
 
     def test_direct_sgd(self):
         """Loss, de/db and de/dv, and the gradient over R^D in integers."""

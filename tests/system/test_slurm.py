@@ -5,7 +5,7 @@ cluster (it needs root, namespaces and Slurm) this says so and ends with exit co
 import signal
 import subprocess
 
-from harness import SMALL, changed, environment, execute
+from harness import HANGS, SMALL, changed, environment, execute
 from restart_harness import numbers_in
 from slurm_harness import (APART, CASE, ENDLESS, HOME, INSTALLED, JOBS, SAVING_AT_TERM, SlurmTest, as_root, as_user,
                            cluster, run_tests)
@@ -165,7 +165,7 @@ class NodeLost(WithUninterrupted):
         try:
             self.assertEqual(self.wait(job), [(1, {"n1", "n2", "n3"} - {lost})])
         finally:
-            self.assertEqual(cluster("boot", lost, timeout=120).returncode, 0)
+            self.assertEqual(cluster("boot", lost).returncode, 0)
             self.until(lambda: as_user("sinfo", "-h", "-n", lost, "-o", "%T").split()[0] == "idle", f"{lost} again")
         self.assertIn("going on from", self.log())
         self.assert_as_uninterrupted()
@@ -259,9 +259,9 @@ class Jobs(WithUninterrupted):
                                        stderr=log, stdin=subprocess.DEVNULL)
             self.until_waiting(gate)
             process.send_signal(signal.SIGTERM)
-            self.assertEqual(process.wait(timeout=300), 75, self.logs())
+            self.assertEqual(process.wait(timeout=HANGS), 75, self.logs())
             gate.open()
-            log.write(execute(self.folder, ["bash", JOBS / "srun.sh", "case.toml"], env=env, timeout=300).stdout)
+            log.write(execute(self.folder, ["bash", JOBS / "srun.sh", "case.toml"], env=env).stdout)
         self.assert_interrupted_once()
         self.assert_as_uninterrupted()
 
@@ -338,4 +338,4 @@ class Jobs(WithUninterrupted):
 
 
 if __name__ == "__main__":
-    run_tests(3400)
+    run_tests(7000)
