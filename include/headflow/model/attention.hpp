@@ -22,6 +22,7 @@ namespace headflow {
 // backward    finds these s and A, and a_l = de/dA_l. It replaces s by g_{h,l} = de/dchi_{h,l}, and
 //             adds de/db_h and de/dv to `gradient`.
 //
+// When backward is called the fields are gone: its derivative has to follow from s and A.
 // Both take B sequences at a time, for speed: sequence i = 0..B-1 has s[(h * B + i) * L + l],
 // A[i * L + l] and a[i * L + l]; offsets and gradient are those of all. L, H and B are int, or
 // integral constants that the compiler knows (Tokens, Heads, Groups are their types).
