@@ -78,6 +78,14 @@ class AgainstReplicas(SystemTest):
         self.check(**{"attention.heads": 8, "sgd.end_time": 50.0, "population.samples": 2048})
 
     @unittest.skipUnless(LONG, "--long")
+    def test_larger_dimension(self):
+        """What the law leaves out is of the order of 1 / D."""
+        larger = 4 * D
+        self.check(**{"attention.heads": 8, "sgd.end_time": 50.0, "population.samples": 2048, "start.dimension": larger,
+                      "sgd.dimension": larger, "sgd.learning_rate": KAPPA / larger,
+                      "saddle.dimensions": [larger / 4, larger, 4 * larger]})
+
+    @unittest.skipUnless(LONG, "--long")
     def test_one_start(self):
         """The noise of SGD alone; a larger D has another law, by the mean that it shares less."""
         _, right, high = self.distances({"saddle.starts": "shared", "sgd.starts": "shared",
