@@ -61,6 +61,12 @@ std::string name_of(hid_t object) {
   return last_name(path);
 }
 
+/// Whether a dataset holds the coordinates of an axis. H5DSis_scale leaves objects open where CLASS
+/// is no text.
+bool is_scale(hid_t dataset) {
+  return H5Aexists(dataset, "CLASS") > 0 && text_attribute(dataset, "CLASS") == "DIMENSION_SCALE";
+}
+
 /// What the attribute of the netCDF-4 and HDF5 conventions refers to, for each axis the first:
 /// empty where that is no longer in the file. H5DSiterate_scales would end the process there.
 std::vector<std::string> names_of_scales(hid_t dataset) {
@@ -185,7 +191,7 @@ std::vector<std::string> DataReader::axes(const std::string& name) const {
   const std::string what = path_ + ": axes of " + name;
   const Hdf5Space space(H5Dget_space(dataset), what);
   const int rank = hdf5_check(H5Sget_simple_extent_ndims(space), what);
-  if (rank == 1 && hdf5_check(H5DSis_scale(dataset), what) > 0) return {last_name(name)};
+  if (rank == 1 && is_scale(dataset)) return {last_name(name)};
   std::vector<std::string> names;
   if (rank > 0) names = names_of_scales(dataset);
   names.resize(static_cast<std::size_t>(rank));

@@ -132,6 +132,24 @@ TEST_F(DistributedDataFile, anAxisThatIsGoneIsAnError) {
   }
 }
 
+TEST_F(DistributedDataFile, anAttributeOfAnotherKindLeavesNothingOpen) {
+  write_data_file(world(), path("a.h5"), content({0}));
+  if (world().root()) {
+    const Hdf5File file(H5Fopen(path("a.h5").c_str(), H5F_ACC_RDWR, H5P_DEFAULT), "open");
+    const Hdf5Space scalar(H5Screate(H5S_SCALAR), "space");
+    const auto open = [&] { return H5Fget_obj_count(file, H5F_OBJ_ALL); };
+    hdf5_check(H5Adelete_by_name(file, "flow/head", "CLASS", H5P_DEFAULT), "CLASS");
+    Hdf5Attribute(H5Acreate_by_name(file, "flow/head", "CLASS", H5T_NATIVE_INT, scalar, H5P_DEFAULT,
+                                    H5P_DEFAULT, H5P_DEFAULT),
+                  "CLASS");
+    const DataReader reader(path("a.h5"), DataReader::Intact{});
+    const auto before = open();
+    EXPECT_THROW(reader.axes("flow/head"), InputError);
+    EXPECT_EQ(open(), before);
+  }
+  world().barrier();
+}
+
 TEST_F(DistributedDataFile, aDatasetWithoutNumbersIsAnError) {
   write_data_file(world(), path("a.h5"), content({0}));
   if (world().root()) {
