@@ -159,7 +159,7 @@ $(for name in $(nodes); do
     echo "NodeName=$name NodeAddr=$(address "$name") CPUs=${CLUSTER_CPUS:-2} RealMemory=2000 State=UNKNOWN"
   done)
 $(while read -r partition; do
-    echo "PartitionName=$partition Nodes=$list MaxTime=1-00:00:00 DefaultTime=5 State=UP"
+    echo "PartitionName=$partition Nodes=$list MaxTime=1-00:00:00 DefaultTime=01:00:00 State=UP"
   done <<<'batch Default=YES PriorityTier=1 PreemptMode=REQUEUE
 grace PriorityTier=1 PreemptMode=REQUEUE GraceTime=20
 scavenge PriorityTier=1 PreemptMode=CANCEL
