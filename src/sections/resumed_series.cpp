@@ -56,8 +56,8 @@ void resume_series(Run& run, DataGroup& group, const std::vector<double>& output
   });
   if (missing > 0)
     run.warn(fmt::format(
-        "[{}] goes on from t = {:g}: its outputs up to there stay as they are, so that {} asked for "
-        "before it are not made",
+        "[{}] goes on from t = {:g}: its outputs up to there stay as they are, so that {} "
+        "asked for before it are not made",
         group.name, reached, with_noun(missing, "new output")));
   run.host().write();
 }
