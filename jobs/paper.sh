@@ -90,7 +90,7 @@ done
 $(list)"
 options=("${@:2}")
 out=${HEADFLOW_OUT:-.}
-mkdir -p "$out"
+make_folder "$out"
 files=()
 
 # variant NAME [KEY=VALUE ...]: run the figure's input with these keys changed, into FIGURE-NAME.h5 (no NAME: FIGURE.h5).
@@ -99,8 +99,17 @@ variant() {
     shift
     for change; do changes+=(--set "$change"); done
     printf 'computing %s\n' "$file${*:+: $*}"
-    run_in_job "${mpi[@]}" "$headflow" run --max-walltime auto "$input" --output "$file" "${changes[@]}" "${options[@]}"
+    run_in_job "${mpi[@]}" "$headflow" run --max-walltime auto "$input" --output "$file" "${changes[@]}" "${options[@]}" ||
+        end_after $? "$file"
     files+=("$file")
+}
+
+# end_after CODE FILE: ends this script after a run that failed; its output can be another one by another folder alone.
+end_after() {
+    if (($1 == 2)) && [[ -e $2 ]]; then
+        tell "$2 is there: for other numbers, in place of another --output, choose another HEADFLOW_OUT (this was $out)"
+    fi
+    exit "$1"
 }
 
 # draw PICTURE [OPTION ...]: draw the variants since the last picture.

@@ -64,7 +64,7 @@ measure() {
     for ((i = 0; i < repeats; i++)); do
         run_in_job mpirun -n "$n" "$headflow" run "$folder/${kind%-*}.toml" --force --set "$key=$size" \
             --output "$folder/out.h5" >"$folder/log"
-        # "flow: .., 21 right-hand sides, 0.52 s"; "loss .., 1280 sequences of 0.61 us, 0.52 s with outputs"
+        # "flow: .., 21 right-hand sides, 0.52 s"; "1280 sequences of 0.61 us, 0.52 s with outputs"
         seconds=$(awk -v size="$size" '
             /^flow: .* right-hand sides, / { print $(NF - 1) / $(NF - 4) }
             / sequences of .* us, / { sub(/.* sequences of /, ""); print 1e-6 * size * $1 }' "$folder/log")

@@ -31,34 +31,40 @@ double interval(bool terminal) {
 
 }  // namespace
 
-ProgressPrinter::ProgressPrinter(bool active, std::string what, double end_time,
-                                 std::string quantity)
+Pace pace(const Reached& begin, const Reached& now, double end_time, double seconds) {
+  const double done = std::clamp((now.time - begin.time) / (end_time - begin.time), 1e-9, 1.0);
+  return {static_cast<double>(now.steps - begin.steps) / seconds, seconds * (1 - done) / done};
+}
+
+ProgressPrinter::ProgressPrinter(bool active, std::string what, const Reached& begin,
+                                 double end_time, std::string quantity)
     : active_(active),
       terminal_(isatty(STDERR_FILENO) == 1),
       every_(interval(terminal_)),
       what_(std::move(what)),
       quantity_(std::move(quantity)),
+      begin_(begin),
       end_time_(end_time) {}
 
 ProgressPrinter::~ProgressPrinter() {
   if (drawn_ && terminal_) fmt::print(stderr, "\n");
 }
 
-void ProgressPrinter::update(double time, double value, long long steps) {
+void ProgressPrinter::update(const Reached& at, double value) {
   if (!active_) return;
   const auto now = Clock::now();
   const double quiet = std::chrono::duration<double>(now - last_).count();
   if (quiet < every_) return;
   last_ = now;
   drawn_ = true;
-  const double elapsed = std::chrono::duration<double>(now - begin_).count();
-  const double done = std::clamp(time / end_time_, 1e-9, 1.0);
-  const std::string text =
-      fmt::format("{}: t = {:.4g} of {:.4g}, {} {:.6f}, {:.1f} steps/s, {} left", what_, time,
-                  end_time_, quantity_, value, static_cast<double>(steps) / elapsed,
-                  clock_text(elapsed * (1 - done) / done));
+  const double elapsed = std::chrono::duration<double>(now - begun_).count();
+  const auto [rate, left] = pace(begin_, at, end_time_, elapsed);
+  const std::string text = fmt::format(
+      "{}: t = {:.4g} of {:.4g}, {} {:.6f}, {} steps/s, {} left", what_, at.time, end_time_,
+      quantity_, value, fmt::format(fmt::runtime(rate < 9.95 ? "{:.2g}" : "{:.0f}"), rate),
+      clock_text(left));
   if (terminal_) {
-    const auto filled = static_cast<std::size_t>(30 * done);
+    const auto filled = static_cast<std::size_t>(30 * std::clamp(at.time / end_time_, 0.0, 1.0));
     fmt::print(stderr, "\r[{}{}] {}\x1b[K", std::string(filled, '#'), std::string(30 - filled, '.'),
                text);
   } else {
@@ -71,6 +77,14 @@ std::string with_error(double x, double error, const char* format) {
   const std::string value = fmt::format(fmt::runtime(format), x);
   return std::isnan(error) ? value + " (no error: one replicate)"
                            : fmt::format("{} +- {:.1g}", value, error);
+}
+
+std::string steps_and_seconds(const Reached& begin, long long steps, double seconds) {
+  const std::string since = begin.steps == 0
+                                ? ""
+                                : fmt::format("; since it went on at t = {:g}: {}", begin.time,
+                                              with_noun(steps - begin.steps, "step"));
+  return fmt::format("{}, {:.4g} s", since, seconds);
 }
 
 std::string time_or_never(double t) {

@@ -6,19 +6,34 @@
 
 namespace headflow {
 
+/// How far a computation is.
+struct Reached {
+  double time = 0;
+  long long steps = 0;
+};
+
+struct Pace {
+  double steps_per_second = 0;
+  double seconds_left = 0;
+};
+/// That of a computation which has come from `begin` to `now` in so many seconds and goes on to
+/// `end_time` as fast as so far.
+Pace pace(const Reached& begin, const Reached& now, double end_time, double seconds);
+
 /// Progress of a run on stderr, by one rank: on a terminal a bar that is redrawn, in a log a plain
 /// line every 30 s, or as many as the environment variable HEADFLOW_PROGRESS says.
 class ProgressPrinter {
  public:
-  /// Silent unless `active` (rank 0). `what` is computed until `end_time`; `quantity` is the number
-  /// that is shown.
-  ProgressPrinter(bool active, std::string what, double end_time, std::string quantity = "loss");
+  /// Silent unless `active` (rank 0). `what` is computed from `begin`, where it went on, until
+  /// `end_time`; `quantity` is the number that is shown.
+  ProgressPrinter(bool active, std::string what, const Reached& begin, double end_time,
+                  std::string quantity = "loss");
   ~ProgressPrinter();
   ProgressPrinter(const ProgressPrinter&) = delete;
   ProgressPrinter& operator=(const ProgressPrinter&) = delete;
 
-  /// `time` of end_time is reached after `steps` steps, where the quantity is `value`.
-  void update(double time, double value, long long steps);
+  /// That is reached, where the quantity is `value`.
+  void update(const Reached& at, double value);
 
  private:
   using Clock = std::chrono::steady_clock;
@@ -27,9 +42,10 @@ class ProgressPrinter {
   bool drawn_ = false;
   double every_;  // seconds
   std::string what_, quantity_;
+  Reached begin_;
   double end_time_;
-  Clock::time_point begin_ = Clock::now();
-  Clock::time_point last_ = begin_;
+  Clock::time_point begun_ = Clock::now();
+  Clock::time_point last_ = begun_;
 };
 
 /// Wall time as 1:02:03, or in years where it is long.
@@ -44,6 +60,9 @@ template <class Number>
 std::string with_noun(Number count, const char* noun) {
   return fmt::format("{} {}{}", count, noun, count == 1 ? "" : "s");
 }
+
+/// ", 3.2 s"; for a computation that went on "; since it went on at t = 12.5: 8 steps, 3.2 s".
+std::string steps_and_seconds(const Reached& begin, long long steps, double seconds);
 
 /// "t = 12.5", or "not reached" for NaN.
 std::string time_or_never(double t);

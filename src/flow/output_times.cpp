@@ -34,6 +34,11 @@ std::vector<double> OutputTimes::until(const char* key, double end) const {
   return found;
 }
 
+std::vector<double>::const_iterator find_time(const std::vector<double>& times, double t) {
+  const auto found = std::ranges::lower_bound(times, t * (1 - 4e-12));
+  return found != times.end() && same_time(*found, t) ? found : times.end();
+}
+
 void require_times(const char* key, const std::vector<double>& times, double end) {
   for (std::size_t i = 0; i < times.size(); ++i)
     if (times[i] > end || (i > 0 && times[i] <= times[i - 1]))

@@ -25,10 +25,10 @@ void Sampling::declare_keys(KeyVisitor& visitor) {
       precision,
       {{"double", Precision::double_}, {"mixed", Precision::mixed}, {"single", Precision::single}});
   visitor.key({.name = "memory",
-               .help = "GiB that a rank may use to keep its samples; samples that need more are "
-                       "drawn again each time, with the same bits",
+               .help = "GiB that a rank may use to keep its samples, at least one block of them; "
+                       "samples that need more are drawn again each time, with the same bits",
                .change = Change::allowed},
-              memory_gib, at_least_zero);
+              memory_gib, positive);
 }
 
 }  // namespace headflow

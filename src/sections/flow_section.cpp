@@ -71,6 +71,7 @@ void FlowSection::prepare(Configuration& input) {
   const auto& sgd = input.prepared<SgdSection>();  // which completes the end time
   options.end_time = end_time.value_or(options.end_time);
   end_time = options.end_time;
+  options.end_time = sgd.end_beside(options.end_time);
   if (!given) return;
   auto& population = input.section<PopulationSection>();
   options.resample = population.resample;
@@ -143,7 +144,7 @@ void FlowSection::resume(Run& run) {
   require_later(name(), options.end_time, from.number("t"));
   DataGroup& group = run.add_group(name());
   series_.emplace(group, run.model(), options.split_threshold);
-  resume_series(run, group, options.output_times, from.number("t"));
+  resume_series(run, group, times_.until("flow.output_times", options.end_time), from.number("t"));
 }
 
 void FlowSection::run(Run& run) {
@@ -151,26 +152,32 @@ void FlowSection::run(Run& run) {
   const bool root = run.comm().root();  // which alone has the outputs
   if (root) reserve_records(run.group(name()), options.output_times.size() + 1);
   const Snapshot from = run.saved_state(name());
-  ProgressPrinter progress(run.talks(), name(), options.end_time);
+  const Reached begin = reached_in(from);
+  ProgressPrinter progress(run.talks(), name(), begin, options.end_time);
   const Stopwatch watch;
   FlowRecord last;
   Stages known;  // at the last record, as in the file
-  result_ = run_flow(
-      run.loss(), run.section<StartSection>().parameters(), options,
-      {.record =
-           [&](const FlowRecord& record, const Stages& stages) {
-             if (root) series_->append(record, stages);
-             run.host().updated();
-             last = record;
-             known = stages;
-           },
-       .progress = [&](const FlowProgress& p) { progress.update(p.time, p.loss, p.steps); },
-       .save = [&](const Snapshot& state) { run.save(state_group("flow_state", state)); }},
-      run, from);
-  const bool went_on = from.empty() || result_->time > from.number("t");
-  if (run.talks() && went_on)
-    print(last, known, watch.seconds(), run.section<SaddleSection>().given);
-  if (went_on && result_->rises.count > 0)
+  result_ =
+      run_flow(run.loss(), run.section<StartSection>().parameters(), options,
+               {.record =
+                    [&](const FlowRecord& record, const Stages& stages) {
+                      if (root) series_->append(record, stages);
+                      run.host().updated();
+                      last = record;
+                      known = stages;
+                    },
+                .progress =
+                    [&](const FlowProgress& p) {
+                      progress.update({p.time, p.steps}, p.loss);
+                    },
+                .save = [&](const Snapshot& state) { run.save(state_group("flow_state", state)); }},
+               run, from);
+  const bool moved = from.empty() || result_->time > begin.time;
+  if (run.talks() && moved) {
+    print(steps_and_seconds(begin, result_->steps, watch.seconds()));
+    if (last.parameters.K.size() > 0) print(last, known, run.section<SaddleSection>().given);
+  }
+  if (moved && result_->rises.count > 0)
     run.warn(fmt::format(
         "the loss{} has risen in a step or between outputs {:g} times, by at most {:.2g}, which it "
         "cannot do along the flow: use a smaller flow.tolerance, or a smaller flow.step of a "
@@ -180,14 +187,16 @@ void FlowSection::run(Run& run) {
   if (result_->end == FlowEnd::requested) throw Interrupt{};
 }
 
-void FlowSection::print(const FlowRecord& last, const Stages& stages, double seconds,
-                        bool saddle_follows) const {
+void FlowSection::print(const std::string& spent) const {
   const char* ends[] = {"end time", "gradient norm under its tolerance", "asked to stop"};
-  fmt::print("flow: t = {:g} ({}), {}, {} rejected, {}, {:.4g} s\n", result_->time,
+  fmt::print("flow: t = {:g} ({}), {}, {} rejected, {}{}\n", result_->time,
              ends[static_cast<int>(result_->end)], with_noun(result_->steps, "step"),
              result_->rejected_steps, with_noun(result_->right_hand_sides, "right-hand side"),
-             seconds);
-  if (last.parameters.K.size() == 0) return;  // nothing was recorded since the restart
+             spent);
+}
+
+void FlowSection::print(const FlowRecord& last, const Stages& stages, bool saddle_follows) const {
+  fmt::print("{}", at_last_output(last.time, result_->time));
   fmt::print("loss {}, gradient norm {:.3g}\n",
              with_error(last.loss.mean.loss, last.loss.loss_stderr, "{:.6f}"),
              last.loss.gradient_norm);

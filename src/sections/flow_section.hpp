@@ -38,8 +38,10 @@ class FlowSection : public Section {
   Trajectory trajectory() const { return series_->trajectory(); }
 
  private:
-  void print(const FlowRecord& last, const Stages& stages, double seconds,
-             bool saddle_follows) const;
+  /// How far it has come, and what was `spent` on it.
+  void print(const std::string& spent) const;
+  /// What was found at the last output.
+  void print(const FlowRecord& last, const Stages& stages, bool saddle_follows) const;
 
   OutputTimes times_;
   NumberOrWord learning_rate_noise_ = FlowOptions().kappa;

@@ -41,8 +41,8 @@ void FluctuationsSection::declare_keys(KeyVisitor& visitor) {
 
 void FluctuationsSection::prepare(Configuration& input) {
   const auto& flow = input.prepared<FlowSection>();
-  options_.end_time = end_time_.value_or(flow.options.end_time);
-  end_time_ = options_.end_time;
+  if (!end_time_) end_time_ = flow.end_time;
+  options_.end_time = input.section<SgdSection>().end_beside(*end_time_);
   if (!given) return;
   complete_from_sgd(input);
   const Model& model = input.model();
@@ -119,7 +119,8 @@ void FluctuationsSection::resume(Run& run) {
   require_later(name(), options_.end_time, from.number("t"));
   DataGroup& group = run.add_group(name());
   series_.emplace(group, run.model(), covariance_);
-  resume_series(run, group, options_.output_times, from.number("t"));
+  resume_series(run, group, times_.until("fluctuations.output_times", options_.end_time),
+                from.number("t"));
 }
 
 void FluctuationsSection::run(Run& run) {
@@ -127,7 +128,8 @@ void FluctuationsSection::run(Run& run) {
   const bool root = run.comm().root();  // which alone has the outputs
   if (root) reserve_records(run.group(name()), options_.output_times.size() + 1);
   const Snapshot from = run.saved_state(name());
-  ProgressPrinter progress(run.talks(), name(), options_.end_time);
+  const Reached begin = reached_in(from);
+  ProgressPrinter progress(run.talks(), name(), begin, options_.end_time);
   const Stopwatch watch;
   FluctuationsRecord last;
   const FluctuationsResult result = run_fluctuations(
@@ -138,18 +140,22 @@ void FluctuationsSection::run(Run& run) {
              run.host().updated();
              last = record;
            },
-       .progress = [&](const FlowProgress& p) { progress.update(p.time, p.loss, p.steps); },
+       .progress =
+           [&](const FlowProgress& p) {
+             progress.update({p.time, p.steps}, p.loss);
+           },
        .save = [&](const Snapshot& state) { run.save(state_group("fluctuations_state", state)); }},
       run, from);
-  if (run.talks()) print(last, run.model(), watch.seconds(), result.steps);
+  if (run.talks() && (from.empty() || result.time > begin.time)) {
+    fmt::print("fluctuations: D = {:g}, kappa = {:.3g}, {}{}\n", options_.dimension, options_.kappa,
+               with_noun(result.steps, "step"),
+               steps_and_seconds(begin, result.steps, watch.seconds()));
+    if (!last.spreads.empty()) print(last, run.model());
+  }
   if (!result.finished) throw Interrupt{};
 }
 
-void FluctuationsSection::print(const FluctuationsRecord& last, const Model& model, double seconds,
-                                std::int64_t steps) const {
-  if (last.spreads.empty()) return;  // nothing was recorded since the restart
-  fmt::print("fluctuations: D = {:g}, kappa = {:.3g}, {}, {:.4g} s\n", options_.dimension,
-             options_.kappa, with_noun(steps, "step"), seconds);
+void FluctuationsSection::print(const FluctuationsRecord& last, const Model& model) const {
   const auto at = sensitivities(model, last.spreads);
   const auto largest = [&](Matrix Sensitivities::*rows) {
     double most = 0;

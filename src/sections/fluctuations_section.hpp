@@ -32,8 +32,7 @@ class FluctuationsSection : public Section {
   void complete_from_sgd(Configuration& input);
   void require_size(const Shape& shape, std::size_t entries) const;
   const Parameters& start(const Run& run) const;
-  void print(const FluctuationsRecord& last, const Model& model, double seconds,
-             std::int64_t steps) const;
+  void print(const FluctuationsRecord& last, const Model& model) const;
 
   FluctuationsOptions options_;
   OutputTimes times_;

@@ -3,10 +3,38 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 
 #include "headflow/core/error.hpp"
+#include "headflow/flow/output_times.hpp"
+#include "input/toml_text.hpp"
 
 namespace headflow {
+namespace {
+
+/// Whether a key that asks for outputs, but for the end, is not what it was. On rank 0.
+bool asks_for_others(Run& run, const std::string& section) {
+  const auto before = values_of(run.from()->file->text("provenance/input"));
+  const auto now = values_of(run.input().resolved());
+  constexpr const char* keys[] = {"outputs", "spacing", "output_times", "weights_times"};
+  return std::ranges::any_of(keys, [&](const char* key) {
+    const std::string name = section + "." + key;
+    const auto old_value = before.find(name), value = now.find(name);
+    const bool was_given = old_value != before.end(), is_given = value != now.end();
+    return was_given != is_given || (is_given && old_value->second != value->second);
+  });
+}
+
+}  // namespace
+
+Reached reached_in(const Snapshot& from) {
+  if (from.empty()) return {};
+  return {from.number("t"), std::llround(from.number("steps"))};
+}
+
+std::string at_last_output(double output, double reached) {
+  return same_time(output, reached) ? "" : fmt::format("at the last output, t = {:g}:\n", output);
+}
 
 void require_later(const char* section, double end, double reached) {
   if (end < reached)
@@ -18,16 +46,19 @@ void require_later(const char* section, double end, double reached) {
 
 void resume_series(Run& run, DataGroup& group, const std::vector<double>& output_times,
                    double reached) {
-  run.comm().on_root([&] { run.from()->read_series(group, reached); });
-  const auto& known = group.dimensions[0].values;
-  const auto missing = std::count_if(output_times.begin(), output_times.end(), [&](double t) {
-    return t <= reached && !std::binary_search(known.begin(), known.end(), t);
+  std::int64_t missing = 0;
+  run.comm().on_root([&] {
+    run.from()->read_series(group, reached);
+    if (!asks_for_others(run, group.name)) return;
+    const auto& known = group.dimensions[0].values;
+    missing = std::ranges::count_if(
+        output_times, [&](double t) { return t <= reached && find_time(known, t) == known.end(); });
   });
   if (missing > 0)
     run.warn(fmt::format(
-        "the run goes on at t = {:g}: [{}] keeps its records, and new output times before that get "
-        "none ({} of them)",
-        reached, group.name, missing));
+        "[{}] goes on from t = {:g}: its outputs up to there stay as they are, so that {} "
+        "asked for before it are not made",
+        group.name, reached, with_noun(missing, "new output")));
   run.host().write();
 }
 

@@ -1,17 +1,26 @@
 #pragma once
+#include <string>
 #include <vector>
 
+#include "core/progress.hpp"
 #include "sections/run.hpp"
 
 namespace headflow {
+
+/// Where a computation in steps of time goes on from its state.
+Reached reached_in(const Snapshot& from);
+
+/// "at the last output, t = 12.5:\n"; empty where that is the time that was reached.
+std::string at_last_output(double output, double reached);
 
 /// Throws InputError when a section is to end before the time that its checkpoint has reached: what
 /// is computed cannot be taken back.
 void require_later(const char* section, double end, double reached);
 
 /// Fills the group of a section, on rank 0, with the records that the checkpoint has of it until
-/// `reached`, and
-/// writes the output. Warns of output times that are past and were not asked for then. Collective.
+/// `reached`, and writes the output. Warns of `output_times`, those of the section's keys, that are
+/// past without a record, where a key that asks for them has been changed; of a change of the end
+/// alone, which moves all times a little, it says nothing. Collective.
 void resume_series(Run& run, DataGroup& group, const std::vector<double>& output_times,
                    double reached);
 

@@ -52,8 +52,8 @@ void SaddleSection::prepare(Configuration& input) {
     std::sort(dimensions_->begin(), dimensions_->end());
     dimensions_->erase(std::unique(dimensions_->begin(), dimensions_->end()), dimensions_->end());
   }
-  if (!end_time_) end_time_ = flow.options.end_time;
-  options_.end_time = *end_time_;
+  if (!end_time_) end_time_ = flow.end_time;
+  options_.end_time = sgd.end_beside(*end_time_);
   split_threshold_ = flow.options.split_threshold;
   if (!given) return;
   const Model& model = input.model();

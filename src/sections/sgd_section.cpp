@@ -136,10 +136,20 @@ std::int64_t SgdSection::resolve_end_times(std::optional<double>& end_of_flow) {
         steps_ ? fmt::format("sgd.steps = {}", *steps_)
                : fmt::format("sgd.end_time = {}", *end_time_),
         exact, rate));
-  // The flow ends no sooner than SGD does when only whole steps separate them.
-  if (!end_of_flow || std::abs(*end_of_flow - end) <= 0.5 * problem_.rate(std::llround(steps)))
+  // The flow ends no sooner than SGD does when only whole steps separate them. What is given stays
+  // as it is where that is rounding alone: see end_beside.
+  const std::optional<double>& given_end = end_of_flow ? end_of_flow : end_time_;
+  if (given_end && same_time(*given_end, end))
+    end_of_flow = given_end;
+  else if (!end_of_flow || std::abs(*end_of_flow - end) <= 0.5 * problem_.rate(std::llround(steps)))
     end_of_flow = std::max(end, end_of_flow.value_or(end));
   return static_cast<std::int64_t>(steps);
+}
+
+double SgdSection::end_beside(double end) const {
+  if (!given) return end;
+  const double own = problem_.time(options_.output_steps.back());
+  return same_time(own, end) ? std::max(own, end) : end;
 }
 
 void SgdSection::resolve_outputs(std::int64_t steps) {
@@ -167,7 +177,7 @@ std::vector<double> SgdSection::output_times() const {
 void SgdSection::add_output_times(std::vector<double>& times, double end) const {
   for (const double t : output_times()) {
     if (t > end) break;
-    std::erase_if(times, [&](double own) { return std::abs(own - t) <= 1e-12 * (t + own); });
+    std::erase_if(times, [&](double own) { return same_time(own, t); });
     times.push_back(t);
   }
   std::sort(times.begin(), times.end());
@@ -273,11 +283,14 @@ void SgdSection::run(Run& run) {
     series_.emplace(run.add_group(name()), run.model(), split_threshold_, options_.replicas);
   const bool root = run.comm().root();  // which alone has the outputs
   if (root) reserve_records(run.group(name()), options_.output_steps.size() + 1);
-  ProgressPrinter progress(run.talks(), name(), problem_.time(options_.output_steps.back()),
+  Reached begin;
+  if (source_) begin.steps = std::llround(source_->numbers.number("step"));
+  begin.time = problem_.time(begin.steps);
+  ProgressPrinter progress(run.talks(), name(), begin, problem_.time(options_.output_steps.back()),
                            "batch loss");
   const Stopwatch watch;
   SgdRecord last;
-  const bool finished =
+  const SgdResult result =
       run_sgd(run.comm(), problem_, run.section<StartSection>().parameters(), options_, run.loss(),
               {.record =
                    [&](const SgdRecord& record) {
@@ -287,14 +300,18 @@ void SgdSection::run(Run& run) {
                    },
                .weights = [&](const SgdRecord& record,
                               const SgdWeights& weights) { write_weights(run, record, weights); },
-               .progress = [&](const SgdProgress& p) { progress.update(p.time, p.loss, p.steps); },
+               .progress =
+                   [&](const SgdProgress& p) {
+                     progress.update({p.time, p.steps}, p.loss);
+                   },
                .save =
                    [&](const SgdSaved& saved) {
                      run.save(sgd_state_group(problem_, options_.replicas, saved));
                    }},
               run, source_ ? &*source_ : nullptr);
-  if (run.talks()) print(last, watch.seconds());
-  if (!finished) throw Interrupt{};
+  if (run.talks() && (!last.replicas.empty() || result.steps_here > 0))
+    print(last, result, begin, watch.seconds());
+  if (!result.finished) throw Interrupt{};
   if (run.talks()) fmt::print("{}", series_->describe_splits());
   const auto& flow = run.section<FlowSection>();
   if (run.talks() && flow.given && options_.first.empty())
@@ -320,7 +337,9 @@ std::string SgdSection::advice(Run& run) const {
           : "population.symmetric = true (samples then do not push heads apart)",
       run.section<FlowSection>().options.kappa > 0
           ? ""
-          : "flow.learning_rate_noise = \"from-sgd\" (kappa is not small)"};
+          : fmt::format(
+                "flow.learning_rate_noise = \"from-sgd\" (the noise of kappa = {:.3g} may be seen)",
+                problem_.kappa())};
   std::string text;
   for (const auto& reason : reasons)
     if (!reason.empty()) text += fmt::format("  it may come nearer with {}\n", reason);
@@ -335,16 +354,22 @@ void SgdSection::write_weights(Run& run, const SgdRecord& record, const SgdWeigh
   write_data_file(run.comm(), weights_file(output, record.steps), file);
 }
 
-void SgdSection::print(const SgdRecord& last, double seconds) const {
-  if (last.replicas.empty()) return;  // nothing was recorded since the restart
+void SgdSection::print(const SgdRecord& last, const SgdResult& result, const Reached& begin,
+                       double seconds) const {
   const auto replicas = static_cast<double>(options_.replicas);
+  const double time = problem_.time(result.steps);
+  fmt::print("sgd: t = {:g}, {} of {} in D = {}, kappa = {:.3g}, {}\n", time,
+             with_noun(result.steps, "step"), with_noun(problem_.batch, "sequence"),
+             problem_.dimension, problem_.kappa(), with_noun(replicas, "replica"));
+  const double sequences =
+      replicas * static_cast<double>(result.steps_here) * static_cast<double>(problem_.batch);
+  fmt::print("{:.4g} sequences of {:.3g} us, {:.4g} s with outputs{}\n", sequences,
+             result.microseconds, seconds,
+             begin.steps > 0 ? fmt::format(", since it went on at t = {:g}", begin.time) : "");
+  if (last.replicas.empty()) return;  // nothing was recorded since the restart
   double loss = 0;
   for (const SgdState& state : last.replicas) loss += state.loss.mean.loss / replicas;
-  fmt::print("sgd: t = {:g}, {} of {} in D = {}, kappa = {:.3g}, {}\n", last.time,
-             with_noun(last.steps, "step"), with_noun(problem_.batch, "sequence"),
-             problem_.dimension, problem_.kappa(), with_noun(replicas, "replica"));
-  fmt::print("loss {:.6f}, {:.4g} sequences of {:.3g} us, {:.4g} s with outputs\n", loss,
-             replicas * last.sequences, last.microseconds, seconds);
+  fmt::print("{}loss {:.6f}\n", at_last_output(last.time, time), loss);
 }
 
 }  // namespace headflow

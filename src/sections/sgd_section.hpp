@@ -1,6 +1,7 @@
 #pragma once
 #include <optional>
 
+#include "core/progress.hpp"
 #include "headflow/flow/output_times.hpp"
 #include "headflow/sgd/run_sgd.hpp"
 #include "sections/section.hpp"
@@ -36,6 +37,9 @@ class SgdSection : public Section {
   /// Adds those until `end` to `times`, in order, so that what is computed there can be compared;
   /// times that differ by rounding alone are one.
   void add_output_times(std::vector<double>& times, double end) const;
+  /// The time to which another section computes that ends at `end`: that of SGD's last step, where
+  /// this is later by rounding alone, so that both have an output at the same time.
+  double end_beside(double end) const;
   /// Whether each replica has a start of its own.
   bool own_starts() const { return own_starts_; }
 
@@ -49,7 +53,8 @@ class SgdSection : public Section {
   /// What may bring the flow nearer to SGD, a line each.
   std::string advice(Run& run) const;
   void write_weights(Run& run, const SgdRecord& record, const SgdWeights& weights) const;
-  void print(const SgdRecord& last, double seconds) const;
+  void print(const SgdRecord& last, const SgdResult& result, const Reached& begin,
+             double seconds) const;
 
   SgdProblem problem_;
   SgdOptions options_;

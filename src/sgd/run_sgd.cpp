@@ -41,7 +41,18 @@ class Ensemble {
         observer_(observer),
         control_(control) {}
 
-  bool run(const SgdSource* from) {
+  SgdResult run(const SgdSource* from) {
+    SgdResult result{.finished = advance_to_end(from), .steps = step_, .steps_here = steps_here_};
+    const SgdProblem& problem = engine_->problem();
+    const auto sequences =
+        static_cast<double>(steps_here_) * static_cast<double>(problem.batch * options_.replicas);
+    if (steps_here_ > 0) result.microseconds = 1e6 * all_seconds_ / sequences;
+    return result;
+  }
+
+ private:
+  /// False when it was asked to stop before.
+  bool advance_to_end(const SgdSource* from) {
     if (from != nullptr) restore(*from);
     for (const std::int64_t step : options_.output_steps) {
       const bool recorded = from != nullptr && step == step_ && step == last_output_;
@@ -62,7 +73,6 @@ class Ensemble {
     return true;
   }
 
- private:
   /// Hands out what an output at step_ asks for; false when that was interrupted.
   bool write_record() {
     SgdRecord record;
@@ -169,11 +179,8 @@ class Ensemble {
                      .steps = step_,
                      .sequences = static_cast<double>(step_) * static_cast<double>(problem.batch),
                      .sequences_per_second = never,
-                     .microseconds = 0,
                      .replicas = {}};
     const auto per_step = static_cast<double>(problem.batch * options_.replicas);
-    if (steps_here_ > 0)
-      record.microseconds = 1e6 * all_seconds_ / (static_cast<double>(steps_here_) * per_step);
     if (steps > 0)
       record.sequences_per_second = static_cast<double>(step_ - timed_from_) * per_step / seconds_;
     const std::size_t size = all.size() / static_cast<std::size_t>(options_.replicas);
@@ -265,9 +272,9 @@ void SgdOptions::declare_keys(KeyVisitor& visitor) {
       replicas, {.least = 1, .most = 1e6});
 }
 
-bool run_sgd(const Communicator& comm, const SgdProblem& problem, const Parameters& start,
-             const SgdOptions& options, PopulationLoss& loss, const SgdObserver& observer,
-             Control& control, const SgdSource* from) {
+SgdResult run_sgd(const Communicator& comm, const SgdProblem& problem, const Parameters& start,
+                  const SgdOptions& options, PopulationLoss& loss, const SgdObserver& observer,
+                  Control& control, const SgdSource* from) {
   return Ensemble(comm, problem, start, options, loss, observer, control).run(from);
 }
 

@@ -57,7 +57,7 @@ def changed(base, changes):
         if not key and value is None:
             sections.pop(section, None)
         elif not key:
-            sections[section] = value
+            sections[section] = copy.deepcopy(value)
         elif value is None:
             sections.get(section, {}).pop(key, None)
         else:

@@ -203,6 +203,7 @@ SAMPLES = [
     Case("too many points", {"population.samples": 3e9, "population.replicates": 1},
          ["2147483648", "3000000000", "population.replicates"]),
     Case("Hessian too large", {"attention.heads": 128, "saddle.end_time": 0.5}, ["[saddle]", "5000", "heads = 128"]),
+    Case("no memory", {"population.memory": 0.0}, ["population.memory = 0", "> 0"], at="population.memory"),
     Case("too little memory", {"population.memory": 1e-9}, ["population.memory", "1e-09", "needs", "GiB"]),
     Case("output times repeat", {"flow.output_times": [0.125, 0.125]}, ["flow.output_times", "increase", "0.125"]),
     Case("output times fall", {"flow.output_times": [0.25, 0.125]}, ["flow.output_times", "increase", "0.125"]),

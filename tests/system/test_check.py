@@ -117,8 +117,15 @@ class Hints(RestartTest):
         self.finish(path)
         done = self.run_case(path, "--set", "flow.end_time=8", "--set", "flow.outputs=20")
         self.assertEqual(done.returncode, 0)
-        self.assertRegex(done.stderr, r"^headflow: warning: the run goes on at t = 3\.\d+: \[flow\] keeps its records, "
-                         r"and new output times before that get none \(8 of them\)\n$")
+        self.assertRegex(done.stderr, r"^headflow: warning: \[flow\] goes on from t = 3\.\d+: its outputs up to there "
+                         r"stay as they are, so that 8 new outputs asked for before it are not made\n$")
+
+    def test_no_output_is_missed(self):
+        """A later end alone, with as many outputs further apart; another number of them at the same times."""
+        for name, changes in (("end", ["flow.end_time=5"]), ("spacing", ["flow.end_time=8", "flow.outputs=16"])):
+            path = self.place(name, SMALL)
+            self.finish(path)
+            self.finish(path, *(word for change in changes for word in ("--set", change)))
 
     def test_no_split_yet(self):
         hint = "no feature has split yet: with a later flow.end_time the run goes on"

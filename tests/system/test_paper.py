@@ -26,12 +26,12 @@ class Paper(SystemTest):
             (self.folder / name).chmod(0o755)
         (self.folder / "headflow").symlink_to(PROGRAM)
 
-    def paper(self, name):
+    def paper(self, name, *options):
         """What the script did for one picture: the finished script, and the words of headflow-plot."""
         env = environment(HEADFLOW=str(self.folder / "headflow"), HEADFLOW_OUT=str(self.folder / f"of-{name}"),
                           DRAWN=str(self.folder / f"{name}.drawn"))
         env["PATH"] = f"{self.folder}:{env['PATH']}"
-        done = execute(self.folder, [TOP / "jobs/paper.sh", name], timeout=HANGS, env=env)
+        done = execute(self.folder, [TOP / "jobs/paper.sh", name, *options], timeout=HANGS, env=env)
         drawn = self.folder / f"{name}.drawn"
         return done, drawn.read_text() if drawn.exists() else ""
 
@@ -47,6 +47,19 @@ class Paper(SystemTest):
                 self.assertTrue(made)
                 pictures |= made
         self.assertEqual(pictures, gallery)
+
+    def test_refused_numbers(self):
+        """A refusal leaves no empty folder; where the output is there, it names what chooses another one."""
+        folder = self.folder / "of-fig02"
+        bad = "--set", "model.nonsense=1"
+        for there in False, True:
+            if there:
+                folder.mkdir()
+                (folder / "fig02-H1.h5").touch()
+            done, drawn = self.paper("fig02", *bad)
+            self.assertEqual((done.returncode, drawn), (2, ""))
+            self.assertEqual(folder.exists(), there)
+            self.assertEqual(f"choose another HEADFLOW_OUT (this was {folder})" in done.stderr, there, done.stderr)
 
     def test_unknown_picture(self):
         done, drawn = self.paper("fig99")

@@ -3,7 +3,7 @@ import re
 
 import numpy as np
 
-from harness import PLOT, content, execute, main, read_group, side_by_side
+from harness import PLOT, changed, content, execute, main, read_group, side_by_side, toml_text
 from sgd_harness import ALONE, BASE, EXPLICIT, SgdTest, output
 
 
@@ -59,6 +59,15 @@ class BesideTheFlow(SgdTest):
                 common = sgd["time"] < end + 1e-12
                 self.assertEqual(set(sgd["time"][common]) - set(flow["time"]), set())
 
+    def test_end_time_as_given(self):
+        """Also where the last step comes a rounding error later, 3 * 0.1 > 0.3."""
+        path = self.folder / "case.toml"
+        late = {"sgd.learning_rate": 0.1, "sgd.dimension": 150}
+        for given in {"flow.end_time": 0.3}, {"flow.end_time": None, "sgd.end_time": 0.3}:
+            path.write_text(toml_text(changed(BASE, late | given | {"fluctuations": {}, "saddle": {}})))
+            text = self.succeed("check", "case.toml")
+            self.assertEqual(re.findall(r"(?m)^end_time = (.*)$", text), ["0.3"] * 4)
+
     def test_split_time(self):
         """Of each replica, linear between the outputs around it; NaN for those that have not split."""
         changes = {"sgd.learning_rate": 0.01, "sgd.end_time": 60.0, "flow.end_time": None, "sgd.outputs": 150,
@@ -69,7 +78,7 @@ class BesideTheFlow(SgdTest):
         self.assertTrue(np.isfinite(sgd["split_time"][:, 1]).sum() > 3, "no split: the input is too short")
         for feature, times in enumerate(sgd["split_time"].T):
             seen = times[np.isfinite(times)]
-            line, = re.findall(rf"sgd: .*\n.*\n(?:.*\n)?heads split along feature {feature + 1}: (.*)\n", text)
+            line, = re.findall(rf"sgd: .*\n.*\nloss .*\n(?:.*\n)?heads split along feature {feature + 1}: (.*)\n", text)
             later = "; the others not yet" if 0 < seen.size < 20 else ""
             self.assertTrue(line.endswith(f" ({seen.size} of 20 replicas{later})"), line)
             if seen.size > 1:
@@ -115,7 +124,7 @@ class BesideTheFlow(SgdTest):
             farthest.append(max(ratios, default=0))
             times, here, there = np.intersect1d(sgd["time"][1:], flow["time"], return_indices=True)
             self.assertIn(f"largest deviation of SGD from the flow at {len(times)} common times\n", text)
-            self.assertIn(f"loss {sgd['loss_mean'][-1]:.6f}, ", text)
+            self.assertIn(f"with outputs\nloss {sgd['loss_mean'][-1]:.6f}\n", text)
             for name in "loss", "m", "q":
                 deviation = np.abs(sgd[f"{name}_mean"][1:][here] - flow[name][there])
                 largest = deviation.reshape(len(times), -1).max(axis=1)

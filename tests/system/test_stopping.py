@@ -1,19 +1,36 @@
-"""What stops a run: signals to any process of it, stop files, time limits; and what does not."""
+"""What stops a run: signals to any process of it, stop files, time limits; and what does not. What it then says."""
 import os
+import re
 import signal
 import subprocess
 from pathlib import Path
 
 import h5py
 
-from harness import HANGS, PROGRAM, changed, command, environment, execute, main
-from restart_harness import (FLOW, QUICK, STOPPED, Gate, RestartTest, checkpoints, end, ended, wait_for,
-                             wait_for_update)
+from harness import HANGS, PROGRAM, changed, command, environment, execute, main, preloaded
+from restart_harness import (FEW, FLOW, PAUSE, QUICK, SGD, STOPPED, Gate, RestartTest, checkpoints, end, ended,
+                             wait_for, wait_for_update)
 from test_kill import descendants
 
 ENDLESS = changed(FLOW, {"flow.end_time": 1e8, "flow.outputs": 10**6, "output.every": 0.0})
 SOON = "--max-walltime", "0.001"
 JOBS = Path(__file__).resolve().parents[2] / "jobs"
+SELDOM = {"output.every": 1e9, "output.checkpoint_every": 1e9}
+# A clock that goes on by 10 s whenever it is read.
+CLOCK = """
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <time.h>
+int clock_gettime(clockid_t clock, struct timespec* now) {
+  static __thread long long readings = 0;
+  static int (*real)(clockid_t, struct timespec*) = 0;
+  if (!real) real = (int (*)(clockid_t, struct timespec*))dlsym(RTLD_NEXT, "clock_gettime");
+  if (clock != CLOCK_MONOTONIC) return real(clock, now);
+  now->tv_sec = 10000 + 10 * readings++;
+  now->tv_nsec = 0;
+  return 0;
+}
+"""
 
 
 class Signals(RestartTest):
@@ -185,6 +202,71 @@ class TimeLimits(RestartTest):
                       " 5", "1e3", "inf", ".", "1..2", "1:"):
             with self.subTest(limit):
                 self.assertIn("--max-walltime", self.refused(path, f"--max-walltime={limit}"))
+
+
+class WhatIsSaid(RestartTest):
+    """Of a run that stops between two outputs, and of one that goes on there."""
+    def stopped(self, name, base, pause):
+        """The path, and what it printed."""
+        path = self.place(name, base, SELDOM)
+        process, _ = self.paused(path, pause=pause)
+        process.send_signal(signal.SIGUSR1)
+        found = ended(process)
+        self.assert_stopped(found, name)
+        return path, found.output
+
+    def goes_on(self, path):
+        """What it prints, and of its lines of progress, one after each step, t, steps in a second and seconds left."""
+        env = environment(LD_PRELOAD=preloaded(self.shared, CLOCK), HEADFLOW_PROGRESS="1e-9")
+        done = subprocess.run(command("run", "case.toml"), cwd=path.parent, env=env, text=True, capture_output=True)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        found = re.findall(r" t = (\S+) of .*, (\S+) steps/s, (\d+):(\d+):(\d+) left", done.stderr)
+        return done.stdout, [(float(t), float(rate), 3600 * int(hours) + 60 * int(minutes) + int(seconds))
+                             for t, rate, hours, minutes, seconds in found]
+
+    def assert_pace(self, lines, begin, end_time, steps):
+        """The rate, to two digits, and the seconds left tell both how long it took from `begin`, where it went on,
+        to t."""
+        for number in range(len(lines) // 4, len(lines) - len(lines) // 4):
+            t, rate, left = lines[number]
+            self.assertAlmostEqual(steps(number + 1, t) / rate / (left * (t - begin) / (end_time - t)), 1, delta=0.1,
+                                   msg=f"{lines[number]}, went on at t = {begin}")
+
+    def test_flow(self):
+        path, text = self.stopped("flow", FLOW, PAUSE)
+        self.assertRegex(text, r"(?m)^flow: t = \S+ \(asked to stop\), 30 steps, \d+ rejected, \d+ right-hand sides, "
+                         r"\S+ s\nat the last output, t = 0:\nloss ")
+        text, lines = self.goes_on(path)
+        went_on = re.search(r"(?m)^flow: t = 40 .*, (\d+) steps, .*; since it went on at t = (\S+): (\d+) steps, "
+                            r"\S+ s\nloss ", text)
+        steps, begin, own = (float(number) for number in went_on.groups())
+        self.assertEqual((own, own), (steps - 30, len(lines)))
+        self.assert_pace(lines, begin, 40, lambda number, t: number)
+
+    def test_sgd(self):
+        path, text = self.stopped("sgd", changed(SGD, {"sgd.engine": "overlaps", "sgd.save_weights": None}), FEW)
+        at = re.search(r"(?m)^sgd: t = (\S+), (\d+) steps of 30 .*\n(\S+) sequences of \S+ us, \S+ s with outputs\n"
+                       r"at the last output, t = 0:\nloss ", text)
+        begin, before, sequences = (float(number) for number in at.groups())
+        self.assertAlmostEqual(begin, 0.01 * before)
+        self.assertEqual(sequences, before * 30 * 3)
+        text, lines = self.goes_on(path)
+        at = re.search(r"(?m)^sgd: t = 4, 400 steps of 30 .*\n(\S+) sequences of \S+ us, \S+ s with outputs, "
+                       rf"since it went on at t = {begin:g}\nloss ", text)
+        self.assertAlmostEqual(float(at[1]) / ((400 - before) * 30 * 3), 1, delta=1e-3)
+        self.assert_pace(lines, begin, 4, lambda number, t: (t - begin) / 0.01)
+
+    def test_fluctuations(self):
+        base = changed(FLOW, {"flow": None, "fluctuations": {
+            "dimension": 1e3, "learning_rate_noise": 0.5, "end_time": 40.0, "outputs": 1, "tolerance": 1e-8}})
+        path, text = self.stopped("fluctuations", base, PAUSE)
+        self.assertRegex(text, r"(?m)^fluctuations: D = 1000, kappa = 0.5, 30 steps, \S+ s\n.* at t = 0: ")
+        text, lines = self.goes_on(path)
+        went_on = re.search(r"(?m)^fluctuations: .*, (\d+) steps; since it went on at t = (\S+): (\d+) steps, \S+ s$",
+                            text)
+        steps, begin, own = (float(number) for number in went_on.groups())
+        self.assertEqual((own, own), (steps - 30, len(lines)))
+        self.assert_pace(lines, begin, 40, lambda number, t: number)
 
 
 if __name__ == "__main__":

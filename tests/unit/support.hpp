@@ -86,6 +86,15 @@ inline Parameters generic_parameters(const Shape& shape, double scale = 0.6) {
   return parameters;
 }
 
+/// The name of an activation in the message of a test against its plain formula, which a new one
+/// may still lack.
+inline std::string beside_plain_formula(const Activation& activation) {
+  return std::string(name_of(activation)) +
+         " (its plain formula: reference_attention in tests/unit/support.hpp, or reference_sigma "
+         "in "
+         "trained_support.hpp)";
+}
+
 /// The number in the denominator of an activation besides its exponentials. Throws for one that has
 /// no plain formula in the tests: a new one needs it here, in reference_attention and in
 /// reference_sigma of trained_support.hpp.

@@ -1,4 +1,5 @@
 #pragma once
+#include <cmath>
 #include <cstdint>
 #include <optional>
 #include <vector>
@@ -22,6 +23,12 @@ struct OutputTimes {
   /// when these are none, do not increase or do not stay within [0, end].
   std::vector<double> until(const char* key, double end) const;
 };
+
+/// Whether two times differ by rounding alone.
+inline bool same_time(double a, double b) { return std::abs(a - b) <= 1e-12 * (a + b); }
+
+/// Where that time, but for rounding, stands in increasing ones; the end where it does not.
+std::vector<double>::const_iterator find_time(const std::vector<double>& times, double t);
 
 /// Throws InputError with the name `key` unless `times` increase and stay within [0, end].
 void require_times(const char* key, const std::vector<double>& times, double end);

@@ -53,8 +53,15 @@ struct SgdRecord {
   std::int64_t steps = 0;
   double sequences = 0;             ///< that each replica has seen
   double sequences_per_second = 0;  ///< of all replicas, since the output before; wall time
-  double microseconds = 0;          ///< of a sequence, in all steps of this process; wall time
   std::vector<SgdState> replicas;
+};
+
+/// Where run_sgd has ended, and what it took.
+struct SgdResult {
+  bool finished = false;        ///< not asked to stop before its end
+  std::int64_t steps = 0;       ///< of each replica, since t = 0
+  std::int64_t steps_here = 0;  ///< those of this call
+  double microseconds = 0;      ///< of a sequence in steps_here; wall time, 0 where there are none
 };
 
 /// A state of SGD between two outputs, from which it goes on with the same bits.
@@ -108,10 +115,10 @@ double seconds_per_sequence(const SgdProblem& problem, const Parameters& start,
 /// answers Request::checkpoint and Request::stop, and the latter ends the run. The end is saved,
 /// too. control.within_step() is asked inside steps that take long and inside the population losses
 /// of an output: an Interrupt there ends the run after observer.save, from which the step or the
-/// output is made again (of the output at step 0 nothing is saved). Returns false when it was asked
-/// to stop before its end. With `from` it goes on there; records until then are not repeated.
-bool run_sgd(const Communicator& comm, const SgdProblem& problem, const Parameters& start,
-             const SgdOptions& options, PopulationLoss& loss, const SgdObserver& observer,
-             Control& control = Control::none(), const SgdSource* from = nullptr);
+/// output is made again (of the output at step 0 nothing is saved). With `from` it goes on there;
+/// records until then are not repeated.
+SgdResult run_sgd(const Communicator& comm, const SgdProblem& problem, const Parameters& start,
+                  const SgdOptions& options, PopulationLoss& loss, const SgdObserver& observer,
+                  Control& control = Control::none(), const SgdSource* from = nullptr);
 
 }  // namespace headflow

@@ -47,7 +47,7 @@ TEST(Kernel, lossAgreesWithThePlainModel) {
           expected += reference_loss(activation, parameters, sample(x.data(), i, shape));
         EXPECT_NEAR(kernel_sums(shape, activation, parameters, x, count)[0], expected,
                     1e-13 * expected)
-            << name_of(activation) << ' ' << shape.tokens << ' ' << shape.heads << ' '
+            << beside_plain_formula(activation) << ' ' << shape.tokens << ' ' << shape.heads << ' '
             << shape.features;
       }
 }
@@ -87,7 +87,7 @@ TEST(Kernel, gradientAgreesWithCentralDifferences) {
         // 1e-14/h
         EXPECT_NEAR(sums[static_cast<std::size_t>(k) + 1],
                     difference(shape, activation, parameters, x, count, k), 1e-7)
-            << name_of(activation) << ' ' << shape.tokens << ' ' << shape.heads << ' '
+            << beside_plain_formula(activation) << ' ' << shape.tokens << ' ' << shape.heads << ' '
             << shape.features << " k " << k;
       }
     }
@@ -130,7 +130,7 @@ TEST(Kernel, secondMomentsOfTheStepAgreeWithCentralDifferences) {
       std::size_t next = without.size();
       for (int h = 0; h < shape.heads; ++h)
         for (int other = 0; other <= h; ++other)
-          EXPECT_NEAR(sums[next++], expected(h, other), 1e-8) << name_of(activation);
+          EXPECT_NEAR(sums[next++], expected(h, other), 1e-8) << beside_plain_formula(activation);
     }
 }
 
@@ -147,7 +147,8 @@ TEST(Kernel, isFiniteAndRightForAnyField) {
       for (std::int64_t i = 0; i < count; ++i)
         expected += reference_loss(activation, parameters, sample(x.data(), i, shape));
       for (const double s : sums) EXPECT_TRUE(std::isfinite(s));
-      EXPECT_NEAR(sums[0], expected, 1e-9 * (1 + expected)) << name_of(activation) << ' ' << size;
+      EXPECT_NEAR(sums[0], expected, 1e-9 * (1 + expected))
+          << beside_plain_formula(activation) << ' ' << size;
     }
 }
 

@@ -81,9 +81,11 @@ TEST(MomentKernel, isThePlainSumOverSequences) {
         second += zeta * zeta.transpose();
       }
       std::size_t next = 0;
-      for (Eigen::Index i = 0; i < n; ++i) EXPECT_NEAR(sums[next++], first[i], 1e-8);
       for (Eigen::Index i = 0; i < n; ++i)
-        for (Eigen::Index j = 0; j <= i; ++j) EXPECT_NEAR(sums[next++], second(i, j), 1e-7);
+        EXPECT_NEAR(sums[next++], first[i], 1e-8) << beside_plain_formula(activation);
+      for (Eigen::Index i = 0; i < n; ++i)
+        for (Eigen::Index j = 0; j <= i; ++j)
+          EXPECT_NEAR(sums[next++], second(i, j), 1e-7) << beside_plain_formula(activation);
     }
 }
 

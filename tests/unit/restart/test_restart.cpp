@@ -183,7 +183,7 @@ TEST(DistributedRestart, ofSgdHasTheSameBits) {
                         from->k[static_cast<std::size_t>(replicas.begin * 1400) + i]);
                   return k;
                 }};
-    result.finished =
+    const SgdResult ended =
         run_sgd(world(), problem, start.parameters, options, loss,
                 {.record = [&](const SgdRecord& record) { result.records.push_back(record); },
                  .save =
@@ -192,6 +192,7 @@ TEST(DistributedRestart, ofSgdHasTheSameBits) {
                        result.k = gather(saved.weights);
                      }},
                 control, from == nullptr ? nullptr : &source);
+    result.finished = ended.finished;
     return result;
   };
   const Result whole = run(-1, nullptr);

@@ -62,7 +62,8 @@ TEST(DirectSgd, gradientAgreesWithCentralDifferences) {
     sgd.step(after);
     const auto batch = batch_of(sgd, 2, 0);
     EXPECT_NEAR(after.batch_loss, reference_loss(activation, batch, before.k, before.b, before.v),
-                1e-6);
+                1e-6)
+        << beside_plain_formula(activation);
     const auto difference = [&](auto&& move) {
       constexpr double h = 1e-5;
       double loss[2];
@@ -76,15 +77,15 @@ TEST(DirectSgd, gradientAgreesWithCentralDifferences) {
     for (Eigen::Index i = 0; i < before.k.size(); ++i)
       EXPECT_NEAR(before.k.data()[i] - after.k.data()[i],
                   difference([&](SgdReplica& r, double h) { r.k.data()[i] += h; }), 1e-6)
-          << name_of(activation) << " k " << i;
+          << beside_plain_formula(activation) << " k " << i;
     const TrainedParts trained = trained_by(activation);
     for (Eigen::Index h = 0; h < before.b.size(); ++h)
       EXPECT_NEAR(before.b[h] - after.b[h],
                   trained.b ? difference([&](SgdReplica& r, double d) { r.b[h] += d; }) : 0, 1e-6)
-          << name_of(activation) << " b " << h;
+          << beside_plain_formula(activation) << " b " << h;
     EXPECT_NEAR(before.v - after.v,
                 trained.v ? difference([&](SgdReplica& r, double d) { r.v += d; }) : 0, 1e-6)
-        << name_of(activation);
+        << beside_plain_formula(activation);
   }
 }
 

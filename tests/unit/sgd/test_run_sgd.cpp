@@ -155,9 +155,10 @@ TEST(DistributedRunSgd, namesTheReplicaAndItsLastGoodStep) {
   }
 }
 
-// What a record says of the speed since the last one, and of the time of a sequence on average, add
-// up to the same times: n_1 / speed_1 + .. + n_i / speed_i = (n_1 + .. + n_i) time_i. Whatever the
-// clock says, also of a record after one step alone, and of a run that goes on.
+// What records say of the speed since the one before, and the result of the time of a sequence on
+// average, add up to the same time: n_1 / speed_1 + .. + n_i / speed_i = (n_1 + .. + n_i) time.
+// Whatever the clock says, also of a record after one step alone, and of a run that goes on, which
+// counts its own steps.
 TEST(RunSgd, speedsAddUpToTheTimeOfAllSequences) {
   const Start start = example_start();
   const SgdProblem problem = with_spikes(problem_for(100, 2, 0.5), start);
@@ -165,25 +166,28 @@ TEST(RunSgd, speedsAddUpToTheTimeOfAllSequences) {
   const SgdOptions options{.replicas = 3, .output_steps = {0, 1, 8, 24}};
   SgdSource saved{.numbers = {}, .weights = {}};
   for (const bool goes_on : {false, true}) {
-    StopAt stop(goes_on ? -1 : 4, StopAt::Place::between);
+    StopAt stop(goes_on ? -1 : 2, StopAt::Place::between);  // after the output at step 1
     double seconds = 0, sequences = 0,
            before = saved.numbers.empty() ? 0 : saved.numbers.number("step");
     int records = 0;
-    run_sgd(world(), problem, start.parameters, options, loss,
-            {.record =
-                 [&](const SgdRecord& record) {
-                   if (record.steps == 0) return;
-                   const double own = (static_cast<double>(record.steps) - before) * 2 * 3;
-                   before = static_cast<double>(record.steps);
-                   seconds += own / record.sequences_per_second;
-                   sequences += own;
-                   EXPECT_NEAR(record.microseconds * sequences / (1e6 * seconds), 1, 1e-9)
-                       << "step " << record.steps;
-                   ++records;
-                 },
-             .save = [&](const SgdSaved& state) { saved.numbers = state.numbers; }},
-            stop, goes_on ? &saved : nullptr);
-    EXPECT_GE(records, 1);
+    const SgdResult result =
+        run_sgd(world(), problem, start.parameters, options, loss,
+                {.record =
+                     [&](const SgdRecord& record) {
+                       if (record.steps == 0) return;
+                       const double own = (static_cast<double>(record.steps) - before) * 2 * 3;
+                       before = static_cast<double>(record.steps);
+                       seconds += own / record.sequences_per_second;
+                       sequences += own;
+                       ++records;
+                     },
+                 .save = [&](const SgdSaved& state) { saved.numbers = state.numbers; }},
+                stop, goes_on ? &saved : nullptr);
+    EXPECT_NEAR(result.microseconds * sequences / (1e6 * seconds), 1, 1e-9);
+    EXPECT_EQ(result.finished, goes_on);
+    EXPECT_EQ(result.steps, goes_on ? 24 : 1);
+    EXPECT_EQ(result.steps_here, goes_on ? 23 : 1);
+    EXPECT_EQ(records, goes_on ? 2 : 1);
   }
 }
 

@@ -50,11 +50,13 @@ TEST(AttentionMaps, areTheAttentionOfTheSameSequences) {
         const Eigen::Map<const Vector> A(&maps.A[static_cast<std::size_t>(i * 5)], 5);
         const auto expected = reference_attention(activation, chi, parameters.b, parameters.v);
         for (Eigen::Index l = 0; l < 5; ++l) {
-          EXPECT_NEAR(A[l], static_cast<double>(expected[static_cast<std::size_t>(l)]), 1e-11);
+          EXPECT_NEAR(A[l], static_cast<double>(expected[static_cast<std::size_t>(l)]), 1e-11)
+              << beside_plain_formula(activation);
           EXPECT_NEAR(A[l], sigma.col(l).mean(), 1e-15);
         }
         const Matrix plainly = reference_sigma(activation, chi, parameters.b, parameters.v);
-        EXPECT_LT((sigma - plainly).cwiseAbs().maxCoeff(), 1e-11);
+        EXPECT_LT((sigma - plainly).cwiseAbs().maxCoeff(), 1e-11)
+            << beside_plain_formula(activation);
         const Vector rows = sigma.rowwise().sum();
         if (name_of(activation) == "softmax") {
           EXPECT_LT((rows.array() - 1).abs().maxCoeff(), 1e-14);

@@ -97,8 +97,10 @@ void expect_greedy(const Shape& shape, const Activation& activation, const Param
   ASSERT_EQ(found.loss_stderr.size(), H);
   std::vector<int> left = first_heads(shape.heads);
   for (std::size_t i = 0;; ++i) {
-    EXPECT_NEAR(found.loss[i], plain.loss(left), 1e-10) << name_of(activation) << " " << i;
-    EXPECT_NEAR(found.loss_stderr[i], plain.standard_error(left), 1e-10) << name_of(activation);
+    EXPECT_NEAR(found.loss[i], plain.loss(left), 1e-10)
+        << beside_plain_formula(activation) << " " << i;
+    EXPECT_NEAR(found.loss_stderr[i], plain.standard_error(left), 1e-10)
+        << beside_plain_formula(activation);
     if (i == H - 1) return;
     const int removed = *std::min_element(left.begin(), left.end(), [&](int g, int h) {
       return plain.loss(without(left, g)) < plain.loss(without(left, h));
