@@ -28,12 +28,11 @@ MORE = {
     "fig09-few-softmax-1": ("paper/fig09-bands", FIGURE + "population.samples=16384 fluctuations.end_time=110"),
     "fig09-few-bayes-softmax": ("paper/fig09-bands", FIGURE + "population.samples=16384 fluctuations.end_time=60 "
                                 "flow.end_time=60 attention.activation=bayes-softmax"),
-    "fig11-short": ("paper/fig11", 'model.tokens=4 sweep."model.signal[1]"=[2.5] sweep."model.signal[2]"=[1,2.5,5.5,10]'),
+    "fig11-short": ("paper/fig11", 'model.tokens=4 sweep."model.signal[1]"=[2.5] '
+                    'sweep."model.signal[2]"=[1,2.5,5.5,10]'),
     "fig01-plain": ("paper/fig01", FIGURE + "fluctuations.output_times=[48] fluctuations.end_time=48"),
     "fig01-symmetric": ("paper/fig01", FIGURE + "fluctuations.output_times=[48] fluctuations.end_time=48 "
                         "population.symmetric=true"),
-    "samples-fast": ("claims/samples", "start.dimension=1e5 sgd.dimension=1e5 sgd.batch=100 sgd.learning_rate=8e-3 "
-                     "sgd.replicas=32 flow.learning_rate_noise=8.0 sgd.outputs=600"),
     "restoring": ("stages/restoring", ""),
     "decay-none": ("training/decay-and-noise", FIGURE + "attention.weight_decay=0 flow.end_time=60"),
     "decay-more": ("training/decay-and-noise", FIGURE + "attention.weight_decay=0.1 flow.end_time=60"),

@@ -14,7 +14,7 @@ page = Page("input/claims/README.md", settings=(
     r"at the same `[^`]*` = [\d.]+", r"five sets of 65,536 samples", r"`[^`]*` = (?=0\.422)", r"kappa(?: =)? [\d.]+",
     r"opposite heads `[^`]*`, biases `[^`]*` and v = 2", r"adds up to one, `L A = 1`", r"for each factor 10 in D",
     r"[Nn]ear D = 10\^12", r"here with kappa = 4", r"D = 10\^4 to 10\^8", r"\(L = 6, nu = \(4, 20\)\)",
-    r"at 8e-3 in place of 4e-4, with kappa = 8", r"r = 0 attracts", r"m = 0"))
+    r"r = 0 attracts", r"m = 0"))
 EIGENVECTORS = np.array([[1, -2, -2], [-2, 1, -2], [-2, -2, 1]]) / 3
 COVARIANCE = np.array([[6.0, -4.5, -1.5], [-4.5, 9.75, 6.0], [-1.5, 6.0, 11.25]])  # as in pca.toml
 ATOMS = np.array([[2.5, 0.0], [0.0, 2.0], [-2.0, 1.0], [-1.0, -2.5], [1.5, -1.5]])  # as in biases.toml
@@ -34,8 +34,8 @@ def _(_):
     return 1, -2, -2, 3, -2, 1, -2, 3, -2, -2, 1, 3, parallel.max() < 1e-9, abs(EIGENVECTORS).max() < 0.7
 
 
-@page.says("Heads come to an overlap of {@} with them (root mean square) at t = {}, {} and {}, in the order of the eigenvalues {},",
-           "{} and {}.")
+@page.says("Heads come to an overlap of {@} with them (root mean square) at t = {}, {} and {}, in the order of the",
+           "eigenvalues {}, {} and {}.")
 def _(files, level):
     time, size = along_eigenvectors(files)
     return (*(first_time(time, size[:, i], level) for i in range(3)),
@@ -65,8 +65,8 @@ def first_phase_of(files, name):
     return time, attention_of(b, v, 5), first_phase(time, b[0].mean(), v[0], 5, b.shape[1]), b, v
 
 
-@page.says("L A follows the lemma's own equation (dashed) within {} until t = {@} and comes to one; v does nearly all of it ({},",
-           "b = {}).")
+@page.says("L A follows the lemma's own equation (dashed) within {} until t = {@} and comes to one; v does nearly all",
+           "of it ({}, b = {}).")
 def _(files, end):
     time, flow, lemma, b, v = first_phase_of(files, "gaussian")
     early = time <= end
@@ -78,23 +78,23 @@ def _(files):
     return files("first-phase-gaussian", "flow/split_time")[0]
 
 
-@page.says("the lemma, which is at m = 0, holds only until t ~ {@}. L A of zero fields is then no sum of the attention any more,",
-           "and passes {}.")
+@page.says("the lemma, which is at m = 0, holds only until t ~ {@}. L A of zero fields is then no sum of the attention",
+           "any more, and passes {}.")
 def _(files, end):
     time, flow, lemma, _, _ = first_phase_of(files, "flipping")
     off = abs(flow - lemma)
     return flow.max(), off[time <= end].max() < 0.01, off[time > 2 * end].max() > 0.03
 
 
-@page.says("That biases of all heads stay the same is seen in both: within {<} until t = {@} above, within {<} to the end",
-           "below.")
+@page.says("That biases of all heads stay the same is seen in both: within {<} until t = {@} above, within {<} to the",
+           "end below.")
 def _(files, end):
     time, _, _, b, _ = first_phase_of(files, "gaussian")
     return np.ptp(b[time <= end], axis=1).max(), np.ptp(files("first-phase-flipping", "flow/b"), axis=1).max()
 
 
-@page.says("From eta = {@} to {@} hardly anything depends on it: heads align at t = {} to {} and split at t = {} to {} (four",
-           "starts).")
+@page.says("From eta = {@} to {@} hardly anything depends on it: heads align at t = {} to {} and split at t = {} to {}",
+           "(four starts).")
 def _(files, low, high):
     eta, align, split = files("eta", "flow/start_eta", "flow/alignment_time", "flow/split_time")
     among = (eta > 0.9 * low) & (eta < 1.1 * high)
@@ -109,8 +109,8 @@ def _(files, one, three):
     return eta[abs(np.log(eta / three)).argmin()] ** 2, 1.2 < later / early < 1.3, 1.9 < latest / early < 2.1
 
 
-@page.says("The end is the same: r below {<} and the same loss. At eta = {@} heads are still on the way at t = {@} (r = {} to {},",
-           "no split), and at eta = {@} they keep r = {} and a loss of {}.")
+@page.says("The end is the same: r below {<} and the same loss. At eta = {@} heads are still on the way at t = {@} (r",
+           "= {} to {}, no split), and at eta = {@} they keep r = {} and a loss of {}.")
 def _(files, five, _, ten):
     eta, r, loss, split = files("eta", *(f"flow/{name}" for name in ("start_eta", "r", "loss", "split_time")))
     five, ten = (abs(np.log(eta / at)).argmin() for at in (five, ten))
@@ -125,9 +125,9 @@ def _(files):
     return abs(r[:, :, 0, 1] / r[:, :, 0, 0] + 1).max() < 0.05
 
 
-@page.says("need {}, {} and {} steps, and the same number of sequences. {w} runs of each lie on one flow, and they scatter",
-           "alike: of the dots of m {}, {} and {} % lie within the one standard deviation that `[fluctuations]` computes, {}, {}",
-           "and {} % within two.")
+@page.says("need {}, {} and {} steps, and the same number of sequences. {w} runs of each lie on one flow, and they",
+           "scatter alike: of the dots of m {}, {} and {} % lie within the one standard deviation that",
+           "`[fluctuations]` computes, {}, {} and {} % within two.")
 def _(files):
     names = [f"batches-B{size}" for size in (1, 16, 256)]
     shares = [shares_in_bands(files, name) for name in names]
@@ -160,9 +160,9 @@ def _(files, nu):
     return one[at], softmax[at], (np.diff(abs(np.diff(softmax) / np.diff([2, 4, 8, 12, 16, 24, 32]))) < 0).all()
 
 
-@page.says("At the minima m is within {<} % of sqrt(nu) from nu = {@} on, and v is {} from nu = {@} on. Biases come to be",
-           "proportional to nu only at large signals: -b / nu is {} at nu = {@} and {} at nu = {@}. The Bayes risk falls faster",
-           "still, to {}.")
+@page.says("At the minima m is within {<} % of sqrt(nu) from nu = {@} on, and v is {} from nu = {@} on. Biases come to",
+           "be proportional to nu only at large signals: -b / nu is {} at nu = {@} and {} at nu = {@}. The Bayes risk",
+           "falls faster still, to {}.")
 def _(files, four, eight, low, high):
     nu, m, b, v, risk = files("large-signals", "train/model_signal_2", "train/m", "train/b", "train/v", "bayes/risk")
     m, b, v = m[1, :, 0, :, 1], b[1, :, 0].mean(axis=1), v[1, :, 0]
@@ -177,29 +177,33 @@ def pruned(files, name):
     return files(f"pruning-{name}", "prune/loss")
 
 
-@page.says("With atoms Bayes-softmax loses nothing until half of its heads are gone; with the fifth its loss rises from {} to {}.",
-           "Softmax begins at {} and degrades least: when one head is left the losses are {} (softmax), {} and {} (softmax-1).")
+@page.says("With atoms Bayes-softmax loses nothing until half of its heads are gone; with the fifth its loss rises",
+           "from {} to {}. Softmax begins at {} and degrades least: when one head is left the losses are {} (softmax),",
+           "{} and {} (softmax-1).")
 def _(files):
     softmax, one, bayes = np.median(pruned(files, "atoms"), axis=1)
     worse = [last / first for first, *_, last in (softmax, one, bayes)]
-    return (bayes[4], bayes[5], softmax[0], softmax[7], bayes[7], one[7], bayes[4] < 1.01 * bayes[0], min(worse) == worse[0])
+    return (bayes[4], bayes[5], softmax[0], softmax[7], bayes[7], one[7], bayes[4] < 1.01 * bayes[0],
+            min(worse) == worse[0])
 
 
-@page.says("Gaussian features have no such edge: every head counts. There softmax-1 ends at {}, softmax at {} and Bayes-softmax at {}.")
+@page.says("Gaussian features have no such edge: every head counts. There softmax-1 ends at {}, softmax at {} and",
+           "Bayes-softmax at {}.")
 def _(files):
     softmax, one, bayes = np.median(pruned(files, "gaussian"), axis=1)
     return one[7], softmax[7], bayes[7], bayes[1] > 1.05 * bayes[0]
 
 
-@page.says("four to forty times the standard deviation of softmax from the third head on with atoms, and larger with Gaussian",
-           "features, too.")
+@page.says("four to forty times the standard deviation of softmax from the third head on with atoms, and larger with",
+           "Gaussian features, too.")
 def _(files):
     atoms, gaussian = (pruned(files, name).std(axis=1, ddof=1) for name in ("atoms", "gaussian"))
     ratio = (atoms[1] / atoms[0])[3:]
     return 3.5 < ratio.min() < 4.5, 35 < ratio.max() < 45, (gaussian[1] > gaussian[0])[3:].all()
 
 
-@page.says("That of Bayes-softmax is not: with atoms it stays below that of softmax, with Gaussian features it is about the same.")
+@page.says("That of Bayes-softmax is not: with atoms it stays below that of softmax, with Gaussian features it is",
+           "about the same.")
 def _(files):
     atoms, gaussian = (pruned(files, name).std(axis=1, ddof=1) for name in ("atoms", "gaussian"))
     return (atoms[2] < atoms[0])[1:].all(), 0.4 < np.median(gaussian[2] / gaussian[0]) < 2.5
@@ -207,7 +211,8 @@ def _(files):
 
 def sequences(files, kind, exponent):
     """Of each run of SGD, or of each of four flows: n / D until heads align and until they split."""
-    runs = [f"samples-{kind}-{exponent}"] if kind == "sgd" else [f"samples-{kind}-{exponent}-{seed}" for seed in (1, 2, 3, 4)]
+    name = f"samples-{kind}-{exponent}"
+    runs = [name] if kind == "sgd" else [f"{name}-{seed}" for seed in (1, 2, 3, 4)]
     found = []
     for run in runs:
         time, m, split = files(run, *(f"{kind}/{name}" for name in ("time", "m", "split_time")))
@@ -217,15 +222,16 @@ def sequences(files, kind, exponent):
     return np.nan_to_num(np.transpose(found), nan=np.inf) / 4  # kappa = 4; not split: later than all that have
 
 
-@page.says("half of the mean signal n / D is {}, {}, {}, {} and {} at D = 10^4 to 10^8. Until the heads split it is {}, {}, {}, {}",
-           "and {} at D = 10^4 to 10^8 (medians of {}, {}, {}, {} and {} runs),")
+@page.says("half of the mean signal n / D is {}, {}, {}, {} and {} at D = 10^4 to 10^8. Until the heads split it is",
+           "{}, {}, {}, {} and {} at D = 10^4 to 10^8 (medians of {}, {}, {}, {} and {} runs),")
 def _(files):
     runs = [sequences(files, "sgd", exponent) for exponent in range(4, 9)]
     return (*(np.median(align) for align, _ in runs), *(np.median(split) for _, split in runs),
             *(split.size for _, split in runs))
 
 
-@page.says("Of the {} runs at D = 10^4 a sixth split earlier than the median by {} or more, a sixth later by {} or more:")
+@page.says("Of the {} runs at D = 10^4 a sixth split earlier than the median by {} or more, a sixth later by {} or",
+           "more:")
 def _(files):
     split = sequences(files, "sgd", 4)[1]
     low, median, high = np.quantile(split, (1 / 6, 1 / 2, 5 / 6), method="nearest")
@@ -236,9 +242,3 @@ def _(files):
 def _(files):
     flows = np.array([np.median(sequences(files, "flow", exponent)[1]) for exponent in range(4, 13)])
     return (flows[-1] - flows[0]) / 8, flows[-1] - flows[-2]
-
-
-@page.says("at 8e-3 in place of 4e-4, with kappa = 8, SGD split {~} % later than the flow at D = 10^5.")
-def _(files):
-    flow, sgd = files("samples-fast", "flow/split_time", "sgd/split_time")
-    return 100 * (np.median(sgd[:, 1]) / flow[1] - 1)

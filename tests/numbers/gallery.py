@@ -6,7 +6,8 @@ from statements import Page
 
 page = Page("input/paper/README.md", settings=(
     r"less than a minute on 2 idle cores, but figures 1, 17 and 20 \(1 to 3 minutes\) and 5 \(some 10 minutes\)",
-    r"on 2 ranks", r"H = 1 to 8", r"only some of 4 or 8 heads", r"H = 2, 4, 8(?:, 8)?", r"Figures (?:\[\d+\]\(#figure-\d+\)[,.] ?)+", r"5 runs", r"The signals \(10, 3\) are a choice",
+    r"on 2 ranks", r"H = 1 to 8", r"only some of 4 or 8 heads", r"H = 2, 4, 8(?:, 8)?", r"5 runs",
+    r"Figures (?:\[\d+\]\(#figure-\d+\)[,.] ?)+", r"The signals \(10, 3\) are a choice",
     r"\(nu_1, nu_2\) = \(2, 10\)", r"(?<=at nu_2 = 1, )2\.5, 5\.5, 10", r"68 and 95 % should",
     r"standard deviations from their equation and 32 runs"))
 
@@ -16,8 +17,8 @@ def _(files):
     return files("fig01-weak", "flow/split_time")[1], files("fig01", "flow/split_time")[1] < 100
 
 
-@page.says("Both heads align with direction 1 within t ~ {<} and stay on a plateau. At t ~ {~} they split along direction 2,",
-           "with opposite signs, and the loss falls.")
+@page.says("Both heads align with direction 1 within t ~ {<} and stay on a plateau. At t ~ {~} they split along",
+           "direction 2, with opposite signs, and the loss falls.")
 def _(files):
     m, loss, align, split = files("fig01", "flow/m", "flow/loss", "flow/alignment_time", "flow/split_time")
     return align, split[1], np.prod(np.sign(m[-1, :, 1])) < 0, loss[-1] < loss[200]
@@ -33,8 +34,8 @@ def _(files):
     return files("fig01-large", "sgd/replica").size, *shares_in_bands(files, "fig01-large")
 
 
-@page.says("All heads go together along direction 1, then diverge along direction 2 in both signs; a single head never leaves"
-           " direction 1.")
+@page.says("All heads go together along direction 1, then diverge along direction 2 in both signs; a single head never",
+           "leaves direction 1.")
 def _(files):
     return (abs(files("fig02-H1", "flow/m")[..., 1]).max() < 0.01,
             {0 < (files(f"fig02-H{H}", "flow/m")[-1, :, 1] > 0.3).sum() < H for H in (2, 3, 4, 6, 8)} == {True})
@@ -48,8 +49,9 @@ def _(files):
     return heads[2:][np.flatnonzero(np.diff(late) < 0).max()], (np.diff(far) > 0).all()
 
 
-@page.says("The direction of larger signal is learnt first; four heads take all four combinations of signs. One of the runs",
-           "with H = 8 shows a head that makes an excursion to the other side. With equal signals there is no order.")
+@page.says("The direction of larger signal is learnt first; four heads take all four combinations of signs. One of the",
+           "runs with H = 8 shows a head that makes an excursion to the other side. With equal signals there is no",
+           "order.")
 def _(files):
     first, second = files("fig03-H4", "flow/split_time")
     excursions = [files(f"fig03-{name}", "flow/excursions")[-1].sum() for name in ("H8", "H8-excursion")]
@@ -58,8 +60,8 @@ def _(files):
             excursions == [0, 1], abs(equal[0] - equal[1]) < 1)
 
 
-@page.says("With softmax heads split along one direction after the other until all {w} combinations of signs are taken. With",
-           "Bayes-softmax one pair of heads goes to each direction.")
+@page.says("With softmax heads split along one direction after the other until all {w} combinations of signs are",
+           "taken. With Bayes-softmax one pair of heads goes to each direction.")
 def _(files):
     m, split = files("fig04-softmax", "flow/m", "flow/split_time")
     pairs = files("fig04-bayes-softmax", "flow/m")[-1]
@@ -91,8 +93,8 @@ def _(files):
     return abs(ratio[3:] - 1).max() < 0.06, ratio[2] > 1.4
 
 
-@page.says("the gap between softmax and softmax-1 grows with nu: softmax comes to a plateau ({} at nu = {@}), softmax-1 goes on",
-           "towards zero loss.")
+@page.says("the gap between softmax and softmax-1 grows with nu: softmax comes to a plateau ({} at nu = {@}),",
+           "softmax-1 goes on towards zero loss.")
 def _(files, nu):
     loss = least(files, "right-gaussian")
     at = abs(files("fig05-flow-right-gaussian", "flow/model_signal_1") / nu - 1) < 1e-6
@@ -100,18 +102,19 @@ def _(files, nu):
     return loss[at, 0], (gap[:8] > 0).all(), loss[-1, 1] < 0.05
 
 
-@page.says("For the flipping spike softmax and softmax-1 end together from nu = {@} on. With atoms softmax-1 stays at {} at H = 4 and",
-           "above it with more heads.")
+@page.says("For the flipping spike softmax and softmax-1 end together from nu = {@} on. With atoms softmax-1 stays at",
+           "{} at H = 4 and above it with more heads.")
 def _(files, nu):
     loss, signal = least(files, "right-flipping"), files("fig05-flow-right-flipping", "flow/model_signal_1")
     apart = abs(loss[:, 1] / loss[:, 0] - 1)
     atoms = least(files, "left-atoms")[3:, 1]
     together = apart < 0.02
-    return atoms[0], together[signal > 0.95 * nu].all(), not together[signal < 0.95 * nu][-1], (atoms[1:] > atoms[0]).all()
+    return (atoms[0], together[signal > 0.95 * nu].all(), not together[signal < 0.95 * nu][-1],
+            (atoms[1:] > atoms[0]).all())
 
 
-@page.says("with atoms {} at H = 4 and no more with more heads, {} for the Gaussian at nu = 2500. The last point of Bayes-softmax for",
-           "the flipping spike lies below the Bayes risk:")
+@page.says("with atoms {} at H = 4 and no more with more heads, {} for the Gaussian at nu = 2500. The last point of",
+           "Bayes-softmax for the flipping spike lies below the Bayes risk:")
 def _(files):
     atoms, gaussian, flipping = (best(files, f"fig05-search-{name}", "loss")
                                  for name in ("left-atoms", "right-gaussian", "right-flipping"))
@@ -119,15 +122,16 @@ def _(files):
     return atoms[3, 1], gaussian[-1, 1], (atoms[4:, 1] < 1.005 * atoms[3, 1]).all(), flipping[-1, 2] < risk[-1]
 
 
-@page.says("With atoms it needs one head for each of the four: H - F = {} of the {w} go for nothing ({} to {}), the next costs a",
-           "factor of {}.")
+@page.says("With atoms it needs one head for each of the four: H - F = {} of the {w} go for nothing ({} to {}), the",
+           "next costs a factor of {}.")
 def _(files):
     loss = np.median(files("fig07-atoms", "prune/loss")[2], axis=0)
     return (loss < 1.01 * loss[0]).sum() - 1, loss.size, loss[0], loss[4], loss[5] / loss[4]
 
 
-@page.says("softmax-1 goes from {} to {} with these and then grows by factors of {}, {} and {}, because the heads left have to",
-           "answer for those that are gone; softmax starts highest and degrades least, from {} to {} when {w} heads are left.")
+@page.says("softmax-1 goes from {} to {} with these and then grows by factors of {}, {} and {}, because the heads left",
+           "have to answer for those that are gone; softmax starts highest and degrades least, from {} to {} when {w}",
+           "heads are left.")
 def _(files):
     softmax, one, bayes = np.median(files("fig07-atoms", "prune/loss"), axis=1)
     return (one[0], one[4], *(one[5:] / one[4:-1]), softmax[0], softmax[6], 2, softmax[0] > max(one[0], bayes[0]),
@@ -152,8 +156,8 @@ def _(files):
     return bayes < one, files("fig09-bayes-softmax", "flow/loss")[-1] < 0.35
 
 
-@page.says("In the inner and the outer bands lie {} +- {} % and {} +- {} % of the dots of m with softmax-1, and {} +- {} % and",
-           "{} +- {} % with Bayes-softmax;")
+@page.says("In the inner and the outer bands lie {} +- {} % and {} +- {} % of the dots of m with softmax-1, and {} +-",
+           "{} % and {} +- {} % with Bayes-softmax;")
 def _(files):
     return [number for name in ("softmax-1", "bayes-softmax")
             for number in shares_in_bands(files, f"fig09-bands-{name}")[1:]]
@@ -164,9 +168,9 @@ def _(files):
     return shares_in_bands(files, "fig09-bands-softmax-1", "fig09-few-softmax-1")[1::2]
 
 
-@page.says("No phase of alignment, because theta has no mean: heads split along direction 1, one to each side. SGD lies on the",
-           "flow. The overlaps with direction 2 stay within {<}, so that their panels show the scatter of SGD (bars: {}",
-           "replicas).")
+@page.says("No phase of alignment, because theta has no mean: heads split along direction 1, one to each side. SGD",
+           "lies on the flow. The overlaps with direction 2 stay within {<}, so that their panels show the scatter of",
+           "SGD (bars: {} replicas).")
 def _(files):
     names = [f"fig10-{name}" for name in ("softmax", "softmax-1", "bayes-softmax")]
     flow, sgd = ([files(name, f"{kind}/m") for name in names] for kind in ("flow", "sgd"))
@@ -174,7 +178,8 @@ def _(files):
             all(m[-1, 0, 0] * m[-1, 1, 0] < 0 for m in flow))
 
 
-@page.says("It grows with nu_1, which the heads share. With nu_2, which drives them apart, it falls where nu_1 is at most {}.")
+@page.says("It grows with nu_1, which the heads share. With nu_2, which drives them apart, it falls where nu_1 is at",
+           "most {}.")
 def _(files):
     cosine, nu_1 = best(files, "fig11", "cosine")[..., 0, 1], files("fig11", "train/model_signal_1")
     return nu_1[(np.diff(cosine, axis=1) < 0).all(axis=1)].max(), (np.diff(cosine, axis=0) > 0).mean() > 0.9
@@ -206,7 +211,8 @@ def _(files):
     return nu_1[abs(np.diff(cosine, axis=1)).max(axis=1).argmax()]
 
 
-@page.says("The angle between the heads is the wider, the smaller nu_1, and the wider, the larger nu_2, where nu_1 is small.")
+@page.says("The angle between the heads is the wider, the smaller nu_1, and the wider, the larger nu_2, where nu_1 is",
+           "small.")
 def _(files):
     wide = angle(best(files, "fig12", "m"))
     return (np.diff(wide, axis=0) < 0).all(), (np.diff(wide[:2], axis=1) > 0).all()
@@ -219,8 +225,8 @@ def _(files):
     return np.linalg.norm(long) > 1.2 * np.linalg.norm(other), abs(other[1]) > 2 * abs(other[0])
 
 
-@page.says("At nu_1 = {} heads jump from nearly parallel (nu_2 = {}) to wide apart (nu_2 = {}): another minimum is the lower",
-           "there.")
+@page.says("At nu_1 = {} heads jump from nearly parallel (nu_2 = {}) to wide apart (nu_2 = {}): another minimum is the",
+           "lower there.")
 def _(files):
     wide = np.degrees(angle(best(files, "fig13", "m")))
     nu_1, nu_2 = files("fig13", "train/model_signal_1", "train/model_signal_2")
@@ -238,11 +244,12 @@ def _(files):
 @page.says("Two phases for every H; the larger H, the later heads split and the further some diverge.")
 def _(files):
     runs = [files(f"fig15-H{H}", "flow/m", "flow/split_time") for H in (2, 4, 8)]
-    return (np.diff([split[1] for _, split in runs]) > 0).all(), (np.diff([abs(m[-1, :, 1]).max() for m, _ in runs]) > 0).all()
+    return ((np.diff([split[1] for _, split in runs]) > 0).all(),
+            (np.diff([abs(m[-1, :, 1]).max() for m, _ in runs]) > 0).all())
 
 
-@page.says("Two heads on each sign of direction 1, then each pair splits along direction 2: all {w} combinations of signs, in all",
-           "runs.")
+@page.says("Two heads on each sign of direction 1, then each pair splits along direction 2: all {w} combinations of",
+           "signs, in all runs.")
 def _(files):
     return min(combinations_of_signs(files(f"fig16-seed{seed}", "flow/m")[-1]) for seed in (1, 2, 3, 4))
 
@@ -253,8 +260,8 @@ def _(files):
     return max(positive, 4 - positive), files("fig16-seed3", "flow/excursions")[-1].sum()
 
 
-@page.says("Directions are learnt in the order of their signals; at the end all {w} combinations of signs, one head each, in all",
-           "runs.")
+@page.says("Directions are learnt in the order of their signals; at the end all {w} combinations of signs, one head",
+           "each, in all runs.")
 def _(files):
     runs = [files(f"fig17-seed{seed}", "flow/combinations", "flow/split_time") for seed in (1, 2, 3, 4)]
     return min(taken[-1] for taken, _ in runs), all((np.diff(split) > 0).all() for _, split in runs)
@@ -287,15 +294,16 @@ def _(files):
     return sorted(files(f"fig19-seed{seed}", "flow/undecided")[-1] for seed in (1, 3))
 
 
-@page.says("Direction 3 has a pair of its own in all runs. With H = 4, F = 2 each direction has its own pair in all runs.")
+@page.says("Direction 3 has a pair of its own in all runs. With H = 4, F = 2 each direction has its own pair in all",
+           "runs.")
 def _(files):
     third = [abs(files(f"fig20-seed{seed}", "flow/m")[-1])[:, 2] > 1.6 for seed in (2, 4, 5, 7)]
     small = [abs(files(f"fig20-H4-seed{seed}", "flow/m")[-1]) > 1 for seed in (1, 2, 3, 4)]
     return all(one.sum() == 2 for one in third), all(one.sum(axis=0).tolist() == [2, 2] for one in small)
 
 
-@page.says("The pairs of directions 1 and 2 lie on the axes in the second and the fourth run (loss {} and {}), and on the",
-           "diagonals of their plane in the two others (both {}).")
+@page.says("The pairs of directions 1 and 2 lie on the axes in the second and the fourth run (loss {} and {}), and on",
+           "the diagonals of their plane in the two others (both {}).")
 def _(files):
     runs = [files(f"fig20-seed{seed}", "flow/m", "flow/loss") for seed in (2, 4, 5, 7)]
     axes = [axis_alignment(m[-1], [0, 1]) for m, _ in runs]

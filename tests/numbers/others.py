@@ -5,16 +5,18 @@ from quantities import best
 from statements import Page
 
 training = Page("input/training/README.md", settings=(
-    r"16 runs of SGD", r"in 16 runs", r"the 4096 samples by heart", r"b = 0 and v = 1", r"\(from 1 to `floor`", r"`kappa = [^`]*`"))
+    r"16 runs of SGD", r"in 16 runs", r"the 4096 samples by heart", r"b = 0 and v = 1", r"\(from 1 to `floor`",
+    r"`kappa = [^`]*`"))
 priors = Page("input/priors/README.md", settings=(
     r"\(0 where it is left out\)", r"sqrt\(3 nu\)", r"\| 0, but with probability", r"m = 0", r"\(1\.5, -?1\.5\)"))
 readme = Page("README.md", settings=(
     r"bare Debian 12 or 13", r"GCC 12 or Clang 14", r"10\^7 samples", r"some 10\^7 samples \(2\^23\) on 64 ranks",
-    r"Exit codes are 0 \(finished\), 2 .*?, 3 .*?, 4 .*?, and 75", r"Linux on x86-64 or aarch64", r"^\d\. | \d\. (?=[A-Z])"))
+    r"Exit codes are 0 \(finished\), 2 .*?, 3 .*?, 4 .*?, and 75", r"Linux on x86-64 or aarch64",
+    r"^\d\. | \d\. (?=[A-Z])"))
 
 
-@training.says("r comes to rest at {} here, in SGD as in the flow. At t = {@} it is at {} without weight decay, at {} with {}, and m",
-               "shrinks, too: {}, {} and {}.")
+@training.says("r comes to rest at {} here, in SGD as in the flow. At t = {@} it is at {} without weight decay, at {}",
+               "with {}, and m shrinks, too: {}, {} and {}.")
 def _(files, end):
     r, m, time = files("decay-and-noise", "flow/r", "flow/m", "flow/time")
     others = [files(f"decay-{name}", "flow/r", "flow/m") for name in ("none", "more")]
@@ -24,8 +26,8 @@ def _(files, end):
     return r[-1, 0, 0], *rests, 0.1, *sizes, abs(sgd - r[-1, 0, 0]) < 0.02, time[-1] == end
 
 
-@training.says("A little of it does no harm to Bayes-softmax: on fresh samples its loss is least at {}, where it keeps the heads",
-               "from learning the 4096 samples by heart. From {@} on all three lose.")
+@training.says("A little of it does no harm to Bayes-softmax: on fresh samples its loss is least at {}, where it keeps",
+               "the heads from learning the 4096 samples by heart. From {@} on all three lose.")
 def _(files, begin):
     decay, loss = files("weight-decay", "train/attention_weight_decay"), best(files, "weight-decay", "loss")
     beyond = loss[:, decay > 0.99 * begin]
@@ -38,8 +40,8 @@ def _(files):
     return loss[:, heads == 4]
 
 
-@readme.says("Both align with feature 1 by t = {<}, rest on a plateau, and split along feature 2 at t = {}. Lines are the flow, dots",
-             "are SGD at D = 10^4.")
+@readme.says("Both align with feature 1 by t = {<}, rest on a plateau, and split along feature 2 at t = {}. Lines are",
+             "the flow, dots are SGD at D = 10^4.")
 def _(files):
     align, split = files("fig01", "flow/alignment_time", "flow/split_time")
     return align, split[1], files("fig01", "sgd/sequences")[-1] > 0

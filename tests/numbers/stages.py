@@ -6,7 +6,8 @@ from statements import Page
 TABLES = r"\| model(?:, D)? \| (?:next )?feature \|.*"  # of stages.md, below
 page = Page("input/stages/README.md", settings=(
     TABLES, r"[Dd] from 10\^2 to 10\^12", r"\(D = 10\^12\)", r"\(mu, 0\)", r"variance 3", r"`r = 0`",
-    r"r = 0(?: attracts)?", r"u away from 0", r"\(see 5\)", r"2\^F", r"observed 1 - - - - 2", r"heads - 1 times", r"(?<=a spread of )0\.0?3"))
+    r"r = 0(?: attracts)?", r"u away from 0", r"\(see 5\)", r"2\^F", r"observed 1 - - - - 2", r"heads - 1 times",
+    r"(?<=a spread of )0\.0?3"))
 
 
 @page.says("saddle: loss {} +- {}, gradient norm {@}, heads split at the rates {} +- {} {} +- {}")
@@ -33,7 +34,8 @@ def _(files):
     return files("growth-softmax", "saddle/split_rate")[0]
 
 
-@page.says("and this is what one observes: {}. The split itself comes a little later than predicted, here by {} `1/lambda`:")
+@page.says("and this is what one observes: {}. The split itself comes a little later than predicted, here by {}",
+           "`1/lambda`:")
 def _(files):
     rate, _, observed, predicted, _, split = growth(files)
     return observed, (split - predicted) * rate
@@ -47,7 +49,7 @@ def _(files):
 
 
 def scans(files):
-    """Of each run with heads from D = 10^6 on, for each feature: growth rate predicted, its error and observed, split time
+    """Of each run from D = 10^6 on, for each feature: growth rate predicted, its error and observed, split time
     predicted and observed; and which feature splits first."""
     names = ("saddle/predicted_growth_rate", "saddle/predicted_growth_rate_stderr", "flow/growth_rate",
              "saddle/predicted_split_time", "flow/split_time")
@@ -58,8 +60,8 @@ def scans(files):
             yield np.array(values), int(np.nan_to_num(values[3], nan=np.inf).argmin())
 
 
-@page.says("It stays below {<} % and below the error of the rate in all runs from D = {@} on. Splits come later than predicted by",
-           "{} to {} growth times `1/lambda` in these runs,")
+@page.says("It stays below {<} % and below the error of the rate in all runs from D = {@} on. Splits come later than",
+           "predicted by {} to {} growth times `1/lambda` in these runs,")
 def _(files, _):
     first = np.array([values[:, f] for values, f in scans(files)])
     rate, error, seen, predicted, split = first.T
@@ -67,7 +69,8 @@ def _(files, _):
     return (100 * abs(seen / rate - 1).max(), late.min(), late.max(), (abs(seen - rate) < error).all())
 
 
-@page.says("A second feature that grows while the first splits is slowed down: its rate is up to {} % below the prediction,")
+@page.says("A second feature that grows while the first splits is slowed down: its rate is up to {} % below the",
+           "prediction,")
 def _(files):
     others = np.hstack([np.delete(values, f, axis=1) for values, f in scans(files)])
     return 100 * np.nanmax(1 - others[2] / others[0])
@@ -84,8 +87,8 @@ def _(files):
     return files("hierarchy", "flow/combinations")[-1] == 8
 
 
-@page.says("Below they start far apart and rearrange: {w} times a head leaves a side that it has taken, and at the end {w} heads",
-           "still are on neither side of some feature.")
+@page.says("Below they start far apart and rearrange: {w} times a head leaves a side that it has taken, and at the end",
+           "{w} heads still are on neither side of some feature.")
 def _(files):
     side, undecided = files("hierarchy-excursions", "flow/side", "flow/undecided")
     return ((side[:-1] != 0) & (side[1:] == 0)).sum(), undecided[-1]
