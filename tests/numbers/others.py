@@ -16,14 +16,14 @@ readme = Page("README.md", settings=(
 
 
 @training.says("r comes to rest at {} here, in SGD as in the flow. At t = {@} it is at {} without weight decay, at {}",
-               "with {}, and m shrinks, too: {}, {} and {}.")
+               "with {}. Weight decay shrinks m, too: {} without it, {} here, {} with {}.")
 def _(files, end):
     r, m, time = files("decay-and-noise", "flow/r", "flow/m", "flow/time")
     others = [files(f"decay-{name}", "flow/r", "flow/m") for name in ("none", "more")]
     sgd = files("decay-and-noise", "sgd/r_mean")[-1, 0, 0]
     rests = [radius[-1, 0, 0] for radius, _ in others]
     sizes = [abs(overlap[-1]).mean() for overlap in (others[0][1], m, others[1][1])]
-    return r[-1, 0, 0], *rests, 0.1, *sizes, abs(sgd - r[-1, 0, 0]) < 0.02, time[-1] == end
+    return r[-1, 0, 0], *rests, 0.1, *sizes, 0.1, abs(sgd - r[-1, 0, 0]) < 0.02, time[-1] == end
 
 
 @training.says("A little of it does no harm to Bayes-softmax: on fresh samples its loss is least at {}, where it keeps",
