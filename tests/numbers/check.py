@@ -25,9 +25,7 @@ FIGURE = "sgd.end_time=1 sgd.replicas=1 "
 MORE = {
     "fig01-weak": ("paper/fig01", FIGURE + "model.signal=[3,1] flow.end_time=200"),
     "fig01-large": ("paper/fig01-bands", "sgd.dimension=1e4 sgd.batch=64 sgd.learning_rate=6.4e-4 sgd.replicas=16"),
-    "fig09-few-softmax-1": ("paper/fig09-bands", FIGURE + "population.samples=16384 fluctuations.end_time=110"),
-    "fig09-few-bayes-softmax": ("paper/fig09-bands", FIGURE + "population.samples=16384 fluctuations.end_time=60 "
-                                "flow.end_time=60 attention.activation=bayes-softmax"),
+    "fig09-few": ("paper/fig09-bands", FIGURE + "population.samples=16384 fluctuations.end_time=110"),
     "fig11-short": ("paper/fig11", 'model.tokens=4 sweep."model.signal[1]"=[2.5] '
                     'sweep."model.signal[2]"=[1,2.5,5.5,10]'),
     "fig01-plain": ("paper/fig01", FIGURE + "fluctuations.output_times=[48] fluctuations.end_time=48"),

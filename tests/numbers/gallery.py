@@ -167,7 +167,7 @@ def _(files):
 
 @page.says("With a quarter of the samples it would be {} and {} % with softmax-1: their error moves the bands.")
 def _(files):
-    return shares_in_bands(files, "fig09-bands-softmax-1", "fig09-few-softmax-1")[1::2]
+    return shares_in_bands(files, "fig09-bands-softmax-1", "fig09-few")[1::2]
 
 
 @page.says("No phase of alignment, because theta has no mean: heads split along direction 1, one to each side. SGD",
