@@ -148,15 +148,18 @@ def draw_bands(ax: Axes, time: np.ndarray, means: list[Curve], deviations: list[
 
 def draw_marks(ax: Axes, marks: list[tuple[float, str]]) -> None:
     """Dotted lines at the alignment and split times after t = 0. Names stand at the bottom where the first curve is
-    above the middle, else at the top; the name of a line that nearly touches the one before stands further inside."""
+    above the middle, else at the top; the name of a line that nearly touches the one before stands on the same side,
+    further inside."""
     (low, high), to_axes = ax.get_xlim(), ax.transScale + ax.transLimits
-    curve, last, inside = next((line.get_data() for line in ax.lines if len(line.get_xdata())), None), -math.inf, 0.03
+    curve, last = next((line.get_data() for line in ax.lines if len(line.get_xdata())), None), -math.inf
+    inside, at_bottom = 0.03, False
     for t, name in (mark for mark in marks if max(low, 0) < mark[0] < high):
         place, height = to_axes.transform((t, np.interp(t, *curve) if curve else math.nan))
-        inside, last = 0.03 if place - last > 0.09 else inside + 0.27, place
+        inside, at_bottom = (0.03, height > 0.5) if place - last > 0.09 else (inside + 0.25, at_bottom)
+        last = place
         ax.axvline(t, color="0.45", lw=0.7, ls=":", zorder=1)
-        ax.text(place + 0.01, inside if height > 0.5 else 1 - inside, name, transform=ax.transAxes, rotation=90,
-                va="bottom" if height > 0.5 else "top", ha="left" if place < 0.9 else "right", fontsize=points(7),
+        ax.text(place + 0.01, inside if at_bottom else 1 - inside, name, transform=ax.transAxes, rotation=90,
+                va="bottom" if at_bottom else "top", ha="left" if place < 0.9 else "right", fontsize=points(7),
                 color="0.4")
 
 
