@@ -107,7 +107,7 @@ variant() {
 # end_after CODE FILE: ends this script after a run that failed; its output can be another one by another folder alone.
 end_after() {
     if (($1 == 2)) && [[ -e $2 ]]; then
-        tell "$2 is there: for other numbers, in place of another --output, choose another HEADFLOW_OUT (this was $out)"
+        tell "$2 is there already. If these are other numbers, choose another HEADFLOW_OUT (this was $out)"
     fi
     exit "$1"
 }

@@ -144,7 +144,8 @@ void FlowSection::resume(Run& run) {
   require_later(name(), options.end_time, from.number("t"));
   DataGroup& group = run.add_group(name());
   series_.emplace(group, run.model(), options.split_threshold);
-  resume_series(run, group, times_.until("flow.output_times", options.end_time), from.number("t"));
+  resume_series(run, group, times_.until("flow.output_times", options.end_time),
+                options.output_times, from.number("t"));
 }
 
 void FlowSection::run(Run& run) {
@@ -175,7 +176,10 @@ void FlowSection::run(Run& run) {
   const bool moved = from.empty() || result_->time > begin.time;
   if (run.talks() && moved) {
     print(steps_and_seconds(begin, result_->steps, watch.seconds()));
-    if (last.parameters.K.size() > 0) print(last, known, run.section<SaddleSection>().given);
+    // An output inside a step that was interrupted is made again.
+    if (last.parameters.K.size() > 0 &&
+        (last.time < result_->time || same_time(last.time, result_->time)))
+      print(last, known, run.section<SaddleSection>().given);
   }
   if (moved && result_->rises.count > 0)
     run.warn(fmt::format(

@@ -120,7 +120,7 @@ void FluctuationsSection::resume(Run& run) {
   DataGroup& group = run.add_group(name());
   series_.emplace(group, run.model(), covariance_);
   resume_series(run, group, times_.until("fluctuations.output_times", options_.end_time),
-                from.number("t"));
+                options_.output_times, from.number("t"));
 }
 
 void FluctuationsSection::run(Run& run) {

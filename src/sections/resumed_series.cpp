@@ -16,7 +16,7 @@ namespace {
 bool asks_for_others(Run& run, const std::string& section) {
   const auto before = values_of(run.from()->file->text("provenance/input"));
   const auto now = values_of(run.input().resolved());
-  constexpr const char* keys[] = {"outputs", "spacing", "output_times", "weights_times"};
+  constexpr const char* keys[] = {"outputs", "spacing", "output_times"};
   return std::ranges::any_of(keys, [&](const char* key) {
     const std::string name = section + "." + key;
     const auto old_value = before.find(name), value = now.find(name);
@@ -44,20 +44,22 @@ void require_later(const char* section, double end, double reached) {
                     section, end, reached));
 }
 
-void resume_series(Run& run, DataGroup& group, const std::vector<double>& output_times,
-                   double reached) {
+void resume_series(Run& run, DataGroup& group, const std::vector<double>& own_times,
+                   const std::vector<double>& all_times, double reached) {
   std::int64_t missing = 0;
   run.comm().on_root([&] {
     run.from()->read_series(group, reached);
-    if (!asks_for_others(run, group.name)) return;
+    const bool by_sgd = asks_for_others(run, "sgd");
+    if (!by_sgd && !asks_for_others(run, group.name)) return;
     const auto& known = group.dimensions[0].values;
-    missing = std::ranges::count_if(
-        output_times, [&](double t) { return t <= reached && find_time(known, t) == known.end(); });
+    missing = std::ranges::count_if(by_sgd ? all_times : own_times, [&](double t) {
+      return t <= reached && find_time(known, t) == known.end();
+    });
   });
   if (missing > 0)
     run.warn(fmt::format(
-        "[{}] goes on from t = {:g}: its outputs up to there stay as they are, so that {} "
-        "asked for before it are not made",
+        "[{}] goes on from t = {:g}: its outputs up to there stay as they are, without {} that the "
+        "input asks for now",
         group.name, reached, with_noun(missing, "new output")));
   run.host().write();
 }

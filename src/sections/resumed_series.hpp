@@ -18,10 +18,11 @@ std::string at_last_output(double output, double reached);
 void require_later(const char* section, double end, double reached);
 
 /// Fills the group of a section, on rank 0, with the records that the checkpoint has of it until
-/// `reached`, and writes the output. Warns of `output_times`, those of the section's keys, that are
-/// past without a record, where a key that asks for them has been changed; of a change of the end
-/// alone, which moves all times a little, it says nothing. Collective.
-void resume_series(Run& run, DataGroup& group, const std::vector<double>& output_times,
-                   double reached);
+/// `reached`, and writes the output. Warns of times that are past without a record: of `own_times`,
+/// those of the section's keys, where one of these has been changed, of `all_times`, which has
+/// those of [sgd], too, where one of its keys has. A change of the end alone moves all times a
+/// little: of that it says nothing. Collective.
+void resume_series(Run& run, DataGroup& group, const std::vector<double>& own_times,
+                   const std::vector<double>& all_times, double reached);
 
 }  // namespace headflow

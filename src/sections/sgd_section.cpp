@@ -262,7 +262,7 @@ void SgdSection::resume(Run& run) {
   // An output that was interrupted is made again: it is not past.
   if (numbers.number("last_output") < numbers.number("step"))
     std::erase(outputs, problem_.time(step));
-  resume_series(run, group, outputs, problem_.time(step));
+  resume_series(run, group, outputs, outputs, problem_.time(step));
   if (run.comm().root()) series_->resume();
   const auto& file = *run.from()->file;
   source_ = {numbers, [this, &file](IndexRange replicas, IndexRange coordinates) {
@@ -363,9 +363,10 @@ void SgdSection::print(const SgdRecord& last, const SgdResult& result, const Rea
              problem_.dimension, problem_.kappa(), with_noun(replicas, "replica"));
   const double sequences =
       replicas * static_cast<double>(result.steps_here) * static_cast<double>(problem_.batch);
-  fmt::print("{:.4g} sequences of {:.3g} us, {:.4g} s with outputs{}\n", sequences,
-             result.microseconds, seconds,
-             begin.steps > 0 ? fmt::format(", since it went on at t = {:g}", begin.time) : "");
+  if (result.steps_here > 0)
+    fmt::print("{:.4g} sequences of {:.3g} us, {:.4g} s with outputs{}\n", sequences,
+               result.microseconds, seconds,
+               begin.steps > 0 ? fmt::format(", since it went on at t = {:g}", begin.time) : "");
   if (last.replicas.empty()) return;  // nothing was recorded since the restart
   double loss = 0;
   for (const SgdState& state : last.replicas) loss += state.loss.mean.loss / replicas;

@@ -1,11 +1,12 @@
 """Every number that the pages of results state, against the output files.
 
     check.py FOLDER           a table, with exit code 1 where a number is not what the files say
-    check.py --make FOLDER    the same after computing what is missing there, on 2 ranks or $HEADFLOW_RANKS
+    check.py --make FOLDER    the same after computing all files anew, on 2 ranks or $HEADFLOW_RANKS
 
 The files are those of jobs/paper.sh, of jobs/specialization.sh stages, and MORE. All takes an hour on 2 cores.
 """
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -38,7 +39,7 @@ MORE = {
 
 
 def make(folder):
-    """Computes what is missing in the folder."""
+    """Computes all files in the folder anew: files of before may be those of another program."""
     ranks = os.environ.get("HEADFLOW_RANKS", "2")
     env = environment(HEADFLOW=str(PROGRAM), HEADFLOW_OUT=str(folder), HEADFLOW_RANKS=ranks)
     subprocess.run([TOP / "jobs/paper.sh", "all"], env=env, check=True)
@@ -54,7 +55,8 @@ def main(words):
         sys.exit(__doc__)
     folder = Path(words[-1]).absolute()
     if words[0] == "--make":
-        folder.mkdir(parents=True, exist_ok=True)
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
         make(folder)
     files = Files(folder)
     rows = [row for page in PAGES for statement in page.statements for row in judged(statement, files)]

@@ -111,12 +111,13 @@ def _(files, one, three):
 
 @page.says("The end is the same: r below {<} and the same loss. At eta = {@} heads are still on the way at t = {@} (r",
            "= {} to {}, no split), and at eta = {@} they keep r = {} and a loss of {}.")
-def _(files, five, _, ten):
-    eta, r, loss, split = files("eta", *(f"flow/{name}" for name in ("start_eta", "r", "loss", "split_time")))
+def _(files, five, end, ten):
+    eta, r, loss, split, time = files("eta", *(f"flow/{name}" for name in ("start_eta", "r", "loss", "split_time",
+                                                                           "end_time")))
     five, ten = (abs(np.log(eta / at)).argmin() for at in (five, ten))
     slow = r[five, :, 0, 0]
     return (abs(r[:five]).max(), slow.min(), slow.max(), r[ten, :, 0, 0].mean(), loss[ten].mean(),
-            np.ptp(loss[:five], axis=0).max() < 1e-4, np.isnan(split[five:, :, 1]).all())
+            (time == end).all(), np.ptp(loss[:five], axis=0).max() < 1e-4, np.isnan(split[five:, :, 1]).all())
 
 
 @page.says("of two heads with a large r what is left is their difference (`r_12` is -r_11).")

@@ -47,22 +47,23 @@ def _(files):
     return [" ".join(line.split()) in page.text() for line in lines]
 
 
-def scans(files):
-    """Of each run from D = 10^6 on, for each feature: growth rate predicted, its error and observed, split time
+def scans(files, least=1e6):
+    """Of each run from D = `least` on, for each feature: growth rate predicted, its error and observed, split time
     predicted and observed; and which feature splits first."""
     names = ("saddle/predicted_growth_rate", "saddle/predicted_growth_rate_stderr", "flow/growth_rate",
              "saddle/predicted_split_time", "flow/split_time")
     for name in "flipping", "gaussian":
         D = files(name, "flow/start_dimension")
-        runs = [np.moveaxis(values, -3, 0)[D > 0.9e6].reshape(-1, values.shape[-1]) for values in files(name, *names)]
+        runs = [np.moveaxis(values, -3, 0)[D > 0.9 * least].reshape(-1, values.shape[-1])
+                for values in files(name, *names)]
         for values in zip(*runs):
             yield np.array(values), int(np.nan_to_num(values[3], nan=np.inf).argmin())
 
 
 @page.says("It stays below {<} % and below the error of the rate in all runs from D = {@} on. Splits come later than",
            "predicted by {} to {} growth times `1/lambda` in these runs,")
-def _(files, _):
-    first = np.array([values[:, f] for values, f in scans(files)])
+def _(files, least):
+    first = np.array([values[:, f] for values, f in scans(files, least)])
     rate, error, seen, predicted, split = first.T
     late = (split - predicted) * rate
     return (100 * abs(seen / rate - 1).max(), late.min(), late.max(), (abs(seen - rate) < error).all())

@@ -1,4 +1,5 @@
-"""The statements about the pages of results: each is on its page once, and no number of a page is without one.
+"""The statements about the pages of results: each is on its page once, and no number of a page is without one, but
+settings, costs and tables that other long tests print.
 
 Needs no output files: check.py compares the numbers with these.
 """

@@ -118,7 +118,18 @@ class Hints(RestartTest):
         done = self.run_case(path, "--set", "flow.end_time=8", "--set", "flow.outputs=20")
         self.assertEqual(done.returncode, 0)
         self.assertRegex(done.stderr, r"^headflow: warning: \[flow\] goes on from t = 3\.\d+: its outputs up to there "
-                         r"stay as they are, so that 8 new outputs asked for before it are not made\n$")
+                         r"stay as they are, without 8 new outputs that the input asks for now\n$")
+
+    def test_new_output_times_of_sgd(self):
+        """Which the flow has, too."""
+        path = self.place("sgd", changed(SMALL, {"sgd": {
+            "dimension": 100, "batch": 10, "learning_rate": 0.1, "end_time": 4.0, "outputs": 4}}))
+        self.finish(path)
+        words = "flow.end_time=8", "sgd.end_time=8", "sgd.outputs=16"
+        done = self.run_case(path, *(word for change in words for word in ("--set", change)))
+        self.assertEqual(done.returncode, 0)
+        self.assertRegex(done.stderr, r"^headflow: warning: \[flow\] goes on from t = \S+: .*, without \d+ new outputs "
+                         r".*\nheadflow: warning: \[sgd\] goes on from t = \S+: .*, without \d+ new outputs .*\n$")
 
     def test_no_output_is_missed(self):
         """A later end alone, with as many outputs further apart; another number of them at the same times."""

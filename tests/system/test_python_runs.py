@@ -236,7 +236,7 @@ class Runs(SystemTest):
         errors = io.StringIO()
         with contextlib.redirect_stderr(errors), Bar(Path("x.h5"), True) as bar:
             bar.bar.delay = 0
-            bar.update("headflow: flow: t = 12.5 of 50, loss 0.43, 100.0 steps/s, 0:00:10 left\n")
+            bar.update("headflow: flow: t = 12.5 of 50, loss 0.43, 100 steps/s, 0:00:10 left\n")
             self.assertEqual(bar.bar.n, 0.25)
             self.assertIn("loss 0.43", bar.bar.postfix)
 

@@ -90,8 +90,7 @@ inline Parameters generic_parameters(const Shape& shape, double scale = 0.6) {
 /// may still lack.
 inline std::string beside_plain_formula(const Activation& activation) {
   return std::string(name_of(activation)) +
-         " (its plain formula: reference_attention in tests/unit/support.hpp, or reference_sigma "
-         "in "
+         " (plain formulas: reference_attention in tests/unit/support.hpp, reference_sigma in "
          "trained_support.hpp)";
 }
 

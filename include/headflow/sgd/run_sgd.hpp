@@ -60,7 +60,7 @@ struct SgdRecord {
 struct SgdResult {
   bool finished = false;        ///< not asked to stop before its end
   std::int64_t steps = 0;       ///< of each replica, since t = 0
-  std::int64_t steps_here = 0;  ///< those of this call
+  std::int64_t steps_here = 0;  ///< those of this call, without a stretch that was interrupted
   double microseconds = 0;      ///< of a sequence in steps_here; wall time, 0 where there are none
 };
 
