@@ -125,7 +125,7 @@ class Hints(RestartTest):
         path = self.place("sgd", changed(SMALL, {"sgd": {
             "dimension": 100, "batch": 10, "learning_rate": 0.1, "end_time": 4.0, "outputs": 4}}))
         self.finish(path)
-        words = "flow.end_time=8", "sgd.end_time=8", "sgd.outputs=16"
+        words = "flow.end_time=8", "sgd.end_time=8", "sgd.outputs=32"
         done = self.run_case(path, *(word for change in words for word in ("--set", change)))
         self.assertEqual(done.returncode, 0)
         self.assertRegex(done.stderr, r"^headflow: warning: \[flow\] goes on from t = \S+: .*, without \d+ new outputs "
