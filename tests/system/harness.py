@@ -150,6 +150,29 @@ def preloaded(folder, source):
     return str(folder / "preloaded.so")
 
 
+CLOCK = """
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <time.h>
+int clock_gettime(clockid_t clock, struct timespec* now) {
+  static __thread long long readings = 0;
+  static int (*real)(clockid_t, struct timespec*) = 0;
+  if (!real) real = (int (*)(clockid_t, struct timespec*))dlsym(RTLD_NEXT, "clock_gettime");
+  if (clock != CLOCK_MONOTONIC) return real(clock, now);
+  const long long ms = 1000000 + STEP * readings++;
+  now->tv_sec = ms / 1000;
+  now->tv_nsec = ms % 1000 * 1000000;
+  return 0;
+}
+"""
+
+
+def steady_clock(folder, milliseconds):
+    """For LD_PRELOAD: a clock that is so much later each time that it is read. What is timed takes that long, however
+    fast the machine is."""
+    return preloaded(folder, CLOCK.replace("STEP", str(milliseconds)))
+
+
 class SystemTest(unittest.TestCase):
     """A test with a folder of its own, in which programs run; `shared` is one for all tests of a class."""
 

@@ -2,25 +2,9 @@
 and what `info` says afterwards: whether it has finished."""
 import re
 
-from harness import SMALL, changed, command, content, environment, execute, main, preloaded
+from harness import SMALL, changed, command, content, environment, execute, main, steady_clock
 from restart_harness import FLOW, RestartTest
 
-# A steady clock that is 1 ms later each time that it is read: what is timed takes 1 ms, however fast the machine is.
-CLOCK = """
-#define _GNU_SOURCE
-#include <dlfcn.h>
-#include <time.h>
-int clock_gettime(clockid_t clock, struct timespec* now) {
-  static __thread long long readings = 0;
-  static int (*real)(clockid_t, struct timespec*) = 0;
-  if (!real) real = (int (*)(clockid_t, struct timespec*))dlsym(RTLD_NEXT, "clock_gettime");
-  if (clock != CLOCK_MONOTONIC) return real(clock, now);
-  const long long ms = 1000000 + readings++;
-  now->tv_sec = ms / 1000;
-  now->tv_nsec = ms % 1000 * 1000000;
-  return 0;
-}
-"""
 OTHER = {"attention.heads": 4}
 LATER = {"flow.end_time": 80.0, "flow.outputs": 6}
 EARLIER = {"flow.end_time": 1.0}
@@ -150,7 +134,7 @@ class Cost(RestartTest):
     def test_images_are_counted_once(self):
         """Where each evaluation of one block takes 1 ms, so does a right-hand side, and a sample its share of it, with
         4 heads and the signs of 1 feature: 8 images."""
-        clock = preloaded(self.shared, CLOCK)
+        clock = steady_clock(self.shared, 1)
         for symmetric, images in ((False, 1), (True, 8)):
             self.write_input({"attention.heads": 4, "population.symmetric": symmetric})
             text = self.succeed("check", "case.toml", env=environment(LD_PRELOAD=clock))

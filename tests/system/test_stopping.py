@@ -7,7 +7,7 @@ from pathlib import Path
 
 import h5py
 
-from harness import HANGS, PROGRAM, changed, command, environment, execute, main, preloaded
+from harness import HANGS, PROGRAM, changed, command, environment, execute, main, steady_clock
 from restart_harness import (FEW, FLOW, PAUSE, QUICK, SGD, STOPPED, Gate, RestartTest, checkpoints, end, ended,
                              wait_for, wait_for_update)
 from test_kill import descendants
@@ -16,21 +16,6 @@ ENDLESS = changed(FLOW, {"flow.end_time": 1e8, "flow.outputs": 10**6, "output.ev
 SOON = "--max-walltime", "0.001"
 JOBS = Path(__file__).resolve().parents[2] / "jobs"
 SELDOM = {"output.every": 1e9, "output.checkpoint_every": 1e9}
-# A clock that goes on by 10 s whenever it is read.
-CLOCK = """
-#define _GNU_SOURCE
-#include <dlfcn.h>
-#include <time.h>
-int clock_gettime(clockid_t clock, struct timespec* now) {
-  static __thread long long readings = 0;
-  static int (*real)(clockid_t, struct timespec*) = 0;
-  if (!real) real = (int (*)(clockid_t, struct timespec*))dlsym(RTLD_NEXT, "clock_gettime");
-  if (clock != CLOCK_MONOTONIC) return real(clock, now);
-  now->tv_sec = 10000 + 10 * readings++;
-  now->tv_nsec = 0;
-  return 0;
-}
-"""
 
 
 class Signals(RestartTest):
@@ -217,7 +202,7 @@ class WhatIsSaid(RestartTest):
 
     def goes_on(self, path):
         """What it prints, and of its lines of progress, one after each step, t, steps in a second and seconds left."""
-        env = environment(LD_PRELOAD=preloaded(self.shared, CLOCK), HEADFLOW_PROGRESS="1e-9")
+        env = environment(LD_PRELOAD=steady_clock(self.shared, 10_000), HEADFLOW_PROGRESS="1e-9")
         done = subprocess.run(command("run", "case.toml"), cwd=path.parent, env=env, text=True, capture_output=True)
         self.assertEqual(done.returncode, 0, done.stderr)
         found = re.findall(r" t = (\S+) of .*, (\S+) steps/s, (\d+):(\d+):(\d+) left", done.stderr)
