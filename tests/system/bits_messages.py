@@ -34,7 +34,7 @@ OTHER_ERRORS = {
     "Bayes risk without an error": {"bayes": {}, "population.replicates": 1},
     "test samples": {"train": {}, "population.test_samples": 63},
     "saddle of one head": {"saddle": {}, "attention.heads": 1},
-    "saddle too large": {"saddle": {}, "attention.heads": 40},
+    "saddle too large": {"saddle": {}, "attention.heads": 80},
     "saddle with the noise of no SGD": {"saddle": {"learning_rate_noise": "from-sgd"}},
     "saddle of fresh samples": EULER | {"saddle": {}, "population.resample": 3},
     "saddle of no D": {"saddle.dimensions": [0.0]},
