@@ -21,14 +21,6 @@ export SLURM_EXPORT_ENV=ALL PATH HOME
 # Open MPI as root, which is who one is in a container.
 if ((EUID == 0)); then export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1; fi
 
-# make_folder FOLDER: one that stays empty is removed at the end.
-make_folder() {
-    [[ ! -d $1 ]] || return 0
-    mkdir -p "$1"
-    made=$1
-    trap 'rmdir "$made" 2>/dev/null || true' EXIT
-}
-
 # In a job: its name for squeue and scontrol (of a task of an array: of this one, not of all), and, as not every Slurm
 # tells it, the time at which it will be ended, for --max-walltime auto.
 job=${SLURM_ARRAY_JOB_ID:+${SLURM_ARRAY_JOB_ID}_$SLURM_ARRAY_TASK_ID}

@@ -90,7 +90,10 @@ done
 $(list)"
 options=("${@:2}")
 out=${HEADFLOW_OUT:-.}
-make_folder "$out"
+if [[ ! -d $out ]]; then
+    mkdir -p "$out"
+    trap 'rmdir "$out" 2>/dev/null || true' EXIT # one that stays empty
+fi
 files=()
 
 # variant NAME [KEY=VALUE ...]: run the figure's input with these keys changed, into FIGURE-NAME.h5 (no NAME: FIGURE.h5).

@@ -31,7 +31,7 @@ picture=${1:-specialization_time}
 largest=${HEADFLOW_LARGEST:-6}
 [[ $largest =~ ^[2-9]$ ]] || refuse "HEADFLOW_LARGEST must be a number from 2 to 9, found '$largest'"
 out=${HEADFLOW_OUT:-$picture}
-make_folder "$out"
+mkdir -p "$out"
 
 # compute NAME INPUT KEY=VALUE ...: the input with these keys, on all ranks or, where it takes a moment, on one; files are
 # kept.
