@@ -35,7 +35,8 @@ bool Pause::hold() {
   if (every_ == 0 || ++asked_ % every_ != 0 || !std::filesystem::exists(gate_, ignored))
     return false;
   const std::string here = gate_ + ".paused";
-  std::ofstream(here).close();
+  std::ofstream(here + ".part") << asked_ << '\n';
+  std::filesystem::rename(here + ".part", here, ignored);  // nobody sees it without its number
   fmt::print(stderr, "headflow: holding until {} or {} is gone, or a signal comes\n", here, gate_);
   while (std::filesystem::exists(gate_, ignored) && std::filesystem::exists(here, ignored) &&
          !signal_waits())

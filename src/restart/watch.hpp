@@ -13,8 +13,9 @@
 namespace headflow {
 
 /// For tests, which must not depend on how fast a run is: with HEADFLOW_PAUSE=N:GATE a run, each
-/// time that it has been asked N times, makes a file GATE.paused, says so and waits until that is
-/// gone, a signal comes or there is no file GATE.
+/// time that it has been asked N times, makes a file GATE.paused with the number of questions so
+/// far, by which one pause is told from the next, says so and waits until that is gone, a signal
+/// comes or there is no file GATE.
 class Pause {
  public:
   Pause();

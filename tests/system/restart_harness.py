@@ -103,6 +103,17 @@ class Gate:
         if not wait_for(self.paused.exists, process):
             raise AssertionError(f"it has ended before it could be stopped: {ended(process)}")
 
+    def pause(self):
+        """Which pause it is: how often the run had been asked; None while it does not wait."""
+        try:
+            return int(self.paused.read_text())
+        except FileNotFoundError:
+            return None
+
+    def wait_past(self, pause, process):
+        """Until the run goes on from this pause, even where it waits at the next one by now."""
+        wait_for(lambda: self.pause() != pause, process)
+
     def let_through(self):
         """To the next pause."""
         self.paused.unlink()

@@ -93,8 +93,9 @@ class Growth(RestartTest):
         gate, found = Gate(path.parent), []
         while wait_for(gate.paused.exists, process):
             found.append(self.needs(process, path.parent))
+            pause = gate.pause()
             process.send_signal(signal.SIGUSR2)
-            wait_for(lambda: not gate.paused.exists(), process)
+            gate.wait_past(pause, process)
         stopped = ended(process)
         self.assertEqual(stopped.code, 0, stopped)
         return found

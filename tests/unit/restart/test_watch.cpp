@@ -145,14 +145,18 @@ TEST(Pauses, holdARunUntilItIsLetGo) {
   for (int i = 0; i < 4; ++i) EXPECT_FALSE(second.hold()) << "no gate";
   std::ofstream{gate};
   EXPECT_FALSE(second.hold());
-  // Let go by whoever removes the one file, or the other.
+  // Let go by whoever removes the one file, or the other; each says which pause it is.
+  std::string questions = "6";
   for (const std::string& key : {gate + ".paused", gate}) {
+    std::string read;
     std::thread other([&] {
       until([&] { return fs::exists(gate + ".paused"); });
+      std::ifstream(gate + ".paused") >> read;
       fs::remove(key);
     });
     EXPECT_TRUE(second.hold());
     other.join();
+    EXPECT_EQ(std::exchange(questions, "8"), read);
     EXPECT_FALSE(fs::exists(gate + ".paused"));
     EXPECT_FALSE(second.hold());
   }
