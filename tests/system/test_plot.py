@@ -10,6 +10,7 @@ import h5py
 import numpy as np
 from matplotlib.figure import Figure
 
+from drawing import Drawing
 from harness import PLOT, SMALL, SystemTest, changed, command, content, execute, main, side_by_side, toml_text
 
 SIGNATURES = {".png": b"\x89PNG\r\n\x1a\n", ".pdf": b"%PDF-", ".svg": b"<?xml"}
@@ -115,9 +116,10 @@ class Plot(SystemTest):
             done = execute(cls.shared, command("run", f"{name}.toml"))
             assert done.returncode == 0, done.stderr
         write_sweeps(cls.shared)
+        cls.drawing = Drawing()
 
     def draw(self, *words):
-        return execute(self.shared, [PLOT, *words])
+        return self.drawing.draw(self.shared, *words)
 
     def assert_picture(self, done, path, least=2_000, most=150_000):
         self.assertEqual((done.returncode, done.stderr), (0, ""))
@@ -127,9 +129,11 @@ class Plot(SystemTest):
 
     def test_overview(self):
         """Without options: next to the file, under its name."""
-        done = self.draw("full.h5")
+        done = execute(self.shared, [PLOT, "full.h5"])
         self.assert_picture(done, self.shared / "full.png", least=20_000)
         self.assertEqual(done.stdout, "full.png\n")
+        self.assertEqual(self.draw("full.h5", "-o", "again.png").stdout, "again.png\n")
+        self.assertEqual((self.shared / "again.png").read_bytes(), (self.shared / "full.png").read_bytes())
 
     def test_pictures(self):
         """Every panel and suffix, one file and several, one head with one feature."""
