@@ -1,5 +1,5 @@
-"""headflow-plot started many times: each call is a fork of one process that has loaded matplotlib, which takes two thirds
-of the time of a small picture. The test of one call compares it with a process of its own."""
+"""headflow-plot started many times: each call is a fork of one process that has loaded matplotlib, which takes most of
+the time of a small picture. The test of one call compares it with a process of its own."""
 import atexit
 import contextlib
 import io
