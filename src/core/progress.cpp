@@ -36,6 +36,11 @@ Pace pace(const Reached& begin, const Reached& now, double end_time, double seco
   return {static_cast<double>(now.steps - begin.steps) / seconds, seconds * (1 - done) / done};
 }
 
+Pace RecentPace::after(const Reached& now, double seconds) {
+  if (seconds >= 2 * later_.seconds) from_ = std::exchange(later_, {now, seconds});
+  return pace(from_.at, now, end_time_, seconds - from_.seconds);
+}
+
 ProgressPrinter::ProgressPrinter(bool active, std::string what, const Reached& begin,
                                  double end_time, std::string quantity)
     : active_(active),
@@ -44,7 +49,8 @@ ProgressPrinter::ProgressPrinter(bool active, std::string what, const Reached& b
       what_(std::move(what)),
       quantity_(std::move(quantity)),
       begin_(begin),
-      end_time_(end_time) {}
+      end_time_(end_time),
+      pace_(begin, end_time) {}
 
 ProgressPrinter::~ProgressPrinter() {
   if (drawn_ && terminal_) fmt::print(stderr, "\n");
@@ -58,11 +64,12 @@ void ProgressPrinter::update(const Reached& at, double value) {
   last_ = now;
   drawn_ = true;
   const double elapsed = std::chrono::duration<double>(now - begun_).count();
-  const auto [rate, left] = pace(begin_, at, end_time_, elapsed);
+  const auto [rate, left] = pace_.after(at, elapsed);
+  const bool known = at.time - begin_.time >= 0.02 * (end_time_ - begin_.time);
   const std::string text = fmt::format(
-      "{}: t = {:.4g} of {:.4g}, {} {:.6f}, {} steps/s, {} left", what_, at.time, end_time_,
-      quantity_, value, fmt::format(fmt::runtime(rate < 9.95 ? "{:.2g}" : "{:.0f}"), rate),
-      clock_text(left));
+      "{}: t = {:.4g} of {:.4g}, {} {:.6f}, {} steps/s{}", what_, at.time, end_time_, quantity_,
+      value, fmt::format(fmt::runtime(rate < 9.95 ? "{:.2g}" : "{:.0f}"), rate),
+      known ? ", " + clock_text(left) + " left" : "");
   if (terminal_) {
     const auto filled = static_cast<std::size_t>(30 * std::clamp(at.time / end_time_, 0.0, 1.0));
     fmt::print(stderr, "\r[{}{}] {}\x1b[K", std::string(filled, '#'), std::string(30 - filled, '.'),
@@ -75,8 +82,11 @@ void ProgressPrinter::update(const Reached& at, double value) {
 
 std::string with_error(double x, double error, const char* format) {
   const std::string value = fmt::format(fmt::runtime(format), x);
-  return std::isnan(error) ? value + " (no error: one replicate)"
-                           : fmt::format("{} +- {:.1g}", value, error);
+  if (std::isnan(error)) return value + " (no error: one replicate)";
+  const bool large = error >= 0.95 && error < 1e15;
+  const double digit = large ? std::pow(10, std::floor(std::log10(error / 0.95))) : 1;
+  return large ? fmt::format("{} +- {:.0f}", value, std::round(error / digit) * digit)
+               : fmt::format("{} +- {:.1g}", value, error);
 }
 
 std::string steps_and_seconds(const Reached& begin, long long steps, double seconds) {

@@ -17,11 +17,30 @@ struct Pace {
   double seconds_left = 0;
 };
 /// That of a computation which has come from `begin` to `now` in so many seconds and goes on to
-/// `end_time` as fast as so far.
+/// `end_time` as fast as in these.
 Pace pace(const Reached& begin, const Reached& now, double end_time, double seconds);
 
+/// The pace over the latter part of a computation, between half and three quarters of its seconds:
+/// steps of the flow grow.
+class RecentPace {
+ public:
+  RecentPace(const Reached& begin, double end_time)
+      : end_time_(end_time), from_{begin, 0}, later_{begin, 0} {}
+  /// After so many seconds since the beginning, which do not fall from call to call.
+  Pace after(const Reached& now, double seconds);
+
+ private:
+  struct Moment {
+    Reached at;
+    double seconds;
+  };
+  double end_time_;
+  Moment from_, later_;
+};
+
 /// Progress of a run on stderr, by one rank: on a terminal a bar that is redrawn, in a log a plain
-/// line every 30 s, or as many as the environment variable HEADFLOW_PROGRESS says.
+/// line every 30 s, or as many as the environment variable HEADFLOW_PROGRESS says. How long the run
+/// will take is not said before a fiftieth of its time.
 class ProgressPrinter {
  public:
   /// Silent unless `active` (rank 0). `what` is computed from `begin`, where it went on, until
@@ -44,6 +63,7 @@ class ProgressPrinter {
   std::string what_, quantity_;
   Reached begin_;
   double end_time_;
+  RecentPace pace_;
   Clock::time_point begun_ = Clock::now();
   Clock::time_point last_ = begun_;
 };

@@ -131,12 +131,11 @@ class Flow {
     const double gradient_norm = last_gradient_norm_;
     if (falls_) count_rise();
     now_.objective = last_objective_;
-    const FlowProgress progress{end, last_loss_, stepper_.steps()};
     now_.stages.step(stepper_.previous_time(), end, [this](double t) {
       return loss_.model().overlaps(drift_.unpacked(stepper_.interpolate(t)).K);
     });
     write_records_until(end);
-    observer_.progress(progress);
+    if (!last()) observer_.progress({end, last_loss_, stepper_.steps()});
     if (stepper_.time() <= options_.end_time)
       now_.plateaus.step(end, speed, [this] { return stepper_.state(); });
     if (gradient_norm < options_.stop_gradient_norm) stop(end);

@@ -74,8 +74,7 @@ class Fluctuations {
     second_ = dynamics(begin + (0.5 + off) * h);
     write_records_until(std::min(stepper_.time(), options_.end_time));
     covariances_ = C_at(1);
-    observer_.progress(
-        {std::min(stepper_.time(), options_.end_time), last_loss_, stepper_.steps()});
+    if (!last()) observer_.progress({stepper_.time(), last_loss_, stepper_.steps()});
   }
 
   void save_now() const { save(stepper_.snapshot(true), covariances_); }

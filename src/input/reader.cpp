@@ -149,14 +149,25 @@ class Reader : public KeyVisitor {
         if (keys == known_keys_.end())
           fail(value, fmt::format("unknown key {}.{}; the section has no keys", name, word));
         if (std::find(keys->second.begin(), keys->second.end(), word) == keys->second.end())
-          fail(value, fmt::format("unknown key {}.{}; did you mean {}.{}? Known: {}", name, word,
-                                  name, nearest(word, keys->second), quoted_list(keys->second)));
+          fail(value, fmt::format("unknown key {}.{}; did you mean {}? Known: {}", name, word,
+                                  meant(name, word), quoted_list(keys->second)));
       }
     }
     if (!missing_.empty()) throw InputError(fmt::format("{}: {}", name_, missing_));
   }
 
  private:
+  /// What an unknown key of a section may stand for: that key of another section, of which there
+  /// may be several, else the nearest one of its own.
+  std::string meant(const std::string& section, const std::string& word) const {
+    std::vector<std::string> others;
+    for (const auto& [name, keys] : known_keys_)
+      if (std::find(keys.begin(), keys.end(), word) != keys.end())
+        others.push_back(fmt::format("{}.{}", name, word));
+    if (!others.empty()) return fmt::format("{}", fmt::join(others, " or "));
+    return fmt::format("{}.{}", section, nearest(word, known_keys_.at(section)));
+  }
+
   const toml::node* find(const Key& key) {
     known_keys_[section_].push_back(key.name);
     const toml::node* node = current_ == nullptr ? nullptr : current_->get(key.name);

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <cmath>
 #include <utility>
 
 #include "core/progress.hpp"
@@ -144,6 +145,33 @@ void CostReport::print_memory() const {
     if (one.each + one.root > 0.01 * (each + root))
       fmt::print(", {} {:.2g}", one.what, (one.each + one.root) / 0x1p30);
   fmt::print("\n");
+}
+
+namespace {
+
+/// Cuts a pilot short.
+class Patience : public Control {
+ public:
+  Request between_steps() override { return watch_.seconds() > 3 ? Request::stop : Request::none; }
+
+ private:
+  Stopwatch watch_;
+};
+
+}  // namespace
+
+FlowPilot pilot_flow(PopulationLoss& loss, const Parameters& start, FlowOptions options) {
+  options.kappa = 0;  // which changes the cost little
+  options.output_times.clear();
+  Patience patience;
+  const FlowResult result =
+      run_flow(loss, start, options, {.record = [](const FlowRecord&, const Stages&) {}}, patience);
+  const auto steps = static_cast<double>(result.steps);
+  if (result.end != FlowEnd::requested)
+    return {steps, static_cast<double>(result.right_hand_sides), false};
+  const double stages = options.stepper.method == "euler" ? 1 : 6;
+  const double all = steps * options.end_time / result.time;
+  return {all, stages * all, true};
 }
 
 double CostReport::seconds_per_evaluation(const Sampling& sampling) {

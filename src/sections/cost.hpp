@@ -4,6 +4,7 @@
 #include <string>
 
 #include "core/memory.hpp"
+#include "headflow/flow/flow.hpp"
 #include "headflow/population/population_loss.hpp"
 #include "sections/configuration.hpp"
 
@@ -17,6 +18,16 @@ inline constexpr const char* network_text = "2 us and 10 GB/s";
 /// The number of ranks, at most 10^6, that is fastest among those of which at least half of the
 /// time is work, ranks seconds(ranks) <= 2 seconds(1).
 int ranks_of_use(const std::function<double(int)>& seconds);
+
+/// What a flow needs: its steps and right-hand sides.
+struct FlowPilot {
+  double steps = 0;
+  double right_hand_sides = 0;
+  bool extrapolated = false;  ///< the pilot was cut short, after 3 s
+};
+/// The flow with few samples: its steps are close to those of the full flow, its right-hand sides
+/// cheap.
+FlowPilot pilot_flow(PopulationLoss& loss, const Parameters& start, FlowOptions options);
 
 /// What `headflow check` measures with a few samples on this process, for the sections' estimates,
 /// and the memory that they tell.

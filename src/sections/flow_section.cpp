@@ -20,38 +20,6 @@
 #include "sections/start_section.hpp"
 
 namespace headflow {
-namespace {
-
-/// How many right-hand sides a flow needs.
-struct FlowPilot {
-  double right_hand_sides = 0;
-  bool extrapolated = false;  ///< the pilot was cut short
-};
-
-/// Cuts a pilot short.
-class Patience : public Control {
- public:
-  Request between_steps() override { return watch_.seconds() > 3 ? Request::stop : Request::none; }
-
- private:
-  Stopwatch watch_;
-};
-
-/// The flow with one block of samples: its steps are close to those of the full flow, its
-/// right-hand sides cheap.
-FlowPilot pilot_flow(PopulationLoss& loss, const Parameters& start, FlowOptions options) {
-  options.kappa = 0;  // which changes the cost little
-  options.output_times.clear();
-  Patience patience;
-  const FlowResult result =
-      run_flow(loss, start, options, {.record = [](const FlowRecord&, const Stages&) {}}, patience);
-  if (result.end != FlowEnd::requested)
-    return {static_cast<double>(result.right_hand_sides), false};
-  const double stages = options.stepper.method == "euler" ? 1 : 6;
-  return {stages * static_cast<double>(result.steps) * options.end_time / result.time, true};
-}
-
-}  // namespace
 
 void FlowSection::declare_keys(KeyVisitor& visitor) {
   visitor.key({.name = "end_time",
@@ -120,8 +88,9 @@ void FlowSection::print_cost(CostReport& report) const {
   report.add_memory({.what = "outputs of [flow]", .root = bytes_of_records(group, outputs)});
   fmt::print("# one right-hand side        {:.3g} s ({:.1f} ns a sample)\n", rhs,
              1e9 * pilot.per_sample);
-  fmt::print("# right-hand sides           about {:.0f}{}, and {} outputs\n", flow.right_hand_sides,
-             flow.extrapolated ? " (extrapolated)" : "", outputs);
+  fmt::print(
+      "# right-hand sides           about {:.0f}{}, and as much as one for each of {} outputs\n",
+      flow.right_hand_sides, flow.extrapolated ? " (extrapolated)" : "", outputs);
   fmt::print("# the whole flow             about {}\n",
              clock_text((flow.right_hand_sides + static_cast<double>(outputs)) * rhs + generate));
   const Sampling& sampling = input.section<PopulationSection>().sampling;
@@ -204,11 +173,14 @@ void FlowSection::print(const FlowRecord& last, const Stages& stages, bool saddl
   fmt::print("loss {}, gradient norm {:.3g}\n",
              with_error(last.loss.mean.loss, last.loss.loss_stderr, "{:.6f}"),
              last.loss.gradient_norm);
-  fmt::print("heads align at half their plateau: {}\n", time_or_never(stages.alignment_time));
-  for (std::size_t f = 0; f < stages.split_time.size(); ++f)
-    fmt::print("heads split along feature {}: {}\n", f + 1, time_or_never(stages.split_time[f]));
   const bool split =
       std::ranges::any_of(stages.split_time, [](double t) { return !std::isnan(t); });
+  fmt::print("heads align at half their plateau: {}{}\n", time_or_never(stages.alignment_time),
+             split || std::isnan(stages.alignment_time)
+                 ? ""
+                 : fmt::format(", if they rest on it at t = {:.4g}", result_->time));
+  for (std::size_t f = 0; f < stages.split_time.size(); ++f)
+    fmt::print("heads split along feature {}: {}\n", f + 1, time_or_never(stages.split_time[f]));
   if (!split && last.parameters.K.rows() > 1 && result_->end == FlowEnd::end_time)
     fmt::print("no feature has split yet: with a later flow.end_time the run goes on{}\n",
                saddle_follows ? "" : ", and a section [saddle] predicts split times");

@@ -99,8 +99,17 @@ void FluctuationsSection::print_cost(CostReport& report) const {
   // the products of zeta; an evaluation is about 6 L H P multiplications. All that twice where
   // replicates have flows of their own.
   const double moments = 1 + products / (6.0 * shape.tokens * shape.heads * shape.coordinates());
-  fmt::print("# fluctuations               {:.3g} s a step\n",
-             evaluation * (6 + 2 * (1 + 3 * n + moments)) * (sampling.replicates > 1 ? 2 : 1));
+  const double step =
+      evaluation * (6 + 2 * (1 + 3 * n + moments)) * (sampling.replicates > 1 ? 2 : 1);
+  PopulationLoss loss = report.one_block();
+  FlowOptions flow;
+  flow.stepper = options_.stepper();
+  flow.end_time = options_.end_time;
+  const FlowPilot pilot = pilot_flow(
+      loss, options_.starts ? options_.starts->mean : input.section<StartSection>().parameters(),
+      flow);
+  fmt::print("# fluctuations               {:.3g} s a step, about {:.0f} steps, about {}\n", step,
+             pilot.steps, clock_text(step * pilot.steps));
   constexpr double sums = 100;  // bytes of a number of each replicate: its exact sum, and copies
   report.add_samples();
   DataGroup group;

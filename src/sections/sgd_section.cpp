@@ -4,11 +4,13 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numeric>
 
 #include "core/paths.hpp"
 #include "core/progress.hpp"
 #include "core/stopwatch.hpp"
 #include "headflow/core/error.hpp"
+#include "headflow/core/statistics.hpp"
 #include "sections/attention_section.hpp"
 #include "sections/cost.hpp"
 #include "sections/flow_section.hpp"
@@ -368,9 +370,13 @@ void SgdSection::print(const SgdRecord& last, const SgdResult& result, const Rea
                result.microseconds, seconds,
                begin.steps > 0 ? fmt::format(", since it went on at t = {:g}", begin.time) : "");
   if (last.replicas.empty()) return;  // nothing was recorded since the restart
-  double loss = 0;
-  for (const SgdState& state : last.replicas) loss += state.loss.mean.loss / replicas;
-  fmt::print("{}loss {:.6f}\n", at_last_output(last.time, time), loss);
+  std::vector<double> losses;
+  for (const SgdState& state : last.replicas) losses.push_back(state.loss.mean.loss);
+  const double loss = std::reduce(losses.begin(), losses.end()) / replicas;
+  fmt::print("{}loss {}\n", at_last_output(last.time, time),
+             losses.size() == 1
+                 ? fmt::format("{:.6f}", loss)
+                 : with_error(loss, standard_error(losses), "{:.6f}") + " over replicas");
 }
 
 }  // namespace headflow

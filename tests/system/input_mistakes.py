@@ -31,7 +31,9 @@ class Case(NamedTuple):
 SYNTAX = [
     Case("unknown section", {"modle.tokens": 3}, ["[modle]", "[model]?"], at="modle"),
     Case("unknown key", {"model.tokenz": 3}, ["model.tokenz", "model.tokens?", '"covariance"'], at="model.tokenz"),
-    Case("unknown key of another section", {"flow.heads": 3}, ["flow.heads", '"end_time"'], at="flow.heads"),
+    Case("unknown key of several", {"attention.seed": 3},
+         ["attention.seed", "population.seed or sgd.seed or start.seed"], at="attention.seed"),
+    Case("unknown key of another section", {"flow.heads": 3}, ["flow.heads", "attention.heads?", '"end_time"'], at="flow.heads"),
     Case("missing key", {"model.tokens": None}, ["case.toml", "model.tokens", "missing"]),
     Case("value missing", {"model.tokens": Raw("")}, ["TOML"], at="model.tokens"),
     Case("list not closed", {"model.signal": Raw("[2.0, 2.0")}, ["TOML"]),

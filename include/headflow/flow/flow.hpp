@@ -67,7 +67,8 @@ struct FlowResult {
   std::vector<std::pair<double, Parameters>> plateaus{};  ///< times and places where it lingered
 };
 
-/// What a flow hands out while it runs; all are called on every rank.
+/// What a flow hands out while it runs; all are called on every rank, `progress` after each step
+/// but the last, whose loss may be that of a later time.
 struct FlowObserver {
   std::function<void(const FlowRecord&, const Stages&)> record;
   std::function<void(const FlowProgress&)> progress = [](const FlowProgress&) {};

@@ -73,6 +73,9 @@ def legend_keys(panels: list[tuple[Run, Panel, tuple[int, ...]]], colours: list[
     keys = {f"head {h + 1}": legend_key(color=colours[h]) for h in shown}
     if any(len(run.series) > 1 and panel.compares for run, panel, _ in panels):
         keys |= {"flow": legend_key(color=GREY), "SGD": legend_key(color=GREY, ls="", marker="o", ms=2.6)}
+    spreads = [(run.spread(), panel) for run, panel, _ in panels]
+    if any(spread is not None and panel.variable in spread[1] for spread, panel in spreads):
+        keys |= {"1, 2 std. dev.": legend_key(color=GREY, lw=6, alpha=0.35)}
     return keys
 
 
@@ -99,6 +102,23 @@ def draw_in(ax: Any, run: Run, panel: Panel, features: tuple[int, ...], colours:
     draw_panel(ax, run, features=features, colours=colours[:run.heads], log_time=log_time)
 
 
+def names_of(runs: list[Run]) -> list[str]:
+    """Those of the files, with their folders where names are alike."""
+    files = [str(run.data.path) for run in runs]
+    names = [Path(file).name.removesuffix(".h5") for file in files]
+    return [name if names.count(name) == 1 else file for name, file in zip(names, files)]
+
+
+def titles_of(runs: list[Run]) -> list[str]:
+    """What tells several files from each other: their models, and their names where these are alike."""
+    if len(runs) == 1:
+        return [""]
+    models, names = [describe(run.config, "activation", "heads", "features") for run in runs], names_of(runs)
+    if len(set(models)) == 1:
+        return names
+    return [model if models.count(model) == 1 else f"{model}\n{name}" for model, name in zip(models, names)]
+
+
 def draw_runs(figure: Figure, runs: list[Run], names: list[str], asked: tuple[int, ...], log_time: bool) -> None:
     """One file, or one panel of several files, wraps into a grid; otherwise each file has a row of panels."""
     rows = [[(run, *cell) for cell in cells(run, names, asked)] for run in runs]
@@ -107,13 +127,13 @@ def draw_runs(figure: Figure, runs: list[Run], names: list[str], asked: tuple[in
         columns = columns_of(len(panels))
         rows = [panels[start:start + columns] for start in range(0, len(panels), columns)]
     columns = max(map(len, rows))
-    colours = colours_of(max(run.heads for run in runs))
+    colours, titles = colours_of(max(run.heads for run in runs)), dict(zip(map(id, runs), titles_of(runs)))
     grid(figure, len(rows), columns, legend_keys(panels, colours), len(rows[-1]) < columns)
     for i, row in enumerate(rows):
         for j, (run, panel, features) in enumerate(row):
             ax = figure.add_subplot(len(rows), columns, i * columns + j + 1, **space_of(features))
             draw_in(ax, run, panel, features, colours, log_time)
-            ax.set_title(describe(run.config, "activation", "heads", "features") if len(runs) > 1 else "")
+            ax.set_title(titles[id(run)])
 
 
 def paint(artists: set[Artist], colour: Any) -> None:
@@ -139,10 +159,7 @@ def draw_overlay(figure: Figure, runs: list[Run], names: list[str], asked: tuple
     columns = columns_of(len(panels))
     rows = math.ceil(len(panels) / columns)
     colours = colours_of(len(runs))
-    files = [str(run.data.path) for run in runs]
-    names = [Path(file).name.removesuffix(".h5") for file in files]
-    keys = {name if names.count(name) == 1 else file: legend_key(color=colour)
-            for name, file, colour in zip(names, files, colours)}
+    keys = {name: legend_key(color=colour) for name, colour in zip(names_of(runs), colours)}
     if any(len(run.series) > 1 for run in runs):
         keys |= legend_keys([(run, *panels[0]) for run in runs if len(run.series) > 1], [])
     grid(figure, rows, columns, keys, len(panels) < rows * columns)
@@ -204,6 +221,8 @@ def draw(figure: Figure, files: Sequence[Any], panels: Sequence[str] = (), featu
     else:
         (draw_overlay if overlay else draw_runs)(figure, runs, names, places, log_time)
     if title is None:
-        title = describe(runs[0].config, *TITLE) if len(runs) == 1 else ""
+        models = {describe(run.config, *TITLE) for run in runs}
+        alone = len(runs) > 1 and (variables or names[0] in ALONE)  # each of their panels has the model
+        title = models.pop() if len(models) == 1 and not alone else ""
     if title:
         figure.suptitle(textwrap.fill(title, int(figure.get_figwidth() / 0.06), break_long_words=False))
