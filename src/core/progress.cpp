@@ -80,13 +80,16 @@ void ProgressPrinter::update(const Reached& at, double value) {
   std::fflush(stderr);
 }
 
+std::string error_text(double error) {
+  if (!(error >= 0.95 && error < 1e15)) return number_or_dash(error, "{:.1g}");
+  const double digit = std::pow(10, std::floor(std::log10(error / 0.95)));
+  return fmt::format("{:.0f}", std::round(error / digit) * digit);
+}
+
 std::string with_error(double x, double error, const char* format) {
   const std::string value = fmt::format(fmt::runtime(format), x);
-  if (std::isnan(error)) return value + " (no error: one replicate)";
-  const bool large = error >= 0.95 && error < 1e15;
-  const double digit = large ? std::pow(10, std::floor(std::log10(error / 0.95))) : 1;
-  return large ? fmt::format("{} +- {:.0f}", value, std::round(error / digit) * digit)
-               : fmt::format("{} +- {:.1g}", value, error);
+  return std::isnan(error) ? value + " (no error: one replicate)"
+                           : fmt::format("{} +- {}", value, error_text(error));
 }
 
 std::string steps_and_seconds(const Reached& begin, long long steps, double seconds) {

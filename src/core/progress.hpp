@@ -71,6 +71,9 @@ class ProgressPrinter {
 /// Wall time as 1:02:03, or in years where it is long.
 std::string clock_text(double seconds);
 
+/// A standard error with one digit, "0.01", "20", or a dash for NaN.
+std::string error_text(double error);
+
 /// A number with its standard error, "1.50 +- 0.01"; where that is NaN it says that one replicate
 /// of the samples has none.
 std::string with_error(double x, double error, const char* format);

@@ -262,22 +262,27 @@ void SaddleSection::print(Run& run, const SaddleResult& result) const {
     fmt::print(", b = {:.4g}, v = {:.4g}", saddle.parameters.b[0], saddle.parameters.v);
   fmt::print(", heads split at the rates");
   for (const GrowthMode& mode : saddle.split)
-    fmt::print(" {:.5f} +- {}", mode.rate.value, number_or_dash(mode.rate.error, "{:.1g}"));
+    fmt::print(" {:.5f} +- {}", mode.rate.value, error_text(mode.rate.error));
   fmt::print("\nfeature   growth rate: predicted, observed   split at t: predicted, observed\n");
   const auto& flow = run.section<FlowSection>().result();
   const Stages observed = flow ? flow->stages : Stages();
   const auto or_dash = [](double x, double error, const char* format) {
-    return std::isnan(x) ? "-"
-                         : fmt::format(fmt::runtime(format), x, number_or_dash(error, "{:.1g}"));
+    return std::isnan(x) ? "-" : fmt::format(fmt::runtime(format), x, error_text(error));
   };
+  bool begins_above = false;
   for (std::size_t f = 0; f < prediction.rate.size(); ++f) {
     const auto seen = [f](const Values& list) { return f < list.size() ? list[f] : never; };
+    begins_above |=
+        std::isnan(seen(observed.growth_rate)) && !std::isnan(seen(observed.split_time));
     fmt::print("{:<9} {:>22} {:>10} {:>21} {:>10}\n", f + 1,
                or_dash(prediction.rate[f], errors.rate[f], "{:.5f} +- {}"),
                number_or_dash(seen(observed.growth_rate), "{:.5f}"),
                or_dash(prediction.split_time[f], errors.split_time[f], "{:.4g} +- {}"),
                number_or_dash(seen(observed.split_time), "{:.4g}"));
   }
+  if (begins_above)
+    fmt::print("a growth rate is observed where the heads' spread grows from {:g} to {:g}\n",
+               0.01 * split_threshold_, 0.1 * split_threshold_);
 }
 
 /// Median and quantiles at each D of the feature that splits first.
