@@ -157,15 +157,16 @@ class Reader : public KeyVisitor {
   }
 
  private:
-  /// What an unknown key of a section may stand for: that key of another section, of which there
-  /// may be several, else the nearest one of its own.
+  /// What an unknown key of a section may stand for: one of its own that goes on like it, else that
+  /// key of other sections, else the nearest of its own.
   std::string meant(const std::string& section, const std::string& word) const {
+    const std::string near = nearest(word, known_keys_.at(section));
     std::vector<std::string> others;
     for (const auto& [name, keys] : known_keys_)
       if (std::find(keys.begin(), keys.end(), word) != keys.end())
         others.push_back(fmt::format("{}.{}", name, word));
-    if (!others.empty()) return fmt::format("{}", fmt::join(others, " or "));
-    return fmt::format("{}.{}", section, nearest(word, known_keys_.at(section)));
+    if (others.empty() || near.starts_with(word)) return fmt::format("{}.{}", section, near);
+    return fmt::format("{}", fmt::join(others, " or "));
   }
 
   const toml::node* find(const Key& key) {
