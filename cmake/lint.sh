@@ -68,7 +68,7 @@ for stage; do
     echo "lint: $stage IS LEFT OUT, NOTHING WAS LOOKED AT: no ${tools[$stage]} here (cmake/setup.sh --developer)" >&2
     ((result)) || result=77
   elif (look "$stage"); then
-    echo "lint: $stage: nothing found"
+    echo "lint: $stage: no fault found"
   else
     echo "lint: $stage FAILED" >&2
     result=1

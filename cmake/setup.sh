@@ -148,3 +148,4 @@ EOF
 }
 
 if has dpkg-query && has apt-get; then install_packages; else check_tools; fi
+echo "setup: nothing that is needed is missing"

@@ -11,7 +11,9 @@ void SgdProblem::declare_keys(KeyVisitor& visitor) {
       {.name = "engine",
        .help =
            "direct: vectors in R^D; overlaps: their overlaps alone, the same law at a cost that "
-           "does not depend on D; auto: direct where weights are asked for, else overlaps",
+           "does not depend on D; auto: direct where weights are asked for or D is too small for "
+           "overlaps"
+           ", else overlaps",
        .hint = "\"auto\" follows save_weights and weights_times: set it"},
       engine,
       {{"auto", Engine::automatic}, {"direct", Engine::direct}, {"overlaps", Engine::overlaps}});

@@ -152,7 +152,7 @@ class Plot(SystemTest):
                   "growth-2.png": ["saddle.h5", "--panels", "growth,hierarchy", "--log-time"],
                   "angle.png": ["angle.h5", "--panels", "angle"]}
         trained = [f"{name}.h5" for name in TRAINED]
-        calls |= {"trained.png": ["heads.h5", "--panels", "trained"],
+        calls |= {"trained.png": ["heads.h5", "--panels", "trained"], "sweep.png": ["heads.h5"],
                   "trained-1.png": ["one-replicate.h5", "--panels", "trained"],
                   "trained-2.png": ["heads.h5", "laws.h5", "--panels", "trained"],
                   "prune.png": [*trained, "--panels", "prune"],
@@ -202,7 +202,6 @@ class Plot(SystemTest):
             ("full.h5", "--panels", "m,spread"): ["'m,spread'", "of its own"],
             ("full.h5", "small.h5", "--overlay", "--panels", "loss,hierarchy"): ["'hierarchy'", "one file", "plane"],
             ("full.h5", "sgd.h5", "--overlay", "--panels", "spread"): ["--overlay", "panels over time"],
-            ("heads.h5",): ["heads.h5", "sweep", "no time axis", "trained"],
             ("heads.h5", "--panels", "specialization"): ["heads.h5", "sweep", "no time axis"],
             ("trained-softmax.h5", "--panels", "trained"): ["trained-softmax.h5", "single run"],
             ("laws.h5", "--panels", "maps"): ["laws.h5", "sweep"],

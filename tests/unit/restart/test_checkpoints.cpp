@@ -202,6 +202,14 @@ TEST_F(DistributedCheckpoints, giveASeriesBackUpToATime) {
     for (std::size_t i = 0; i < b.size(); ++i) EXPECT_EQ(b[i], static_cast<double>(i + 1));
     EXPECT_EQ(group.variables[1].data, (std::vector<double>{7, 8}));
   }
+  DataGroup newer = flow();
+  newer.variables.push_back({.name = "norm", .axes = {"time"}, .data = {}, .long_name = "norm"});
+  try {
+    newest.read_series(newer, 9);
+    ADD_FAILURE() << "the checkpoint has no norm";
+  } catch (const InputError& error) {
+    EXPECT_EQ(std::string(error.what()).find("checkpoint " + newest.path + " has no variable"), 0);
+  }
   DataGroup missing = flow();
   missing.name = "sgd";
   newest.read_series(missing, 9);

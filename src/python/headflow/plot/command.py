@@ -40,9 +40,9 @@ def argument_parser() -> Parser:
     add("-o", "--output", type=Path, metavar="PICTURE", help=".png, .pdf, .svg, or .html for a report with all panels "
         "(default: X.png for the first file X.h5, FILE.h5.png for another name)")
     add("--panels", type=lambda text: text.split(","), default=[], metavar="NAME,...",
-        help=f"overview or some of {', '.join(PANELS)}, or any variable of flow and sgd over time (default: overview; "
-        f"for several files plane, or m where a file has one feature); of many files together {' or '.join(PICTURES)}; "
-        f"of trained heads and sweeps {', '.join(SWEEPS)}, or any variables of a sweep against a swept key")
+        help=f"overview or some of {', '.join(PANELS)}, or any variable of flow and sgd over time (default: overview, "
+        "of sweeps trained, of several files plane, or m where one has one feature); of many files together "
+        f"{' or '.join(PICTURES)}; of trained heads and sweeps {', '.join(SWEEPS)}, or any variables of a sweep against a swept key")
     add("--overlay", action="store_true", help="draw several files in the same panels, each in one colour")
     add("--features", nargs=2, type=int, metavar=("I", "J"), default=(), help="two, from 1, for plane, m, heads-map")
     add("--by", type=lambda text: text.split(","), default=[], metavar="KEY,...",

@@ -199,10 +199,13 @@ def read_files(files: Sequence[Any], panels: Sequence[str], features: Sequence[i
 
 def draw(figure: Figure, files: Sequence[Any], panels: Sequence[str] = (), features: Sequence[int] = (),
          by: Sequence[str] = (), log_time: bool = False, title: str | None = None, overlay: bool = False) -> None:
-    """All panels into an empty figure, which takes the size that they need. Features count from 1."""
+    """All panels into an empty figure, which takes the size that they need; of sweeps `trained` where none are
+    asked for. Features count from 1."""
     if len(panels) > 1 and (alone := [name for name in panels if name in ALONE]):
         raise ValueError(f"--panels: '{alone[0]}' is a picture of its own, found '{','.join(panels)}'")
     files = [data_of(file) for file in files]
+    if not panels and all("sweep" in file for file in files):
+        panels = ["trained"]
     variables = any(of_sweep(file, panels) for file in files)
     if by and not variables and not set(panels) & set(SWEEPS):
         raise ValueError(f"--by belongs to pictures of sweeps: {', '.join(SWEEPS)}, and their variables")
