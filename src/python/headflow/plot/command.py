@@ -42,8 +42,8 @@ def argument_parser() -> Parser:
     add("--panels", type=lambda text: text.split(","), default=[], metavar="NAME,...",
         help=f"overview or some of {', '.join(PANELS)}, or any variable of flow and sgd over time (default: overview, "
         "of sweeps trained, of several files plane, or m where one has one feature); of many files together "
-        f"{' or '.join(PICTURES)}; of trained heads and sweeps {', '.join(SWEEPS)}, or any variables of a sweep against "
-        "a swept key")
+        f"{' or '.join(PICTURES)}; of trained heads and sweeps {', '.join(SWEEPS)}, or any variables of a sweep "
+        "against a swept key")
     add("--overlay", action="store_true", help="draw several files in the same panels, each in one colour")
     add("--features", nargs=2, type=int, metavar=("I", "J"), default=(), help="two, from 1, for plane, m, heads-map")
     add("--by", type=lambda text: text.split(","), default=[], metavar="KEY,...",
