@@ -293,7 +293,7 @@ class Readers(SaddleTest):
 class Stops(RestartTest):
     def test_within(self):
         """A stop in [saddle] keeps the flow; the rest comes with the same bits on another number of ranks."""
-        changes = {"population.samples": 2**18, "population.symmetric": False, "flow.end_time": 0.05,
+        changes = {"population.samples": 2**13, "population.symmetric": False, "flow.end_time": 0.05,
                    "saddle.end_time": 20.0, "output.checkpoint_every": 0.0}
 
         def steps_of_saddle(path):
@@ -305,7 +305,7 @@ class Stops(RestartTest):
         self.finish(whole, ranks=2)
         for _ in range(2):
             before = steps_of_saddle(parts) if parts.exists() else 0
-            self.stop(parts, until=lambda path: steps_of_saddle(path) > before)
+            self.stop(parts, pause=3, until=lambda path: steps_of_saddle(path) > before)
             numbers = numbers_in(parts)
             self.assertEqual(numbers["flow/time"][-1], 0.05)
             self.assertNotIn("saddle/split_rate", numbers)
