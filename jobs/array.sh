@@ -50,8 +50,15 @@ all_tasks() {
     fi
 }
 
-# ask WORD ...: what headflow answers, without computing anything.
-ask() { "${mpi[0]}" -n 1 "$headflow" "$@" </dev/null; }
+# ask WORD ...: what headflow answers, without computing anything. What it says in HEADFLOW_EXIT counts, as in `launch`: an
+# MPI library may crash when all is done.
+ask() {
+    local told code=0 word=
+    told=$(mktemp) || told= # on a full disk it goes without
+    HEADFLOW_EXIT=$told "${mpi[0]}" -n 1 "$headflow" "$@" </dev/null || code=$?
+    [[ -z $told ]] || { word=$(<"$told") && rm -f "$told"; } || true
+    return "${word:-$code}"
+}
 
 # How many parts the sweep has.
 count_parts() {

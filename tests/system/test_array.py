@@ -1,7 +1,7 @@
 """jobs/array.sh without Slurm, told its task by Slurm's variables: seeds, parts of a sweep, lists."""
 from pathlib import Path
 
-from harness import (BAD_INPUT, PROGRAM, SMALL, SystemTest, changed, environment, execute, main, read_group,
+from harness import (BAD_INPUT, PROGRAM, SMALL, SystemTest, changed, environment, execute, main, preloaded, read_group,
                      toml_text)
 
 SCRIPT = Path(__file__).resolve().parents[2] / "jobs" / "array.sh"
@@ -80,6 +80,19 @@ class Array(SystemTest):
         self.write_input(name="set")
         self.array("set.toml", "--set", "sweep.repeats=8", **slurm(1, 1, 4))
         self.assertEqual(self.done("set-part1.h5"), 2)
+
+    def test_crash_when_all_is_done(self):
+        """As MPI libraries do now and then when they unload their parts. What the program has said counts."""
+        self.write_input(base=SWEEP)
+        crashing = preloaded(self.folder, """
+            #include <mpi.h>
+            #include <signal.h>
+            int MPI_Finalize(void) { signal(SIGSEGV, SIG_DFL); return raise(SIGSEGV); }""")
+        text = self.array("case.toml", LD_PRELOAD=crashing, **slurm(1, 1, 4))
+        self.assertIn("exited on signal 11", text)
+        self.assertEqual(self.done("case-part1.h5"), 2)
+        text = self.array("case.toml", "--set", "model.tokens=1", code=BAD_INPUT, LD_PRELOAD=crashing, **slurm(1, 1, 4))
+        self.assertIn("model.tokens = 1", text)
 
     def test_lists(self):
         self.write_input()
