@@ -136,7 +136,7 @@ run_in_job() {
     launch "$@"
     case $code in
         0) ;;
-        75) stop_early "stopped early, as said above (exit code 75)" ;;
+        75) stop_early "stopped early, state saved (exit code 75)" ;;
         2 | 3 | 4) tell "ended with exit code $code; the reason is given above" ;; # headflow's own
         *)
             if [[ -n $told && $word == launched ]]; then

@@ -173,8 +173,15 @@ class Reader : public KeyVisitor {
     known_keys_[section_].push_back(key.name);
     const toml::node* node = current_ == nullptr ? nullptr : current_->get(key.name);
     if (node == nullptr && key.required && !absent_ && missing_.empty())
-      missing_ = fmt::format("{}.{} is missing ({})", section_, key.name, key.help);
+      missing_ = fmt::format(
+          "{}.{} is missing ({}){}", section_, key.name, key.help,
+          is_swept(key) ? "; what [sweep] varies needs a value in its own section, too" : "");
     return node;
+  }
+
+  bool is_swept(const Key& key) const {
+    const auto sweep = table_["sweep"];
+    return sweep[section_ + "." + key.name] || sweep[section_][key.name];
   }
 
   [[noreturn]] void fail(const toml::node& node, const std::string& message) const {

@@ -60,7 +60,7 @@ class PutBack(WithUninterrupted):
         (restarts, nodes), = self.wait(job)
         self.assertEqual((restarts, len(nodes)), (1, 2), self.logs())
         self.assert_interrupted_once()
-        self.assertIn(f"{script}: stopped early, as said above (exit code 75", self.log())
+        self.assertIn(f"{script}: stopped early, state saved (exit code 75", self.log())
         self.assert_as_uninterrupted()
 
     def test_run(self):

@@ -13,7 +13,7 @@ namespace headflow {
 //
 // The members of such a struct:
 // name        the word for it in an input.
-// trained     which of b and v it has.
+// trained     which of b and v it has. It must not read the others, which may be anything.
 // joint       whether heads are normalised together. Then a head that is pruned changes the others.
 // head_scale  turns its scores into the attention of a single head, which pruning and maps of
 //             trained heads need: sigma_{h,l} = head_scale(H, v) s_{h,l}.
@@ -27,7 +27,7 @@ namespace headflow {
 // A[i * L + l] and a[i * L + l]; offsets and gradient are those of all. L, H and B are int, or
 // integral constants that the compiler knows (Tokens, Heads, Groups are their types).
 // Real is a number, a vector of lanes, or a Dual of lanes (core/dual.hpp), which carries a
-// derivative. It has +, -, *, /, +=, *= with Reals and numbers, lane_max(x, y), reciprocal(x) = 1 /
+// derivative. It has +, -, *, /, +=, -=, *= with Reals and numbers, lane_max(x, y), reciprocal(x) = 1 /
 // x, and exp_nonpositive(x) = exp(x) for x <= 0; exp_each(s, n) is the latter of n numbers in
 // place. Constants are Element<Real>(2). Subtract the largest field before exp: then any finite
 // field is safe.
