@@ -1,5 +1,7 @@
 #include "headflow/core/mpi.hpp"
 
+#include <dlfcn.h>
+#include <link.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -8,8 +10,10 @@
 #include <cstdlib>
 #include <filesystem>
 #include <numeric>
+#include <string>
 #include <system_error>
 #include <utility>
+#include <vector>
 
 #include "core/launcher.hpp"
 #include "core/mpi_count.hpp"
@@ -77,8 +81,28 @@ MpiSession::MpiSession(int& argc, char**& argv) {
   if (hangup.sa_handler == SIG_IGN) ::sigaction(SIGHUP, &hangup, nullptr);
 }
 
+namespace {
+
+/// Open MPI unloads its parts while a thread of its own may still run in them (seen with 4.1.4: on
+/// a busy machine one run in thousands crashed so, when all was done). Nothing that is loaded goes
+/// before the program does.
+void keep_libraries() {
+  std::vector<std::string> names;
+  dl_iterate_phdr(
+      [](dl_phdr_info* info, std::size_t, void* names) {
+        static_cast<std::vector<std::string>*>(names)->emplace_back(info->dlpi_name);
+        return 0;
+      },
+      &names);
+  for (const auto& name : names)
+    if (!name.empty()) dlopen(name.c_str(), RTLD_LAZY | RTLD_NOLOAD | RTLD_NODELETE);
+}
+
+}  // namespace
+
 MpiSession::~MpiSession() {
   if (unwinding_.now()) return;
+  keep_libraries();
   MPI_Finalize();
   std::error_code ignored;
   if (!session_folder_.empty()) std::filesystem::remove_all(session_folder_, ignored);

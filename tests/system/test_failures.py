@@ -1,13 +1,43 @@
 """What a run says and leaves behind when it goes wrong: steps that are too large, numbers too large, a full disk."""
+import re
 import resource
 import signal
 
 import numpy as np
 
-from harness import SystemTest, main, read_group
+from harness import SystemTest, environment, main, preloaded, read_group
+
+
+# How many libraries are unloaded while MPI ends.
+UNLOADED = r"""
+#define _GNU_SOURCE
+#include <link.h>
+#include <mpi.h>
+#include <stdio.h>
+static int one_more(struct dl_phdr_info* info, size_t size, void* count) { ++*(int*)count; return 0; }
+int MPI_Finalize(void) {
+  int before = 0, after = 0, result;
+  dl_iterate_phdr(one_more, &before);
+  result = PMPI_Finalize();
+  dl_iterate_phdr(one_more, &after);
+  fprintf(stderr, "unloaded: %d of %d\n", before - after, before);
+  return result;
+}
+"""
 
 
 class Failures(SystemTest):
+    def test_crash_as_mpi_ends(self):
+        """Nothing is unloaded in which a thread of MPI's may still run."""
+        self.write_input()
+        for ranks in 0, 2:
+            done = self.headflow("run", "case.toml", "--force", ranks=ranks,
+                                 env=environment(LD_PRELOAD=preloaded(self.folder, UNLOADED)))
+            self.assertEqual(done.returncode, 0, done.stderr)
+            unloaded = re.findall(r"unloaded: (-?\d+) of (\d+)", done.stderr)
+            self.assertEqual([number for number, _ in unloaded], ["0"] * max(1, ranks), done.stderr)
+            self.assertGreater(int(unloaded[0][1]), 20)
+
     def test_full_disk(self):
         """A file that cannot be written whole: exit code 4, one line that names it, and the older file stays."""
         self.write_input()
