@@ -15,7 +15,9 @@ void Sampling::declare_keys(KeyVisitor& visitor) {
   visitor.whole({"replicates", "independent sample sets whose spread gives the standard errors"},
                 replicates, {.least = 1, .most = 4096});
   visitor.whole({.name = "seed", .help = "seed of the samples", .seed = Seed::one}, seed, seeds);
-  visitor.key({"symmetric", "close the set under cyclic head shifts and the prior's sign flips"},
+  visitor.key({"symmetric",
+               "close the set under cyclic head shifts and, with orthogonal spikes, the prior's "
+               "sign flips"},
               symmetric);
   visitor.choice<Precision>(
       {.name = "precision",

@@ -176,9 +176,7 @@ void FlowSection::print(const FlowRecord& last, const Stages& stages, bool saddl
   const bool split =
       std::ranges::any_of(stages.split_time, [](double t) { return !std::isnan(t); });
   fmt::print("heads align at half their plateau: {}{}\n", time_or_never(stages.alignment_time),
-             split || std::isnan(stages.alignment_time)
-                 ? ""
-                 : fmt::format(", if they rest on it at t = {:.4g}", result_->time));
+             split || std::isnan(stages.alignment_time) ? "" : " so far (no feature has split)");
   for (std::size_t f = 0; f < stages.split_time.size(); ++f)
     fmt::print("heads split along feature {}: {}\n", f + 1, time_or_never(stages.split_time[f]));
   if (!split && last.parameters.K.rows() > 1 && result_->end == FlowEnd::end_time)
