@@ -27,10 +27,10 @@ namespace headflow {
 // A[i * L + l] and a[i * L + l]; offsets and gradient are those of all. L, H and B are int, or
 // integral constants that the compiler knows (Tokens, Heads, Groups are their types).
 // Real is a number, a vector of lanes, or a Dual of lanes (core/dual.hpp), which carries a
-// derivative. It has +, -, *, /, +=, -=, *= with Reals and numbers, lane_max(x, y), reciprocal(x) = 1 /
-// x, and exp_nonpositive(x) = exp(x) for x <= 0; exp_each(s, n) is the latter of n numbers in
-// place. Constants are Element<Real>(2). Subtract the largest field before exp: then any finite
-// field is safe.
+// derivative. It has Real{} = 0, +, -, *, /, +=, -=, *= with Reals and numbers, lane_max(x, y),
+// reciprocal(x) = 1 / x, and exp_nonpositive(x) = exp(x) for x <= 0; exp_each(s, n) is the latter
+// of n numbers in place. Constants are Element<Real>(2). Subtract the largest field before exp:
+// then any finite field is safe.
 
 /// Which parameters besides K an activation has to train.
 struct TrainedParts {
