@@ -94,8 +94,8 @@ inline std::string beside_plain_formula(const Activation& activation) {
          "trained_support.hpp)";
 }
 
-/// The number in the denominator of an activation besides its exponentials. A new one needs it here;
-/// one of another form its formula in reference_attention and in reference_sigma of
+/// The number in the denominator of an activation besides its exponentials. A new one needs it
+/// here; one of another form its formula in reference_attention and in reference_sigma of
 /// trained_support.hpp. Throws for one that has neither.
 inline double reference_sink(const Activation& activation) {
   const std::string_view name = name_of(activation);
