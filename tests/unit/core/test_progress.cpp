@@ -27,7 +27,9 @@ TEST(Progress, isThatOfTheLatterPart) {
     const Pace now = recent.after({t, second}, second);
     EXPECT_NEAR(now.steps_per_second, 1, 1e-12) << second;
     const double whole = (1e4 - t) * second / t;
-    if (second > 1) EXPECT_LE(now.seconds_left, 0.8 * whole) << second;
+    if (second > 1) {
+      EXPECT_LE(now.seconds_left, 0.8 * whole) << second;
+    }
     EXPECT_GE(now.seconds_left, (1e4 - t) / (2 * second)) << second;
   }
   RecentPace even({10, 5}, 110);
