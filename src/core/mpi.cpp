@@ -83,9 +83,8 @@ MpiSession::MpiSession(int& argc, char**& argv) {
 
 namespace {
 
-/// Open MPI unloads its parts while a thread of its own may still run in them (seen with 4.1.4: on
-/// a busy machine one run in thousands crashed so, when all was done). Nothing that is loaded goes
-/// before the program does.
+/// Open MPI unloads its parts while a thread of its own may still run in them (4.1.4; seen once, on
+/// a busy machine: a crash when all was done). Nothing that is loaded goes before the program does.
 void keep_libraries() {
   std::vector<std::string> names;
   dl_iterate_phdr(
