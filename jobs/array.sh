@@ -50,14 +50,11 @@ all_tasks() {
     fi
 }
 
-# ask WORD ...: what headflow answers, without computing anything. What it says in HEADFLOW_EXIT counts, as in `launch`: an
-# MPI library may crash when all is done.
+# ask WORD ...: what headflow answers, without computing anything.
 ask() {
-    local told code=0 word=
-    told=$(mktemp) || told= # on a full disk it goes without
-    HEADFLOW_EXIT=$told "${mpi[0]}" -n 1 "$headflow" "$@" </dev/null || code=$?
-    [[ -z $told ]] || { word=$(<"$told") && rm -f "$told"; } || true
-    return "${word:-$code}"
+    local code word
+    launch "${mpi[0]}" -n 1 "$headflow" "$@"
+    return "$code"
 }
 
 # How many parts the sweep has.

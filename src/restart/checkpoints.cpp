@@ -53,11 +53,10 @@ void Checkpoint::read_series(DataGroup& group, double until) const {
   for (auto& variable : group.variables) {
     const std::string name = group.name + "/" + variable.name;
     if (!file->has(name))
-      throw InputError(
-          fmt::format("checkpoint {} has no variable {}: a program that had none has written it. "
-                      "Go on with that "
-                      "program, or begin anew with --restart none and another --output",
-                      path, name));
+      throw InputError(fmt::format(
+          "checkpoint {} has no variable {}: a program that had none has written it. Go on with "
+          "that program, or begin anew with --restart none and another --output",
+          path, name));
     variable.data = file->numbers(name).data;
     const bool series = !variable.axes.empty() && variable.axes[0] == "time";
     if (series && all > 0) variable.data.resize(variable.data.size() / all * time.size());

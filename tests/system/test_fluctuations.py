@@ -1,4 +1,6 @@
 """[fluctuations]: bits on ranks, what the output holds, stops, sweeps, bad input, against replicas of SGD."""
+import re
+
 import h5py
 import numpy as np
 from matplotlib.figure import Figure
@@ -84,6 +86,9 @@ class Fluctuations(SystemTest):
             np.testing.assert_allclose([end.min(), end.max()], own["m"][-1, head, 1] + [-width, width], rtol=1e-9)
         dots = [line for line in ax.lines if line.get_marker() == "."]
         self.assertEqual(len(dots), 2 * REPLICAS)
+        for panels, bands in (["m", "loss"], 1), (["gradient"], 0):
+            keys = [text.get_text() for text in headflow.plot.figure(path, panels).legends[0].texts]
+            self.assertEqual(keys.count("1, 2 std. dev."), bands, keys)
 
     def test_random_starts(self):
         """At t = 0 they have the law of [start]; without noise the spread is theirs alone, whatever D."""
@@ -133,7 +138,10 @@ class Fluctuations(SystemTest):
         (self.folder / "case.toml").write_text(toml_text(CASE))
         done = execute(self.folder, command("check", "case.toml"))
         self.assertEqual((done.returncode, done.stderr), (0, ""))
-        self.assertRegex(done.stdout, r"# fluctuations +[0-9.e-]+ s a step")
+        cost = re.search(r"# fluctuations +[0-9.e-]+ s a step, about (\d+) steps, about \S+\n", done.stdout)
+        ran = execute(self.folder, command("run", "case.toml"))
+        steps = int(re.search(r"fluctuations: .*, (\d+) steps, ", ran.stdout)[1])
+        self.assertTrue(steps / 2 <= int(cost[1]) <= 2 * steps, f"{cost[0]} {steps}")
         done = execute(self.folder, command("run", "case.toml", "-fluctuations_ts_rk_typ", "3bs"))
         self.assertEqual(done.returncode, BAD_INPUT)
         self.assertIn("-fluctuations_ts_rk_typ", done.stderr)

@@ -1,4 +1,5 @@
 """What a run leaves behind: a file that common readers open, consistent numbers, the means to repeat or continue it."""
+import re
 import tomllib
 from datetime import datetime, timezone
 
@@ -163,6 +164,15 @@ class Readers(SystemTest):
             self.assertTrue(not later.any() or spread[later.argmax(), f] > 0.3, f"feature {f + 1}")
         self.assertIn(f"loss {flow['loss'][-1]:.6f}", self.done.stdout)
         self.assertIn("finished: rich.h5", self.done.stdout)
+
+    def test_alignment_so_far(self):
+        """A plateau is one when a feature has split; before, half of it is half of what there is."""
+        for end_time, split in (4.0, False), (400.0, True):
+            self.write_input({"flow.end_time": end_time})
+            text = self.succeed("run", "case.toml", "--force")
+            self.assertEqual(bool(re.search(r"heads split along feature \d: t = ", text)), split)
+            self.assertRegex(text, r"heads align at half their plateau: t = [\d.]+" +
+                             ("\n" if split else r" so far \(no feature has split\)\n"))
 
     def test_standard_errors(self):
         flow = read_group(self.path)

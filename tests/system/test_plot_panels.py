@@ -6,6 +6,7 @@ import contextlib
 import io
 import json
 import os
+import shutil
 import sys
 import unittest.mock
 import warnings
@@ -183,6 +184,20 @@ class Panels(SystemTest):
             self.assertEqual(figure.axes[0].lines[0].get_color(), "#004E89")
             figure = headflow.plot.figure("run.h5", ["m"], own_style=True)
             self.assertEqual(figure.axes[0].lines[0].get_color(), "#111111")
+
+    def test_files_are_told_apart(self):
+        """Several have a row each: their names where all models are alike, else the models, with the names of those
+        that are; and one title for all where their whole models are alike."""
+        shutil.copy("two.h5", "copy.h5")
+        for files, titles, one in (
+                (["two.h5"], [""], True), (["two.h5", "copy.h5"], ["two", "copy"], True),
+                (["two.h5", "run.h5"], ["softmax-1, $H=2$, $F=2$", "softmax-1, $H=3$, $F=3$"], False),
+                (["two.h5", "run.h5", "copy.h5"],
+                 ["softmax-1, $H=2$, $F=2$\ntwo", "softmax-1, $H=3$, $F=3$", "softmax-1, $H=2$, $F=2$\ncopy"], False)):
+            figure = headflow.plot.figure(files, ["loss"])
+            self.assertEqual([ax.get_title() for ax in figure.axes if ax.axison], titles)
+            self.assertEqual(figure.get_suptitle() != "" if hasattr(figure, "get_suptitle")
+                             else figure._suptitle is not None, one)
 
     def test_two_heads_differ_in_grey(self):
         """By a fifth of the way from black to white, as a printer sees it (ITU-R BT.601)."""
