@@ -7,11 +7,13 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <chrono>
 #include <cstdlib>
 #include <filesystem>
 #include <numeric>
 #include <string>
 #include <system_error>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -209,6 +211,16 @@ void Communicator::broadcast(std::span<double> values) const {
 }
 
 void Communicator::barrier() const { mpi_check(MPI_Barrier(comm_), "MPI_Barrier"); }
+
+void Communicator::sleeping_barrier() const {
+  MPI_Request request = MPI_REQUEST_NULL;
+  mpi_check(MPI_Ibarrier(comm_, &request), "MPI_Ibarrier");
+  for (int done = 0;;) {
+    mpi_check(MPI_Test(&request, &done, MPI_STATUS_IGNORE), "MPI_Test");
+    if (done != 0) return;
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
+}
 
 void Communicator::share_error(int code, std::string message) const {
   code = static_cast<int>(max(code));

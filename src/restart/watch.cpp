@@ -68,9 +68,15 @@ bool Watch::must_stop() {
   return !reason_.empty();
 }
 
+bool Watch::asked_together() {
+  const bool stop = must_stop();
+  if (pause_.holds()) comm_.sleeping_barrier();
+  return stop;
+}
+
 Request Watch::between_steps() {
   Request request = Request::none;
-  if (must_stop())
+  if (asked_together())
     request = Request::stop;
   else if (take_checkpoint_signal() ||
            (comm_.root() && since_save_.seconds() > limits_.checkpoint_every))
@@ -81,7 +87,7 @@ Request Watch::between_steps() {
 }
 
 void Watch::within_step() {
-  if (!comm_.any(must_stop())) return;
+  if (!comm_.any(asked_together())) return;
   if (reason_.empty()) reason_ = "signal";
   throw Interrupt{};
 }

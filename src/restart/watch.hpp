@@ -15,12 +15,14 @@ namespace headflow {
 /// For tests, which must not depend on how fast a run is: with HEADFLOW_PAUSE=N:GATE a run, each
 /// time that it has been asked N times, makes a file GATE.paused with the number of questions so
 /// far, by which one pause is told from the next, says so and waits until that is gone, a signal
-/// comes or there is no file GATE.
+/// comes or there is no file GATE. The other ranks, which must have the same HEADFLOW_PAUSE, sleep.
 class Pause {
  public:
   Pause();
   /// Whether this question was one of those.
   bool hold();
+  /// Whether a run may be held.
+  bool holds() const { return every_ != 0; }
 
  private:
   std::string gate_;
@@ -51,6 +53,8 @@ class Watch : public Control {
   const std::string& reason() const { return reason_; }
 
  private:
+  /// must_stop(); collective: the other ranks wait asleep for rank 0, which may be held.
+  bool asked_together();
   const Communicator& comm_;
   Limits limits_;
   std::string reason_;

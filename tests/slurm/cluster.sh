@@ -271,7 +271,7 @@ wait_for_job() {
     shown=$(sed -nE 's/.* JobState=([A-Z_]+) .* Restarts=([0-9]+) .* ExitCode=([0-9]+):.* NodeList=([^ ]*) .*/\1 \3 \2 \4/p' <<<"$shown")
     grep -qvE "^($ended) " <<<"$shown" || break
     ((SECONDS < end)) || { echo "$shown" && return 124; }
-    sleep 0.2
+    sleep 0.5
   done
   echo "$shown"
 }

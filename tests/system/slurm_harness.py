@@ -122,7 +122,7 @@ class SlurmTest(SystemTest):
         while not true():
             self.assertNotIn(": ended with ", self.logs())
             self.assertLess(time.monotonic(), end, f"{what} does not happen\n{self.logs()}")
-            time.sleep(0.05)
+            time.sleep(0.2)  # to ask takes much of a processor
 
     def gate(self, name="gate"):
         """A closed gate for the next run in the folder."""
@@ -145,6 +145,9 @@ class SlurmTest(SystemTest):
 
     def state(self, job):
         return re.search(r" JobState=(\w+)", as_user("scontrol", "-o", "show", "job", job)).group(1)
+
+    def restarts(self, job):
+        return int(re.search(r" Restarts=(\d+)", as_user("scontrol", "-o", "show", "job", job)).group(1))
 
     def until_state(self, job, state):
         self.until(lambda: self.state(job) == state, f"job {job} {state}")

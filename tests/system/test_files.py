@@ -10,7 +10,7 @@ from pathlib import Path
 import h5py
 
 from harness import PLOT, SMALL, changed, command, content, environment, execute, main, side_by_side
-from restart_harness import (FLOW, QUICK, SGD, STOPPED, RestartTest, differing, ended, numbers_in, wait_for,
+from restart_harness import (FEW, FLOW, QUICK, SGD, STOPPED, RestartTest, differing, ended, numbers_in, wait_for,
                              wait_for_update)
 
 WEIGHTS = changed(SGD, {"sgd.dimension": 60, "sgd.batch": 5, "sgd.learning_rate": 0.04, "sgd.end_time": 4.0})
@@ -255,10 +255,10 @@ beat {beat:012}
 
 class Locks(FilesTest):
     """Of two runs with one output, the second is refused; what a killed run leaves stops nobody."""
-    def hold(self, base=ENDLESS, *words, ranks=0):
-        path = self.place("case", base)
-        process = self.launch(path, *words, ranks=ranks)
-        wait_for_update(path, process)
+    def hold(self, ranks=0):
+        """A run that has written its output and waits."""
+        path = self.place("case", ENDLESS)
+        process, _ = self.paused(path, ranks=ranks, pause=FEW, until=Path.exists)
         return path, process
 
     def lock(self, path, every, beat=0, place="another boot/pid:[1]"):
@@ -357,7 +357,9 @@ class Locks(FilesTest):
 
     def test_taken_over(self):
         """A run that finds another in its place ends and writes no more."""
-        path, process = self.hold(changed(ENDLESS, {"output.every": 0.0, "output.checkpoint_every": 0.1}))
+        path = self.place("case", changed(ENDLESS, {"output.every": 0.0, "output.checkpoint_every": 0.1}))
+        process = self.launch(path)
+        wait_for_update(path, process)
         self.lock(path, 10)
         stopped = ended(process)
         self.assertEqual(stopped.code, 4, stopped)

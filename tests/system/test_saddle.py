@@ -167,8 +167,8 @@ class Predictions(SaddleTest):
         self.assertGreater(run["flow"]["m"].std(axis=1)[small][-1, 0], 5e-4)
 
     def test_many_heads(self):
-        """A Hessian of 1720 numbers; splitting of heads along a feature has one rate, whatever their number."""
-        (run,) = self.compute(({"attention.heads": 40, "flow.end_time": 0.1, "saddle.end_time": 1.0,
+        """A Hessian of 990 numbers; splitting of heads along a feature has one rate, whatever their number."""
+        (run,) = self.compute(({"attention.heads": 30, "flow.end_time": 0.1, "saddle.end_time": 1.0,
                                 "population.samples": 256, "population.symmetric": False}, 2))
         self.assertEqual(run["saddle"]["split_rate"].shape, (3,))  # two features and b
         self.assertTrue(np.isfinite(run["saddle"]["split_rate"]).all())

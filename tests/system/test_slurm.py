@@ -11,12 +11,12 @@ from slurm_harness import (APART, CASE, ENDLESS, HOME, INSTALLED, JOBS, SAVING_A
                            cluster, run_tests)
 
 SEED = CASE["start"]["seed"]
-# A disk that takes 3 s to write a file, once the file `slow` is in the working folder.
+# A disk that takes 2 s to write a file, once the file `slow` is in the working folder.
 SLOW_DISK = r"""
 #include <sys/syscall.h>
 #include <unistd.h>
 int fsync(int file) {
-  if (access("slow", F_OK) == 0) sleep(3);
+  if (access("slow", F_OK) == 0) sleep(2);
   return (int)syscall(SYS_fsync, file);
 }
 """
@@ -161,8 +161,10 @@ class NodeLost(WithUninterrupted):
         self.assertTrue(list(self.folder.glob("case.checkpoint-*.h5")))
         lost = self.nodes(job)[1]
         cluster("crash", lost)
-        gate.open()
         try:
+            # Until then what is left of the run sleeps.
+            self.until(lambda: self.restarts(job) == 1, "that Slurm sees the loss")
+            gate.open()
             self.assertEqual(self.wait(job), [(1, {"n1", "n2", "n3"} - {lost})])
         finally:
             self.assertEqual(cluster("boot", lost).returncode, 0)

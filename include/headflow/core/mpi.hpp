@@ -79,6 +79,9 @@ class Communicator {
     return value;
   }
   void barrier() const;
+  /// A barrier whose ranks sleep, where a barrier keeps their processors busy: for long waits, as
+  /// it ends up to a millisecond late.
+  void sleeping_barrier() const;
 
   /// Runs `work` on rank 0; an Error thrown there is thrown on every rank with the same message and
   /// code.

@@ -1,8 +1,13 @@
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <algorithm>
+#include <chrono>
+#include <filesystem>
+#include <fstream>
 #include <optional>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "core/mailbox.hpp"
@@ -21,7 +26,8 @@ TEST(OneLine, canBePrintedWhateverStandsInIt) {
   EXPECT_EQ(one_line("a\nb\tc\x7f\x1b[1m"), "a\\nb\\x09c\\x7f\\x1b[1m");
   EXPECT_EQ(one_line("\xe9 \xc3"), "\\xe9 \\xc3");  // Latin 1, and cut off
   EXPECT_EQ(one_line("\u202e\u0085"), "\\xe2\\x80\\xae\\xc2\\x85");
-  const std::string text = one_line("begin " + std::string(10'000, 'x') + " end");
+  std::string text = "begin ";
+  text = one_line(text.append(10'000, 'x').append(" end"));
   EXPECT_EQ(text.size(), 1506U);
   EXPECT_TRUE(text.starts_with("begin x"));
   EXPECT_TRUE(text.ends_with("x end"));
@@ -40,6 +46,24 @@ TEST(DistributedCommunicator, knowsItsRanks) {
   moved = Communicator::world();
   EXPECT_EQ(moved.rank(), rank);
   EXPECT_EQ(moved.size(), size);
+}
+
+TEST(DistributedCommunicator, barriersHoldAllForTheLast) {
+  namespace fs = std::filesystem;
+  const std::string pid = world().broadcast(std::to_string(getpid()));
+  for (int last = 0; last < world().size(); ++last)
+    for (const auto barrier : {&Communicator::barrier, &Communicator::sleeping_barrier}) {
+      const fs::path late = fs::temp_directory_path() / ("late." + pid);
+      if (world().rank() == last) {
+        std::this_thread::sleep_for(std::chrono::milliseconds(20));
+        std::ofstream{late};
+      }
+      (world().*barrier)();
+      EXPECT_TRUE(fs::exists(late)) << "rank " << last << " has not come";
+      world().barrier();
+      if (world().rank() == last) fs::remove(late);
+      world().barrier();
+    }
 }
 
 TEST(DistributedCommunicator, errorsOfMpiComeBackWithTheCall) {
