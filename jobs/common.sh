@@ -132,7 +132,10 @@ run_in_job() {
             tell "mpirun of Open MPI ${BASH_REMATCH[1]} ends its ranks 0.5 s after scancel or a preemption, too soon to save their state; srun.sh has no such limit"
         fi
     fi
-    [[ -z $job ]] || tell "job $job begins on $ranks rank$( ((ranks == 1)) || echo s) of ${SLURM_JOB_NODELIST:-its nodes}, $(date +'%F %T')"
+    if [[ -n $job && -z ${begun:-} ]]; then
+        begun=yes # said of the first of many programs
+        tell "job $job begins on $ranks rank$( ((ranks == 1)) || echo s) of ${SLURM_JOB_NODELIST:-its nodes}, $(date +'%F %T')"
+    fi
     launch "$@"
     case $code in
         0) ;;

@@ -108,8 +108,8 @@ void require_new(const Communicator& comm, const std::string& path) {
   comm.on_root([&] {
     std::error_code ignored;
     if (fs::exists(path, ignored))
-      throw InputError(fmt::format(
-          "output {} exists; use --force to replace it or --output for another name", path));
+      throw InputError(
+          fmt::format("output {} exists; use --force to replace it, or take another name", path));
   });
 }
 

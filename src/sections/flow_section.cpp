@@ -125,30 +125,36 @@ void FlowSection::run(Run& run) {
   const Reached begin = reached_in(from);
   ProgressPrinter progress(run.talks(), name(), begin, options.end_time);
   const Stopwatch watch;
-  FlowRecord last;
-  Stages known;  // at the last record, as in the file
+  // The last output that will stay, and the newest, which is made again where its step is
+  // interrupted.
+  Output last, newest;
+  Reached reached = begin;
   result_ =
       run_flow(run.loss(), run.section<StartSection>().parameters(), options,
                {.record =
                     [&](const FlowRecord& record, const Stages& stages) {
                       if (root) series_->append(record, stages);
                       run.host().updated();
-                      last = record;
-                      known = stages;
+                      if (newest.at_or_before(reached.time)) last = std::move(newest);
+                      newest = {record, stages};
+                      if (record.time < options.end_time)
+                        progress.update({record.time, reached.steps}, record.loss.mean.loss);
                     },
                 .progress =
                     [&](const FlowProgress& p) {
-                      progress.update({p.time, p.steps}, p.loss);
+                      reached = {p.time, p.steps};
+                      progress.update(reached, p.loss);
                     },
                 .save = [&](const Snapshot& state) { run.save(state_group("flow_state", state)); }},
                run, from);
   const bool moved = from.empty() || result_->time > begin.time;
   if (run.talks() && moved) {
     print(steps_and_seconds(begin, result_->steps, watch.seconds()));
-    // An output inside a step that was interrupted is made again.
-    if (last.parameters.K.size() > 0 &&
-        (last.time < result_->time || same_time(last.time, result_->time)))
-      print(last, known, run.section<SaddleSection>().given);
+    if (newest.at_or_before(result_->time)) last = std::move(newest);
+    if (last.at_or_before(result_->time))
+      print(last, run.section<SaddleSection>().given);
+    else
+      fmt::print("no output since t = {:g}, where it went on or began\n", begin.time);
   }
   if (moved && result_->rises.count > 0)
     run.warn(fmt::format(
@@ -168,7 +174,12 @@ void FlowSection::print(const std::string& spent) const {
              spent);
 }
 
-void FlowSection::print(const FlowRecord& last, const Stages& stages, bool saddle_follows) const {
+bool FlowSection::Output::at_or_before(double time) const {
+  return record.parameters.K.size() > 0 && (record.time < time || same_time(record.time, time));
+}
+
+void FlowSection::print(const Output& output, bool saddle_follows) const {
+  const auto& [last, stages] = output;
   fmt::print("{}", at_last_output(last.time, result_->time));
   fmt::print("loss {}, gradient norm {:.3g}\n",
              with_error(last.loss.mean.loss, last.loss.loss_stderr, "{:.6f}"),

@@ -40,8 +40,14 @@ class FlowSection : public Section {
  private:
   /// How far it has come, and what was `spent` on it.
   void print(const std::string& spent) const;
-  /// What was found at the last output.
-  void print(const FlowRecord& last, const Stages& stages, bool saddle_follows) const;
+  /// An output, and what was known of the stages by then.
+  struct Output {
+    FlowRecord record{};
+    Stages stages{};
+    /// Whether it is one, of that time or an earlier one.
+    bool at_or_before(double time) const;
+  };
+  void print(const Output& output, bool saddle_follows) const;
 
   OutputTimes times_;
   NumberOrWord learning_rate_noise_ = FlowOptions().kappa;

@@ -141,6 +141,7 @@ void FluctuationsSection::run(Run& run) {
   ProgressPrinter progress(run.talks(), name(), begin, options_.end_time);
   const Stopwatch watch;
   FluctuationsRecord last;
+  Reached reached = begin;
   const FluctuationsResult result = run_fluctuations(
       run.loss(), start(run), options_,
       {.record =
@@ -148,10 +149,13 @@ void FluctuationsSection::run(Run& run) {
              if (root) series_->append(record);
              run.host().updated();
              last = record;
+             if (record.time < options_.end_time)
+               progress.update({record.time, reached.steps}, record.loss.mean.loss);
            },
        .progress =
            [&](const FlowProgress& p) {
-             progress.update({p.time, p.steps}, p.loss);
+             reached = {p.time, p.steps};
+             progress.update(reached, p.loss);
            },
        .save = [&](const Snapshot& state) { run.save(state_group("fluctuations_state", state)); }},
       run, from);

@@ -274,6 +274,7 @@ class Jobs(WithUninterrupted):
         texts = []
         for _ in range(2):
             self.wait(self.submit("scaling.sh", options=["--nodes=2", f"--export=ALL,{words}"]))
+            self.assertEqual(self.log().count("begins on 2 ranks of n["), 0 if texts else 1, self.log())
             texts.append("\n".join(line for line in self.log().splitlines() if line.startswith("|")))
             (self.folder / "log").unlink()
         self.assertEqual(texts[0], texts[1])

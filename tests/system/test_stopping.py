@@ -227,7 +227,7 @@ class WhatIsSaid(RestartTest):
                             f"{lines[number]}, went on at t = {begin}")
 
     def test_flow(self):
-        path, text = self.stopped("flow", FLOW, PAUSE)
+        path, text = self.stopped("flow", changed(FLOW, {"flow.outputs": 1}), PAUSE)
         self.assertRegex(text, r"(?m)^flow: t = \S+ \(asked to stop\), 30 steps, \d+ rejected, \d+ right-hand sides, "
                          r"\S+ s\nat the last output, t = 0:\nloss ")
         text, lines = self.goes_on(path)
@@ -236,6 +236,42 @@ class WhatIsSaid(RestartTest):
         steps, begin, own = (float(number) for number in went_on.groups())
         self.assertEqual((own, own), (steps - 30, len(lines) + 1))  # nothing is said after the last step
         self.assert_pace(lines, begin, 40, lambda number, t: number)
+
+    def test_outputs_in_a_step(self):
+        """Many outputs in each step: progress is told at each. Wherever a stop comes, what was found at the last output
+        that stays is printed; those of the step that it interrupts are made again."""
+        base = changed(QUICK, {"flow.output_times": [0.1 * i for i in range(41)], "output.every": 1e9,
+                               "population.samples": 2**19})
+
+        def stop(asked):
+            path = self.place(f"asked{asked}", base)
+            process, _ = self.paused(path, pause=asked)
+            process.send_signal(signal.SIGTERM)
+            return path, ended(process)
+
+        starts = []
+        for asked, (path, stopped) in zip(range(8, 80, 6), map(stop, range(8, 80, 6))):
+            with self.subTest(asked=asked):
+                self.assertEqual(stopped.code, STOPPED, stopped)
+                found = re.search(r"(?m)^flow: t = (\S+) \(asked to stop\).*\n(?:at the last output, t = (\S+):\n)?"
+                                  r"loss ", stopped.output)
+                self.assertIsNotNone(found, stopped.output)
+                reached, last = float(found[1]), float(found[2] or found[1])
+                self.assertTrue(0 <= reached - last < 0.1 + 1e-9, stopped.output)
+                starts.append(reached)
+        self.assertGreater(len(set(starts)), 2)
+        env = environment(LD_PRELOAD=steady_clock(self.shared, 10_000), HEADFLOW_PROGRESS="1e-9")
+        process = subprocess.run(command("run", "case.toml", "--force"), cwd=path.parent, env=env, text=True,
+                                 capture_output=True, check=True)
+        times = [float(t) for t in re.findall(r"flow: t = (\S+) of 4,", process.stderr)]
+        self.assertEqual(times, sorted(times))
+        self.assertEqual(len({round(10 * t, 4) for t in times} & set(range(1, 40))), 39, "a line at each output")
+
+    def test_no_output_since_it_went_on(self):
+        path, _ = self.stopped("few", changed(FLOW, {"flow.outputs": 1}), PAUSE)
+        process, _ = self.paused(path)
+        process.send_signal(signal.SIGTERM)
+        self.assertRegex(ended(process).output, r"(?m)^flow: t = .*: 30 steps, \S+ s\nno output since t = \d\S*, where")
 
     def test_sgd(self):
         path, text = self.stopped("sgd", changed(SGD, {"sgd.engine": "overlaps", "sgd.save_weights": None}), FEW)

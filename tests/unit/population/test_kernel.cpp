@@ -36,6 +36,11 @@ std::vector<double> kernel_sums(const Shape& shape, const Activation& activation
   return sums;
 }
 
+std::string said(const Shape& shape) {
+  return ", L = " + std::to_string(shape.tokens) + " H = " + std::to_string(shape.heads) +
+         " F = " + std::to_string(shape.features);
+}
+
 TEST(Kernel, lossAgreesWithThePlainModel) {
   for (const Shape& shape : odd_shapes)
     for (const Activation& activation : all_activations)
@@ -47,8 +52,7 @@ TEST(Kernel, lossAgreesWithThePlainModel) {
           expected += reference_loss(activation, parameters, sample(x.data(), i, shape));
         EXPECT_NEAR(kernel_sums(shape, activation, parameters, x, count)[0], expected,
                     1e-13 * expected)
-            << beside_plain_formula(activation) << ' ' << shape.tokens << ' ' << shape.heads << ' '
-            << shape.features;
+            << "forward of " << beside_plain_formula(activation) << said(shape);
       }
 }
 
@@ -87,8 +91,8 @@ TEST(Kernel, gradientAgreesWithCentralDifferences) {
         // 1e-14/h
         EXPECT_NEAR(sums[static_cast<std::size_t>(k) + 1],
                     difference(shape, activation, parameters, x, count, k), 1e-7)
-            << beside_plain_formula(activation) << ' ' << shape.tokens << ' ' << shape.heads << ' '
-            << shape.features << " k " << k;
+            << "backward of " << beside_plain_formula(activation) << said(shape) << " parameter "
+            << k << " of K, b, v";
       }
     }
 }

@@ -57,10 +57,12 @@ void expect_closed_rates_at_zero_fields(const std::vector<int>& tokens,
         for (int f = 0; f < 3; ++f) {
           const GrowthMode& mode = *modes[static_cast<std::size_t>(f)];
           const double expected = 2 * (5 - 2 * f) * (1 - 1.0 / L) * factor / (L * H);
-          EXPECT_NEAR(mode.rate.value, expected, 5.5 * mode.rate.error + 1e-12) << said() << f;
-          EXPECT_LT(mode.rate.error, 0.01 * 2 * (5 - 2 * f) * (1 - 1.0 / L) / (L * H)) << said();
+          EXPECT_NEAR(mode.rate.value, expected, 5.5 * mode.rate.error + 1e-12)
+              << said() << " feature " << f;
+          EXPECT_LT(mode.rate.error, 0.01 * 2 * (5 - 2 * f) * (1 - 1.0 / L) / (L * H))
+              << said() << " feature " << f;
           if (factor > 1e-12) {
-            EXPECT_GT(std::abs(mode.feature[f]), 1 - 1e-12) << said() << f;
+            EXPECT_GT(std::abs(mode.feature[f]), 1 - 1e-12) << said() << " feature " << f;
           }
         }
         // Nothing pushes u away from zero; on split patterns nothing restores it.
