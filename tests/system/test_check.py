@@ -2,7 +2,7 @@
 and what `info` says afterwards: whether it has finished."""
 import re
 
-from harness import SMALL, changed, command, content, environment, execute, main, steady_clock
+from harness import SMALL, changed, command, content, environment, execute, main, read_group, steady_clock
 from restart_harness import FLOW, RestartTest
 
 OTHER = {"attention.heads": 4}
@@ -39,14 +39,17 @@ class Outlook(RestartTest):
             self.assertEqual(self.refused(path, *words), f"headflow: error: {outlook.removeprefix('refuses: ')}\n")
         self.assertEqual(self.outlook(path, "--output", "other.h5"), "begins: other.h5 is new")
         self.assertNotIn("start_hash", self.outlook(path, "--set", "attention.heads=4"))
-        self.assertEqual(self.outlook(path, "--set", "flow.end_time=8"), "goes on from case.checkpoint-1.h5")
+        self.assertRegex(self.outlook(path, "--set", "flow.end_time=8"),
+                         r"^goes on from case\.checkpoint-1\.h5: flow at t = [\d.]+$")
         self.assertIn("going on from case.checkpoint-1.h5", self.finish(path, "--set", "flow.end_time=8"))
 
     def test_stopped(self):
         path = self.place("stopped", FLOW)
         self.stop(path)
-        newest = self.outlook(path).removeprefix("goes on from ")
-        self.assertRegex(newest, r"^case\.checkpoint-\d\.h5$")
+        found = re.match(r"goes on from (case\.checkpoint-\d\.h5): flow at t = (\S+)$", self.outlook(path, ranks=2))
+        newest = found[1]
+        reached = read_group(path.with_name(newest), "flow_state")["t"]
+        self.assertEqual(float(found[2]), float(f"{float(reached):.4g}"))
         for name, state in {"case.h5": "the run has stopped before its end",
                             newest: r"checkpoint number \d+ of case.h5"}.items():
             lines = execute(path.parent, command("info", name)).stdout.splitlines()

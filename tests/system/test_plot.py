@@ -42,7 +42,7 @@ ANGLE = changed(SMALL, {"model": {"tokens": 5, "prior": "anisotropic-gaussian", 
 PAIRS = [[nu_1, nu_2] for nu_2 in (4.0, 1.0, 9.0) for nu_1 in (1.0, 25.0, 5.0, 50.0)]  # a grid, not in order
 ACTIVATIONS = ["softmax", "softmax-1"]
 FOUR = ["softmax", "softmax-1", "bayes-softmax", "made-up"]
-COLOURS = ["#004E89", "#D55E00", "#009E73"]  # of the three activations there are
+COLOURS = ["#003A6B", "#BC4A00", "#14A37A"]  # of the three activations there are
 sys.dont_write_bytecode, sys.path[:0] = True, [str(PLOT.parent / "python")]
 
 

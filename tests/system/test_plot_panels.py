@@ -181,7 +181,7 @@ class Panels(SystemTest):
             headflow.plot.loss("run.h5", ax)
             self.assertEqual((ax.lines[0].get_color(), ax.texts[0].get_fontsize()), ("#00ff00", 14.0))
             figure = headflow.plot.figure("run.h5", ["m"])
-            self.assertEqual(figure.axes[0].lines[0].get_color(), "#004E89")
+            self.assertEqual(figure.axes[0].lines[0].get_color(), "#003A6B")
             figure = headflow.plot.figure("run.h5", ["m"], own_style=True)
             self.assertEqual(figure.axes[0].lines[0].get_color(), "#111111")
 

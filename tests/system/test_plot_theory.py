@@ -1,5 +1,6 @@
 """Pictures beside the paper's formulas, where the formula or the answer is known."""
 import contextlib
+import unittest
 
 import h5py
 import matplotlib
@@ -12,6 +13,7 @@ import plot_artists  # noqa: E402
 from harness import SMALL, SystemTest, changed, main, read_group  # noqa: E402
 from python_harness import headflow  # noqa: E402
 from headflow.plot.laws import atoms_of, moments_of  # noqa: E402
+from headflow.plot.look import colours_of  # noqa: E402
 
 AT_ZERO = changed(SMALL, {
     "model": {"tokens": 5, "prior": "anisotropic-gaussian", "features": 2, "signal": [3.0, 1.0]},
@@ -23,6 +25,39 @@ ATOMS = {"model": {"tokens": 4, "prior": "discrete", "atoms": [[2.0, 0.0], [0.0,
          "attention": {"heads": 3, "activation": "bayes-softmax"}, "start": {"bayes": True},
          "population": {"samples": 256, "replicates": 2},
          "train": {"from": "start", "starts": 1, "gradient_tolerance": 10.0}}
+
+
+# Machado, Oliveira, Fernandes 2009: linear RGB as those see it who lack a kind of cones.
+BLIND = {"no": np.eye(3),
+         "red": [[0.152286, 1.052583, -0.204868], [0.114503, 0.786281, 0.099216], [-0.003882, -0.048116, 1.051998]],
+         "green": [[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413], [-0.01182, 0.04294, 0.968881]],
+         "blue": [[1.255528, -0.076749, -0.178779], [-0.078411, 0.930809, 0.147602], [0.004733, 0.691367, 0.3039]]}
+XYZ = [[0.4124564, 0.3575761, 0.1804375], [0.2126729, 0.7151522, 0.072175], [0.0193339, 0.119192, 0.9503041]]
+
+
+def lab(linear):
+    """CIE L*, a*, b* of linear RGB: equal distances look equal."""
+    ratio = linear @ np.transpose(XYZ) / [0.95047, 1, 1.08883]
+    f = np.where(ratio > 0.008856, np.cbrt(ratio), 7.787 * ratio + 16 / 116)
+    return np.stack([116 * f[:, 1] - 16, 500 * (f[:, 0] - f[:, 1]), 200 * (f[:, 1] - f[:, 2])], axis=1)
+
+
+class Colours(unittest.TestCase):
+    def test_in_grey_and_to_the_colour_blind(self):
+        """Of up to eight heads: from dark to light by steps that are seen, and no two alike whatever cones are lacking.
+        A difference of 2 or 3 can just be seen side by side."""
+        for count in range(1, 9):
+            colours = np.array([matplotlib.colors.to_rgb(colour) for colour in colours_of(count)])
+            linear = np.where(colours <= 0.04045, colours / 12.92, ((colours + 0.055) / 1.055) ** 2.4)
+            lightness = lab(linear)[:, 0]
+            with self.subTest(count):
+                self.assertLess(lightness.max(), 85, "pale on white paper")
+                self.assertTrue((np.diff(lightness) > (12 if count <= 4 else 8)).all(), lightness)
+            for kind, seen in BLIND.items():
+                found = lab(np.clip(linear @ np.transpose(seen), 0, 1))
+                distances = np.linalg.norm(found[:, None] - found, axis=-1)[np.triu_indices(count, 1)]
+                with self.subTest(count, lacking=kind):
+                    self.assertGreater(min(distances, default=100), 25 if count <= 4 else 8)
 
 
 class Laws(SystemTest):

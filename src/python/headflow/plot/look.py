@@ -9,8 +9,8 @@ from matplotlib.cm import viridis
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-# The blue is darker than theirs: heads 1 and 2 differ in grey. Grey stands in for the yellow, which fades on paper.
-OKABE_ITO = ["#004E89", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#8C8C8C"]
+# From dark to light, so that they differ in grey: L* = 24, 46, 60, 72.
+PALETTE = ["#003A6B", "#BC4A00", "#14A37A", "#E3A61F"]
 GREY = "0.35"
 legend_key = partial(Line2D, [], [])
 THIN = {"color": "0.85", "lw": 0.6, "zorder": 0}
@@ -27,12 +27,12 @@ STYLE = {
 
 
 def colours_of(count: int) -> list[Any]:
-    """So many colours, in a fixed order that the colour-blind can tell apart, of many heads from dark to light. Those
-    of the user, where axes.prop_cycle is not that of matplotlib and has as many."""
+    """So many colours from dark to light, which the colour-blind can tell apart, and all can on grey paper. Those of
+    the user, where axes.prop_cycle is not that of matplotlib and has as many."""
     cycle = matplotlib.rcParams["axes.prop_cycle"]
     own = cycle.by_key().get("color", []) if cycle != matplotlib.rcParamsDefault["axes.prop_cycle"] else []
-    known = own if count <= len(own) else OKABE_ITO
-    return known[:count] if count <= len(known) else list(viridis(np.linspace(0, 0.92, count)))
+    known = own if count <= len(own) else PALETTE
+    return known[:count] if count <= len(known) else list(viridis(np.linspace(0, 0.87, count)))
 
 
 def points(size: float) -> float:

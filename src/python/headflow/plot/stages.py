@@ -10,10 +10,10 @@ from matplotlib.figure import Figure
 
 from headflow.files import Data, Results, Run
 from headflow.plot.ensembles import median_and_error, spread_over_heads
-from headflow.plot.look import GREY, OKABE_ITO, THIN, WHITE_EDGE, bars, colours_of, labelled, legend_key, points
+from headflow.plot.look import GREY, PALETTE, THIN, WHITE_EDGE, bars, colours_of, labelled, legend_key, points
 from headflow.plot.sweeps import ACTIVATION, activation_colours
 
-SIDES = ListedColormap([OKABE_ITO[1], "0.93", OKABE_ITO[0]])
+SIDES = ListedColormap([PALETTE[1], "0.93", PALETTE[0]])
 DIMENSION = "start.dimension"
 FIRST = ("| model | feature | rate at the saddle | along the way, largest D: predicted | observed | difference | "
          "split at a middle D: predicted / observed | at the largest D |")
