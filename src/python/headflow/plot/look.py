@@ -34,7 +34,7 @@ def colours_of(count: int) -> list[Any]:
     known = own if count <= len(own) else PALETTE
     if count <= len(known):
         return known[:count]
-    shades = list(viridis(np.linspace(0, 0.87, count)))
+    shades = [tuple(shade) for shade in viridis(np.linspace(0, 0.87, count))]
     # The 1st, 5th, 3rd, 7th, ..: neighbours in this order differ most.
     return shades if count > 8 else [shades[i] for i in sorted(range(count), key=lambda i: f"{i:03b}"[::-1])]
 
