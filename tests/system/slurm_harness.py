@@ -146,9 +146,6 @@ class SlurmTest(SystemTest):
     def state(self, job):
         return re.search(r" JobState=(\w+)", as_user("scontrol", "-o", "show", "job", job)).group(1)
 
-    def restarts(self, job):
-        return int(re.search(r" Restarts=(\d+)", as_user("scontrol", "-o", "show", "job", job)).group(1))
-
     def until_state(self, job, state):
         self.until(lambda: self.state(job) == state, f"job {job} {state}")
 
