@@ -33,13 +33,15 @@ std::string in_one_line(std::vector<std::string> names) {
 }
 
 /// The resolved input and what it costs.
-void print_job(const Communicator& comm, Job& job) {
+void print_job(int ranks, Job& job) {
   fmt::print("{}\n", job.resolved());
   for (const auto& warning : job.input.warnings()) fmt::print("# warning: {}\n", warning);
   if (job.sweep.size() > 0)
-    fmt::print("# sweep                      {} members; for the base of them:\n",
-               job.sweep.size());
-  CostReport report(comm, job.input);
+    fmt::print(
+        "# sweep                      {} members; what follows is the cost of one, the base of "
+        "them\n",
+        job.sweep.size());
+  CostReport report(ranks, job.input);
   for (const auto& section : job.input.sections())
     if (section->given) section->print_cost(report);
   report.print_memory();
@@ -60,7 +62,7 @@ ExitCode check(const Communicator& comm, const Command& command) {
   require_room(comm, files_of(job), command.request.input);
   const PetscSession petsc(command.petsc_options);  // collective
   check_petsc_options(job.input.sections());
-  if (comm.root()) print_job(comm, job);
+  if (comm.root()) print_job(command.ranks.value_or(comm.size()), job);
   const std::string run = outlook(comm, command, job);
   if (comm.root()) fmt::print("# run                        {}\n", in_one_line({run}));
   return ExitCode::finished;

@@ -12,6 +12,7 @@
 #include "input/printer.hpp"
 #include "output/provenance.hpp"
 #include "restart/watch.hpp"
+#include "sections/cost.hpp"
 
 namespace headflow {
 namespace {
@@ -102,6 +103,10 @@ class CommandLine {
     add_run(check);
     check.add_flag("--members", command_.members,
                    "print only the number of members of the sweep; 1 without a sweep");
+    check
+        .add_option("--ranks", command_.ranks,
+                    "tell memory and cost for so many MPI ranks (default: those of mpirun)")
+        ->check(CLI::Range(1, most_ranks));
     add("info", "print what an output file contains", headflow::info)
         .add_option("FILE", command_.file, "output file (HDF5)")
         ->required();

@@ -1,5 +1,6 @@
 #pragma once
 #include <limits>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -16,6 +17,7 @@ struct Command {
   InputRequest request;
   bool force = false;
   bool members = false;          ///< of check: print only how many there are
+  std::optional<int> ranks{};    ///< of check: for whose number it tells the cost
   std::string restart = "auto";  ///< auto, none, or a checkpoint's path
   double wall_seconds = std::numeric_limits<double>::infinity();  ///< since `begin`
   Stopwatch begin;

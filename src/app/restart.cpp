@@ -147,18 +147,6 @@ void require_sweep_for_parts(const Command& command, const Job& job) {
 
 namespace {
 
-/// ": flow at t = 12.5, sgd at t = 3". Collective.
-std::string times_reached(const Run& run, const Configuration& input) {
-  std::vector<std::string> reached;
-  for (const auto& section : input.sections()) {
-    if (!section->given) continue;
-    const Snapshot state = run.saved_state(section->name());
-    if (state.has("t"))
-      reached.push_back(fmt::format("{} at t = {:.4g}", section->name(), state.number("t")));
-  }
-  return reached.empty() ? "" : fmt::format(": {}", fmt::join(reached, ", "));
-}
-
 std::string verdict(const Communicator& comm, const Command& command, Job& job) {
   const auto& output = job.input.output();
   const bool swept = job.sweep.size() > 0;
@@ -174,13 +162,15 @@ std::string verdict(const Communicator& comm, const Command& command, Job& job) 
       DataFile content;
       Run run(comm, job.input, content, nobody, from);
       run.resume();
-      reached = times_reached(run, job.input);
+      reached = run.times_reached();
     }
     const auto own = swept && command.restart != "none" ? own_output(comm, job, identity) : nullptr;
     const SweepProgress progress = own ? SweepProgress::of(*own) : SweepProgress{};
     if (comm.any(own && progress.complete() && !progress.all_failed()))
       return fmt::format("has finished already: {}", output.path());
-    if (from) return fmt::format("goes on from {}{}", from->path, reached);
+    if (from)
+      return fmt::format("goes on from {}{}{}", from->path, reached,
+                         reached.empty() ? "" : " (the costs are those of the whole run)");
     if (comm.any(own != nullptr)) return fmt::format("goes on with what {} has", output.path());
     std::error_code ignored;
     if (std::filesystem::exists(output.path(), ignored))

@@ -126,12 +126,11 @@ ExitCode run_job(const Communicator& comm, const Command& command, Job& job,
   install_signal_handlers();
   for (const auto& warning : job.input.warnings())
     if (comm.root()) fmt::print("warning: {}\n", warning);
-  if (from && comm.root())
-    fmt::print("going on from {} (checkpoint number {})\n", from->path,
-               from->file->attributes()["checkpoint"]);
   auto provenance = run_provenance(comm, command, job, identity, from);
   if (!swept)
     return SingleRun(comm, job.input, limits, checkpoints, from, std::move(provenance)).execute();
+  if (from && comm.root())
+    fmt::print("going on from {} (checkpoint number {})\n", from->path, from->number);
   SweepRequest request{.provenance = std::move(provenance),
                        .part = command.part,
                        .parts = command.parts,

@@ -39,8 +39,8 @@ class RecentPace {
 };
 
 /// Progress of a run on stderr, by one rank: on a terminal a bar that is redrawn, in a log a plain
-/// line every 30 s, or as many as the environment variable HEADFLOW_PROGRESS says. How long the run
-/// will take is not said before a fiftieth of its time.
+/// line every 30 s, or as many as the environment variable HEADFLOW_PROGRESS says. The time left is
+/// not known before a fiftieth of its time.
 class ProgressPrinter {
  public:
   /// Silent unless `active` (rank 0). `what` is computed from `begin`, where it went on, until

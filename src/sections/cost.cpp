@@ -41,11 +41,10 @@ double seconds_of_messages(int ranks, double calls, double bytes) {
 }
 
 int ranks_of_use(const std::function<double(int)>& seconds) {
-  constexpr int most = 1'000'000;
   const double alone = seconds(1);
   double fastest = alone;
   int best = 1;
-  for (int ranks = 2; ranks <= most; ranks += 1 + ranks / 32) {
+  for (int ranks = 2; ranks <= most_ranks; ranks += 1 + ranks / 32) {
     const double time = seconds(ranks);
     if (time >= fastest || ranks * time > 2 * alone) continue;
     fastest = time;
@@ -174,7 +173,7 @@ FlowPilot pilot_flow(PopulationLoss& loss, const Parameters& start, FlowOptions 
 }
 
 double CostReport::seconds_per_evaluation(const Sampling& sampling) {
-  const PopulationCost cost = PopulationLoss::cost(input_.model(), sampling, comm_.size());
+  const PopulationCost cost = PopulationLoss::cost(input_.model(), sampling, ranks_);
   return pilot().per_sample *
          static_cast<double>(cost.samples_per_rank * static_cast<std::int64_t>(cost.images));
 }

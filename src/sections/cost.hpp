@@ -15,8 +15,9 @@ namespace headflow {
 /// that of network_text.
 double seconds_of_messages(int ranks, double calls, double bytes);
 inline constexpr const char* network_text = "2 us and 10 GB/s";
-/// The number of ranks, at most 10^6, that is fastest among those of which at least half of the
-/// time is work, ranks seconds(ranks) <= 2 seconds(1).
+inline constexpr int most_ranks = 1'000'000;
+/// The number of ranks, at most most_ranks, that is fastest among those of which at least half of
+/// the time is work, ranks seconds(ranks) <= 2 seconds(1).
 int ranks_of_use(const std::function<double(int)>& seconds);
 
 /// What a flow needs: its steps and right-hand sides.
@@ -33,8 +34,8 @@ FlowPilot pilot_flow(PopulationLoss& loss, const Parameters& start, FlowOptions 
 /// and the memory that they tell.
 class CostReport {
  public:
-  /// Of a run on the ranks of `comm`; measures and prints on the calling rank alone.
-  CostReport(const Communicator& comm, const Configuration& input) : comm_(comm), input_(input) {}
+  /// Of a run on so many ranks; measures and prints on the calling rank alone.
+  CostReport(int ranks, const Configuration& input) : ranks_(ranks), input_(input) {}
 
   /// Memory in bytes that every rank needs, and what rank 0 needs besides, until the run ends; or
   /// `passing` while the section computes.
@@ -56,7 +57,7 @@ class CostReport {
   static void print_ranks_of_use(const std::string& section,
                                  const std::function<double(int)>& seconds);
 
-  int ranks() const { return comm_.size(); }
+  int ranks() const { return ranks_; }
   /// This process alone.
   const Communicator& self() const { return self_; }
   const Configuration& input() const { return input_; }
@@ -72,7 +73,7 @@ class CostReport {
   PopulationLoss one_block() const;
 
  private:
-  const Communicator& comm_;
+  int ranks_;
   const Configuration& input_;
   Communicator self_ = Communicator::self();
   std::optional<Pilot> pilot_;

@@ -1,5 +1,8 @@
 #include "sections/run.hpp"
 
+#include <fmt/format.h>
+
+#include <cmath>
 #include <span>
 #include <utility>
 
@@ -20,15 +23,25 @@ Run::Run(const Communicator& comm, Configuration& input, DataFile& content, RunH
 void Run::resume() {
   for (const auto& section : input_.sections()) {
     if (!section->given) continue;
-    if (const Snapshot saved = saved_state(section->name()); !saved.empty())
+    if (const Snapshot saved = saved_state(section->name()); !saved.empty()) {
       save(state_group(state_name(section->name()), saved));
+      if (const double t = section->time_of(saved); !std::isnan(t))
+        reached_.push_back(fmt::format("{} at t = {:.4g}", section->name(), t));
+    }
     section->resume(*this);
   }
+}
+
+std::string Run::times_reached() const {
+  return reached_.empty() ? "" : fmt::format(": {}", fmt::join(reached_, ", "));
 }
 
 bool Run::execute() {
   try {
     resume();
+    if (from_ && talks())
+      fmt::print("going on from {} (checkpoint number {}){}\n", from_->path, from_->number,
+                 times_reached());
     for (const auto& section : input_.sections())
       if (section->given) section->run(*this);
     return true;

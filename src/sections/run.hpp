@@ -41,6 +41,8 @@ class Run : public Control {
   /// Has every section take up what the checkpoint has of it. Throws InputError where that does not
   /// fit the input. Collective.
   void resume();
+  /// After resume(): at which t the sections are that know one, ": flow at t = 12.5, sgd at t = 3".
+  std::string times_reached() const;
   /// False when it was asked to stop before its end. Throws NumericalError; the content holds what
   /// there is until then.
   bool execute();
@@ -106,6 +108,7 @@ class Run : public Control {
   WithoutState without_state_{*this};
   std::optional<PopulationLoss> loss_;
   std::map<std::string, DataGroup> states_;  // by name
+  std::vector<std::string> reached_;         // of the sections that went on
   Request pending_ = Request::none;          // what the next save answers
 };
 

@@ -1,11 +1,13 @@
 #pragma once
 #include <toml++/toml.h>
 
+#include <cmath>
 #include <cstdint>
 #include <memory>
 #include <string>
 #include <vector>
 
+#include "headflow/core/snapshot.hpp"
 #include "input/input_section.hpp"
 
 namespace headflow {
@@ -43,6 +45,10 @@ class Section : public InputSection {
   /// Prints what it will cost, for `headflow check`.
   virtual void print_cost(CostReport& /*report*/) const {}
 
+  /// The t of a state that it has saved; NaN where that has none.
+  virtual double time_of(const Snapshot& state) const {
+    return state.has("t") ? state.number("t") : std::nan("");
+  }
   /// Puts back what a checkpoint has of it, before any section runs. Collective.
   virtual void resume(Run& /*run*/) {}
   /// Computes, adds its group to the output, prints its summary. Collective. Throws Interrupt when

@@ -253,6 +253,10 @@ void SgdSection::add_memory(CostReport& report, std::int64_t replicas) const {
        .passing = true});
 }
 
+double SgdSection::time_of(const Snapshot& state) const {
+  return problem_.time(std::llround(state.number("step")));
+}
+
 void SgdSection::resume(Run& run) {
   const Snapshot numbers = run.saved_state(name());
   if (numbers.empty()) return;
@@ -373,10 +377,12 @@ void SgdSection::print(const SgdRecord& last, const SgdResult& result, const Rea
   std::vector<double> losses;
   for (const SgdState& state : last.replicas) losses.push_back(state.loss.mean.loss);
   const double loss = std::reduce(losses.begin(), losses.end()) / replicas;
-  fmt::print("{}loss {}\n", at_last_output(last.time, time),
-             losses.size() == 1
-                 ? fmt::format("{:.6f}", loss)
-                 : with_error(loss, standard_error(losses), "{:.6f}") + " over replicas");
+  std::string text = fmt::format("{:.6f}", loss);
+  if (std::ranges::min(losses) < std::ranges::max(losses))
+    text = with_error(loss, standard_error(losses), "{:.6f}") + " over replicas";
+  else if (losses.size() > 1)
+    text += " in all replicas";
+  fmt::print("{}loss {}\n", at_last_output(last.time, time), text);
 }
 
 }  // namespace headflow

@@ -24,6 +24,7 @@ class SgdSection : public Section {
   std::vector<std::string> files(const std::string& output) const override;
   void require_sweepable() const override;
   void print_cost(CostReport& report) const override;
+  double time_of(const Snapshot& state) const override;
   void resume(Run& run) override;
   void run(Run& run) override;
 

@@ -8,6 +8,7 @@ from restart_harness import FLOW, RestartTest
 OTHER = {"attention.heads": 4}
 LATER = {"flow.end_time": 80.0, "flow.outputs": 6}
 EARLIER = {"flow.end_time": 1.0}
+WHOLE = r" \(the costs are those of the whole run\)"
 SWEPT = changed(SMALL, {"flow.end_time": 1.0, "flow.outputs": 1, "sweep": {"start.seed": [1, 2]}})
 
 
@@ -40,13 +41,14 @@ class Outlook(RestartTest):
         self.assertEqual(self.outlook(path, "--output", "other.h5"), "begins: other.h5 is new")
         self.assertNotIn("start_hash", self.outlook(path, "--set", "attention.heads=4"))
         self.assertRegex(self.outlook(path, "--set", "flow.end_time=8"),
-                         r"^goes on from case\.checkpoint-1\.h5: flow at t = [\d.]+$")
+                         rf"^goes on from case\.checkpoint-1\.h5: flow at t = [\d.]+{WHOLE}$")
         self.assertIn("going on from case.checkpoint-1.h5", self.finish(path, "--set", "flow.end_time=8"))
 
     def test_stopped(self):
         path = self.place("stopped", FLOW)
         self.stop(path)
-        found = re.match(r"goes on from (case\.checkpoint-\d\.h5): flow at t = (\S+)$", self.outlook(path, ranks=2))
+        found = re.match(rf"goes on from (case\.checkpoint-\d\.h5): flow at t = (\S+){WHOLE}$",
+                         self.outlook(path, ranks=2))
         newest = found[1]
         reached = read_group(path.with_name(newest), "flow_state")["t"]
         self.assertEqual(float(found[2]), float(f"{float(reached):.4g}"))
@@ -55,6 +57,19 @@ class Outlook(RestartTest):
             lines = execute(path.parent, command("info", name)).stdout.splitlines()
             self.assertRegex(lines[0], f"^{name}: {state}")
         self.assertIn(f"going on from {newest}", self.finish(path))
+
+    def test_times_of_all_sections(self):
+        """Those at which the run then goes on; of SGD, whose state has steps. A run that ends before them is refused
+        and says so alone."""
+        path = self.place("sections", changed(SMALL, {"fluctuations": {}, "sgd": {
+            "dimension": 100, "batch": 10, "learning_rate": 0.1, "end_time": 4.0, "outputs": 1}}))
+        self.finish(path)
+        later = [word for key in ("flow", "sgd", "fluctuations") for word in ("--set", f"{key}.end_time=8")]
+        reached = re.fullmatch(rf"goes on from case\.checkpoint-1\.h5(: flow at t = [\d.]+, sgd at t = 4, "
+                               rf"fluctuations at t = [\d.]+){WHOLE}", self.outlook(path, *later))
+        self.assertEqual(self.run_case(path, "--set", "sgd.end_time=2", "--set", "flow.end_time=8").stdout, "")
+        self.assertTrue(self.finish(path, *later).startswith(
+            f"going on from case.checkpoint-1.h5 (checkpoint number 1){reached[1]}\n"))
 
     def test_running(self):
         path = self.place("running", FLOW)
@@ -134,6 +149,27 @@ class Hints(RestartTest):
 
 
 class Cost(RestartTest):
+    def test_ranks(self):
+        """Of any number of ranks on one, as on so many."""
+        path = self.place("ranks", changed(SMALL, {"population.samples": 2**14, "sgd": {
+            "dimension": 100, "batch": 10, "learning_rate": 0.1, "end_time": 1.0, "replicas": 3}}))
+
+        def shares(ranks, *words):
+            text = execute(path.parent, command("check", "case.toml", *words, ranks=ranks)).stdout
+            found = re.findall(r"(?m)^# (ranks|samples per rank)  +(.*)$", text)
+            self.assertEqual(len(found), 3, text)
+            return found, re.findall(r"(?m)^# memory .* on all (\d+) ranks", text)
+
+        for ranks in 2, 3:
+            self.assertEqual(shares(0, "--ranks", ranks), shares(ranks))
+            self.assertEqual(shares(ranks, "--ranks", 1), shares(0))
+        self.assertIn(("samples per rank", "1024"), shares(0, "--ranks", 10**6)[0])
+        for wrong in 0, -1, 10**6 + 1, "2.5", "two", "":
+            done = execute(path.parent, command("check", "case.toml", "--ranks", wrong))
+            self.assertEqual((done.returncode, done.stdout), (2, ""), wrong)
+            self.assertRegex(done.stderr, r"^headflow: error: --ranks: [^\n]+\n$")
+        self.assertIn("--ranks", self.refused(path, "--ranks", 2))  # of run: mpirun says how many
+
     def test_images_are_counted_once(self):
         """Where each evaluation of one block takes 1 ms, so does a right-hand side, and a sample its share of it, with
         4 heads and the signs of 1 feature: 8 images."""

@@ -208,13 +208,14 @@ class WhatIsSaid(RestartTest):
         env = environment(LD_PRELOAD=steady_clock(self.shared, 10_000), HEADFLOW_PROGRESS="1e-9")
         done = subprocess.run(command("run", "case.toml"), cwd=path.parent, env=env, text=True, capture_output=True)
         self.assertEqual(done.returncode, 0, done.stderr)
-        found = re.findall(r" t = (\S+) of .*, (\S+) steps/s(?:, (\d+):(\d+):(\d+) left)?\n", done.stderr)
+        found = re.findall(r" t = (\S+) of .*, (\S+) steps/s, "
+                           r"(?:(\d+):(\d+):(\d+) left|time left not yet known)\n", done.stderr)
         return done.stdout, [(float(t), float(rate), 3600 * int(hours) + 60 * int(minutes) + int(seconds) if hours
                               else float("nan")) for t, rate, hours, minutes, seconds in found]
 
     def assert_pace(self, lines, begin, end_time, steps):
         """The rate, to two digits, and the seconds left tell both how long it took from some line of the latter half
-        of what there is since `begin`, where it went on. Nothing is said of the first fiftieth."""
+        of what there is since `begin`, where it went on. None is known in the first fiftieth."""
         self.assertGreater(len(lines), 4)
         for number, (t, rate, left) in enumerate(lines):
             self.assertEqual(math.isnan(left), t - begin < 0.02 * (end_time - begin), f"t = {t}")

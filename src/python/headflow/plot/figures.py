@@ -21,7 +21,7 @@ from headflow.plot.ensembles import draw_samples_picture, draw_specialization, d
 from headflow.plot.look import GREY, MAX_KEYS, STYLE, colours_of, columns_of, legend_below, legend_key
 from headflow.plot.planes import draw_cosine_map, draw_heads_map
 from headflow.plot.pruning import draw_prune, draw_prune_spread
-from headflow.plot.series import PANELS, Panel, draw_heads, draw_time
+from headflow.plot.series import PANELS, Panel, draw_heads, draw_marks, draw_time
 from headflow.plot.stages import draw_stages
 from headflow.plot.sweeps import draw_maps, draw_trained
 from headflow.plot.theory import draw_estimator, draw_scalings_picture
@@ -96,9 +96,10 @@ def space_of(features: tuple[int, ...]) -> dict[str, str]:
     return {"projection": "3d"} if len(features) == 3 else {}
 
 
-def draw_in(ax: Any, run: Run, panel: Panel, features: tuple[int, ...], colours: list[Any], log_time: bool) -> None:
+def draw_in(ax: Any, run: Run, panel: Panel, features: tuple[int, ...], colours: list[Any], log_time: bool,
+            marks: bool = True) -> None:
     """One panel of one run."""
-    draw_panel = panel.draw or partial(draw_time, panel=panel)
+    draw_panel = panel.draw or partial(draw_time, panel=panel, marks=marks)
     draw_panel(ax, run, features=features, colours=colours[:run.heads], log_time=log_time)
 
 
@@ -165,9 +166,13 @@ def draw_overlay(figure: Figure, runs: list[Run], names: list[str], asked: tuple
     grid(figure, rows, columns, keys, len(panels) < rows * columns)
     for i, (panel, features) in enumerate(panels):
         ax = figure.add_subplot(rows, columns, i + 1, **space_of(features))
-        for run, colour in zip(runs, colours):
+        steps = [partial(draw_in, ax, run, panel, features, [colour] * run.heads, log_time, marks=False)
+                 for run, colour in zip(runs, colours)]
+        if panel.variable == "loss":  # whose axis of time is that of all runs only now
+            steps += [partial(draw_marks, ax, run.marks()) for run in runs]
+        for draw_step, colour in zip(steps, 2 * colours):
             before = set(ax.get_children())
-            draw_in(ax, run, panel, features, [colour] * run.heads, log_time)
+            draw_step()
             paint(set(ax.get_children()) - before, colour)
 
 

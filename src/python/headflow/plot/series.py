@@ -148,23 +148,27 @@ def draw_bands(ax: Axes, time: np.ndarray, means: list[Curve], deviations: list[
 
 def draw_marks(ax: Axes, marks: list[tuple[float, str]]) -> None:
     """Dotted lines at the alignment and split times after t = 0. Names stand at the bottom where the first curve is
-    above the middle, else at the top; the name of a line that nearly touches the one before stands on the same side,
-    further inside."""
+    above the middle, else at the top; the name of a line that nearly touches others, also of other runs, stands on the
+    same side, further inside."""
     (low, high), to_axes = ax.get_xlim(), ax.transScale + ax.transLimits
-    curve, last = next((line.get_data() for line in ax.lines if len(line.get_xdata())), None), -math.inf
-    inside, at_bottom = 0.03, False
+    curve = next((line.get_data() for line in ax.lines if len(line.get_xdata())), None)
     for t, name in (mark for mark in marks if max(low, 0) < mark[0] < high):
         place, height = to_axes.transform((t, np.interp(t, *curve) if curve else math.nan))
-        inside, at_bottom = (0.03, height > 0.5) if place - last > 0.09 else (inside + 0.25, at_bottom)
-        last = place
+        near = [text for text in ax.texts
+                if text.get_rotation() == 90 and abs(text.get_position()[0] - 0.01 - place) <= 0.09]
+        side = near[-1].get_va() if near else "bottom" if height > 0.5 else "top"
+        heights = [text.get_position()[1] for text in near if text.get_va() == side]
+        inside = max(y if side == "bottom" else 1 - y for y in heights) + 0.25 if near else 0.03
         ax.axvline(t, color="0.45", lw=0.7, ls=":", zorder=1)
-        ax.text(place + 0.01, inside if at_bottom else 1 - inside, name, transform=ax.transAxes, rotation=90,
-                va="bottom" if at_bottom else "top", ha="left" if place < 0.9 else "right", fontsize=points(7),
+        ax.text(place + 0.01, inside if side == "bottom" else 1 - inside, name, transform=ax.transAxes, rotation=90,
+                va=side, ha="left" if place < 0.9 else "right", fontsize=points(7),
                 color="0.4")
 
 
-def draw_time(ax: Axes, run: Run, features: tuple[int, ...], colours: list[Any], log_time: bool, panel: Panel) -> None:
-    """One panel's curves of all series against t; with [fluctuations] their bands, and each replica of SGD."""
+def draw_time(ax: Axes, run: Run, features: tuple[int, ...], colours: list[Any], log_time: bool, panel: Panel,
+              marks: bool = True) -> None:
+    """One panel's curves of all series against t; with [fluctuations] their bands, and each replica of SGD; that of
+    the loss with the marks of the run."""
     styles, spread = set(), run.spread()
     banded = spread is not None and panel.variable in spread[1]
     curves = panel.curves or partial(plain_curves, name=panel.variable)
@@ -180,7 +184,7 @@ def draw_time(ax: Axes, run: Run, features: tuple[int, ...], colours: list[Any],
         ax.legend(keys.values(), keys.keys(), loc="best")
     ax.set(xlabel="$t$", ylabel=panel.label % tuple(f + 1 for f in features) or ", ".join(keys))
     ax.set_xscale("log" if log_time else "linear")
-    if panel.variable == "loss":
+    if marks and panel.variable == "loss":
         draw_marks(ax, run.marks())
     elif panel.variable == "gradient_norm":
         ax.set_yscale("log", nonpositive="clip")
