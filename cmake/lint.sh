@@ -38,7 +38,7 @@ tidy() {
 
 look() {
   case $1 in
-    format) git ls-files -z '*.cpp' '*.hpp' | xargs -0 clang-format --dry-run -Werror ;;
+    format) git ls-files -z '*.c' '*.cpp' '*.hpp' | xargs -0 clang-format --dry-run -Werror ;;
     shell) git ls-files -z '*.sh' .ci/run | xargs -0 shellcheck -x ;;
     python) git grep -lzE '^#!.*python' -- ':!*.py' | cat - <(git ls-files -z '*.py') | xargs -0 flake8 ;;
     clang) clang ;;

@@ -3,7 +3,9 @@
 ctest tells the programs by the environment: HEADFLOW, HEADFLOW_PLOT, MPIEXEC. By hand, from the top folder:
     HEADFLOW=build/release/headflow /usr/bin/python3 tests/system/test_output.py [-k part of a test's name]
 """
+import contextlib
 import copy
+import functools
 import itertools
 import json
 import os
@@ -11,12 +13,14 @@ import re
 import shutil
 import subprocess
 import tempfile
+import threading
 import unittest
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import h5py
 import numpy as np
+from forked_program import ForkedProgram
 
 TOP = Path(__file__).resolve().parents[2]
 PROGRAM = Path(os.environ.get("HEADFLOW", "build/release/headflow")).absolute()
@@ -27,6 +31,7 @@ MPI_ENVIRONMENT = dict(line.split("=", 1) for line in (TOP / "cmake/mpi.env").re
 BAD_INPUT = 2  # exit code
 HANGS = 3000  # seconds after which a program is taken to hang: far more than any needs on a busy machine
 SESSIONS = itertools.count()
+STARTING = threading.Lock()
 JOBS = 3  # programs that run side by side where a test has many: their start is mostly waiting
 
 # L = 3, H = F = 2: runs in a few hundredths of a second.
@@ -106,8 +111,28 @@ def without_progress(errors):
     return re.sub(r"(?m)^headflow: (\w+: t = .* of .*steps/s.*|holding until .*)\n", "", errors)
 
 
+@functools.cache
+def forked_program():
+    """That which this process starts, or None where it cannot be: a sanitizer must be loaded before all else."""
+    library = Path(os.environ.get("HEADFLOW_BUILD", PROGRAM.parent)) / "tests" / "system" / "forked_program.so"
+    with contextlib.suppress(OSError):
+        return ForkedProgram(PROGRAM, library, environment())
+
+
 def execute(folder, words, timeout=HANGS, env=None, **options):
     """The finished program, with its standard output and error as texts."""
+    words, env = [str(word) for word in words], env or environment()
+    if words[0] == str(PROGRAM) and not options and "LD_PRELOAD" not in env and sum(map(len, words)) < 50_000:
+        with STARTING:
+            program = forked_program()
+        if program:
+            done = program.run(words, folder, env, timeout)
+            return subprocess.CompletedProcess(words, done.returncode, done.stdout, without_progress(done.stderr))
+    return execute_alone(folder, words, timeout, env, **options)
+
+
+def execute_alone(folder, words, timeout=HANGS, env=None, **options):
+    """The same by a process of its own from the beginning."""
     words = [str(word) for word in words]
     process = subprocess.Popen(words, cwd=folder, env=env or environment(), text=True, stdin=subprocess.DEVNULL,
                                stdout=subprocess.PIPE, stderr=subprocess.PIPE, **options)

@@ -3,9 +3,11 @@ import json
 import os
 import re
 import socket
+import subprocess
 import tomllib
 
-from harness import BAD_INPUT, SystemTest, command, environment, execute, main, read_group
+from harness import (BAD_INPUT, SystemTest, command, environment, execute, execute_alone, forked_program, main,
+                     read_group)
 
 WRONG = (["rum", "case.toml"], ["run"], ["run", "case.toml", "--part", "3/2"], ["info"], ["--nonsense"])
 
@@ -46,6 +48,24 @@ class CommandLine(SystemTest):
             self.assertEqual((done.returncode, done.stdout != ""), (0, speaks), name)
         done = execute(self.folder, command("rum"), env=environment(SLURM_PROCID="1"))
         self.assertEqual((done.returncode, done.stderr.count("headflow: error")), (BAD_INPUT, 1))
+
+    def test_of_a_fork(self):
+        """What tests start as a fork of a process that has the libraries does what a process of its own does."""
+        self.assertIsNotNone(forked_program())
+        self.write_input({"output.file": "é.h5"})
+        nobody = environment(HEADFLOW_PROGRESS="1e-9", HOME=str(self.folder), TMPDIR=str(self.folder))
+        for words, env in ((["--version"], None), (["rum"], None), (["check", "case.toml", "--members"], None),
+                           (["run", "case.toml", "--force"], nobody), (["run", "case.toml"], None),
+                           (["info", "é.h5"], None), (["info", "\udcff\n.h5"], environment(LC_ALL="C")),
+                           (["info", ""], {}), (["info", "x" * 120_000], None)):
+            with self.subTest(str(words)[:80]):
+                own, fork = (run(self.folder, command(*words), env=env) for run in (execute_alone, execute))
+                timeless = [re.sub(r"[\d.e-]+ s(econds)?\b", "", text) for done in (own, fork)
+                            for text in (done.stdout, done.stderr)]
+                self.assertEqual((own.returncode, *timeless[:2]), (fork.returncode, *timeless[2:]))
+        with self.assertRaises(subprocess.TimeoutExpired):  # a hung one is ended
+            execute(self.folder, command("run", "case.toml", "--force", "--set", "flow.method=euler", "--set",
+                                         "flow.step=1e-9"), timeout=0.5)
 
     def test_overrides(self):
         """--set wins over the file, the last --set over the others, --output over all."""
