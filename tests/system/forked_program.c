@@ -76,7 +76,9 @@ static int serve(int count, char** words, char** variables) {
 int __libc_start_main(Main main, int count, char** words, void (*begin)(void), void (*end)(void),
                       void (*of_loader)(void), void* stack) {
   typedef int (*Start)(Main, int, char**, void (*)(void), void (*)(void), void (*)(void), void*);
-  const Start start = (Start)dlsym(RTLD_NEXT, "__libc_start_main");
+  Start start;
+  *(void**)&start =
+      dlsym(RTLD_NEXT, "__libc_start_main");  // as POSIX has it: C knows no such conversion
   program = main;
   return start(serve, count, words, begin, end, of_loader, stack);
 }
