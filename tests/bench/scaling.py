@@ -70,7 +70,7 @@ def draw(path):
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
     figure, (left, right) = plt.subplots(1, 2, figsize=(8, 3.2), layout="constrained", sharey=True)
-    colours = "#0072B2", "#D55E00", "#009E73", "#CC79A7"
+    colours = "#003A6B", "#BC4A00", "#14A37A", "#E3A61F"  # as PALETTE of headflow-plot
     dashes = dict(zip(SHAPES, ("-", "--", ":")))
     ranks = list(ranks_of())
     for shape, dash in dashes.items():
