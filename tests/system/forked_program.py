@@ -23,10 +23,6 @@ class ForkedProgram:
         if self.calls.recv(5) != b"ready":
             raise OSError(f"{program} does not start with {library}")
 
-    def end(self):
-        self.calls.close()
-        self.process.wait()
-
     def run(self, words, folder, env, timeout):
         """What subprocess.run returns, with texts; raises subprocess.TimeoutExpired when the program has been ended."""
         texts = [folder, str(len(words)), *words, *(f"{name}={value}" for name, value in env.items())]

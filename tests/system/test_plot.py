@@ -378,24 +378,6 @@ class Plot(SystemTest):
                 self.assertEqual({text.get_text(): text.get_verticalalignment() for text in ax.texts},
                                  {"before": "bottom", "after": "top"})
 
-    def test_names_of_times_of_several_runs(self):
-        """Wherever they lie, no name covers another, and each stands at its line."""
-        series = importlib.import_module("headflow.plot.series")
-        for times in ([10, 40], [11, 39]), ([40, 41, 42], [40.5]), ([10, 90], [10, 50, 90], [12, 88]):
-            with self.subTest(times=times), importlib.import_module("headflow.plot.figures").style():
-                figure = Figure(figsize=(3, 2.2), dpi=200)
-                ax = figure.add_subplot()
-                ax.plot(np.linspace(0, 100, 500), np.linspace(1, 0, 500))
-                for run in times:
-                    series.draw_marks(ax, [(t, "align" if i == 0 else f"split {i}") for i, t in enumerate(run)])
-                figure.draw_without_rendering()
-                boxes = [text.get_window_extent() for text in ax.texts]
-                for i, box in enumerate(boxes):
-                    self.assertFalse([j for j in range(i) if box.overlaps(boxes[j])], i)
-                for box, t in zip(boxes, (t for run in times for t in run)):
-                    line = ax.transData.transform((t, 0))[0]
-                    self.assertLess(min(abs(line - box.x0), abs(line - box.x1)), 0.03 * ax.bbox.width)
-
     def test_unfinished_run(self):
         """A file with its first record alone, as a run leaves it soon after its start."""
         words = ("--set", "flow.output_times=[0]", "--output", "first.h5")

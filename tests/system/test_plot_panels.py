@@ -18,13 +18,16 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt  # noqa: E402
 import numpy as np  # noqa: E402
 from matplotlib.container import ErrorbarContainer  # noqa: E402
+from matplotlib.figure import Figure  # noqa: E402
 from matplotlib.patches import Rectangle, StepPatch  # noqa: E402
 
 import plot_artists  # noqa: E402
 from harness import SystemTest, main  # noqa: E402
 from python_harness import headflow  # noqa: E402
 from headflow.plot import command  # noqa: E402
+from headflow.plot.figures import style  # noqa: E402
 from headflow.plot.look import colours_of  # noqa: E402
+from headflow.plot.series import draw_marks  # noqa: E402
 
 REFERENCE = Path(__file__).with_name("plot_artists.json")
 
@@ -141,6 +144,23 @@ class Panels(SystemTest):
             vertices = right.transData.transform(band.get_paths()[0].vertices)
             across = vertices[:, 0] < right.get_legend().get_window_extent().x1
             self.assertLess(vertices[across, 1].max(), below)
+
+    def test_names_of_times_of_several_runs(self):
+        """Wherever they lie, no name covers another, and each stands at its line."""
+        for times in ([10, 40], [11, 39]), ([40, 41, 42], [40.5]), ([10, 90], [10, 50, 90], [12, 88]):
+            with self.subTest(times=times), style():
+                figure = Figure(figsize=(3, 2.2), dpi=200)
+                ax = figure.add_subplot()
+                ax.plot(np.linspace(0, 100, 500), np.linspace(1, 0, 500))
+                for run in times:
+                    draw_marks(ax, [(t, "align" if i == 0 else f"split {i}") for i, t in enumerate(run)])
+                figure.draw_without_rendering()
+                boxes = [text.get_window_extent() for text in ax.texts]
+                for i, box in enumerate(boxes):
+                    self.assertFalse([j for j in range(i) if box.overlaps(boxes[j])], i)
+                for box, t in zip(boxes, (t for run in times for t in run)):
+                    line = ax.transData.transform((t, 0))[0]
+                    self.assertLess(min(abs(line - box.x0), abs(line - box.x1)), 0.03 * ax.bbox.width)
 
     def test_lines_of_sweeps(self):
         """No two lines look alike, and the legend has colours before markers."""
