@@ -163,16 +163,21 @@ class Panels(SystemTest):
                     self.assertLess(min(abs(line - box.x0), abs(line - box.x1)), 0.03 * ax.bbox.width)
 
     def test_lines_of_sweeps(self):
-        """No two lines look alike, and the legend has colours before markers."""
+        """No two lines look alike; the legend has colours before markers and covers no error bar: it lies below."""
         from headflow.files import Axis, Results
         from headflow.plot.sweeps import ACTIVATION, add_legend, lines_of
         axes = [Axis("start.eta", [0.5, 1.0], ""), Axis(ACTIVATION, ["softmax", "of-my-own"], ""),
                 Axis("attention.heads", list(range(1, 9)), "H")]
         lines = lines_of(Results(None, axes, (), 1, 2, {}), (0,), {"softmax": "red", "of-my-own": "blue"})
         self.assertEqual(len({(line.look["color"], line.look["marker"]) for line in lines}), 16)
-        figure = matplotlib.figure.Figure(layout="constrained")
-        add_legend(figure, [figure.add_subplot()], {name: key for line in lines for name, key in line.keys.items()})
-        words = [text.get_text() for text in figure.legends[0].get_texts()]
+        with style():
+            figure = Figure(layout="constrained")
+            ax = figure.add_subplot()
+            add_legend(figure, {name: key for line in lines for name, key in line.keys.items()})
+            figure.draw_without_rendering()
+        legend, = figure.legends
+        self.assertFalse(legend.get_window_extent().overlaps(ax.get_tightbbox()))
+        words = [text.get_text() for text in legend.get_texts()]
         self.assertEqual(words, ["softmax", "of-my-own", *(f"$H={h}$" for h in range(1, 9))])
 
     def test_every_name(self):

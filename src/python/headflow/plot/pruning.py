@@ -85,7 +85,7 @@ def draw_prune(figure: Figure, files: list[Results], features: tuple[int, ...], 
     for ax, members in zip(panels, groups):
         keys |= draw_pruned(ax, members)
         ax.set_title(wrapped(model_of(members[0][0])) if len(files) > 1 else "")
-    add_legend(figure, panels, keys)
+    add_legend(figure, keys)
 
 
 def draw_prune_spread(figure: Figure, files: list[Results], features: tuple[int, ...],
@@ -99,4 +99,4 @@ def draw_prune_spread(figure: Figure, files: list[Results], features: tuple[int,
         above.set(title=wrapped(model_of(members[0][0])) if len(files) > 1 else "", xlabel="")
     panels[0, 0].set_ylabel(LOSS)
     panels[1, 0].set_ylabel("its standard deviation over runs")
-    add_legend(figure, list(panels.flat), keys)
+    add_legend(figure, keys)

@@ -74,13 +74,10 @@ def row_of_panels(figure: Figure, count: int, width: float, height: float, label
     return panels[:count]
 
 
-def add_legend(figure: Figure, panels: list[Axes], keys: dict[str, Line2D]) -> None:
-    """Inside a single panel with few keys, else below all: lines, then markers, the Bayes risk last."""
+def add_legend(figure: Figure, keys: dict[str, Line2D]) -> None:
+    """Below all panels: lines, then markers, the Bayes risk last. (Inside, it could cover error bars.)"""
     keys |= {name: keys.pop(name) for name in [name for name, key in keys.items() if key.get_linestyle() == "None"]}
     keys |= {name: keys.pop(name) for name in [name for name in keys if name.startswith("Bayes")]}
-    if len(panels) == 1 and len(keys) < 5:
-        panels[0].legend(keys.values(), keys.keys(), loc="best", fontsize=points(7))
-        return
     columns = max(1, min(len(keys), int(figure.get_figwidth() / (0.5 + 0.06 * max(map(len, keys))))))
     legend_below(figure, keys, columns, 0.17 * -(-len(keys) // columns) + 0.06)
 
@@ -192,7 +189,7 @@ def draw_trained(figure: Figure, files: list[Results], features: tuple[int, ...]
     for ax, results, title in zip(panels, files, titles(files)):
         keys |= draw_losses(ax, results, colours, by)
         ax.set_title(title)
-    add_legend(figure, panels, keys)
+    add_legend(figure, keys)
 
 
 def model_of(results: Results) -> str:

@@ -68,4 +68,4 @@ def draw_variables(figure: Figure, files: list[Results], names: list[str], by: t
     for ax, (results, title, name) in zip(panels, [(*file, name) for file in zip(files, heads) for name in names]):
         keys |= draw_values(ax, results, name, colours, by)
         ax.set_title(title)
-    add_legend(figure, panels, keys)
+    add_legend(figure, keys)
