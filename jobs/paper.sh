@@ -14,8 +14,9 @@
 #   jobs/paper.sh list                                  which there are
 #   jobs/paper.sh all [options]                         all of them, one after the other
 #   jobs/paper.sh claims [options]                      all pictures of claims
-# Those against D are made by specialization.sh. The input, input/*/FIGURE.toml, says what to see. Variants that are there
-# already are not computed again (--force: they are). Otherwise as run.sh.
+# The input, input/*/FIGURE.toml, says what to see. Variants that are there already are not computed again (--force: they
+# are). HEADFLOW_LARGEST is the largest D of SGD in specialization_time, 10^N (default 6; 5 takes a minute). Otherwise as
+# run.sh.
 set -euo pipefail
 
 list() {
@@ -60,6 +61,9 @@ weight-decay    trained loss against weight decay, three activations
 trained-parts   trained loss with some parameters alone
 schedule        a warm-up and half a cosine
 learning_rate_noise  the flow with learning-rate noise, and SGD
+fluctuations    spread of m over runs of SGD, D = 10^2, 10^3 and 10^4
+specialization_time  when heads split, against D up to 10^12, of SGD up to 10^6
+stages          growth rates and split times, observed and predicted by the saddle, against D up to 10^12; and the table stages.md
 END
 }
 
@@ -75,8 +79,11 @@ fi
 # shellcheck source-path=SCRIPTDIR source=common.sh
 source "$(dirname "$(readlink -f "$script")")/common.sh"
 
-# The input of a picture.
-input_of() { compgen -G "$top/input/*/$1.toml" || compgen -G "$top/input/$1.toml" || compgen -G "$top/input/paper/$1*.toml"; }
+# The inputs of a picture.
+input_of() {
+    compgen -G "$top/input/*/$1.toml" || compgen -G "$top/input/$1.toml" || compgen -G "$top/input/paper/$1*.toml" ||
+        compgen -G "$top/input/$1/*.toml"
+}
 
 mapfile -t known < <(list | cut -d ' ' -f 1)
 figures=()
@@ -89,6 +96,8 @@ done
 ((${#figures[@]})) || refuse "usage: paper.sh FIGURE [options of headflow run]; found '${1:-}', there are all, claims and
 $(list)"
 options=("${@:2}")
+largest=${HEADFLOW_LARGEST:-6}
+[[ $largest =~ ^[2-9]$ ]] || refuse "HEADFLOW_LARGEST must be a number from 2 to 9, found '$largest'"
 out=${HEADFLOW_OUT:-.}
 if [[ ! -d $out ]]; then
     mkdir -p "$out"
@@ -287,6 +296,38 @@ make() {
         weight-decay | trained-parts)
             variant ''
             draw "$figure" --panels trained ;;
+        fluctuations)
+            local exponent
+            for exponent in 2 3 4; do
+                variant "$exponent" "sgd.dimension=1e$exponent" "sgd.learning_rate=1e-$exponent"
+            done
+            draw fluctuations --panels spread ;;
+        specialization_time)
+            local exponent seed kappa
+            for ((exponent = 2; exponent <= largest; exponent++)); do
+                # kappa = 1; 16 replicas at the largest D take most of the time
+                variant "sgd-$exponent" "start.dimension=1e$exponent" "sgd.dimension=1e$exponent" sgd.batch=1 \
+                    "sgd.learning_rate=1e-$exponent" "sgd.replicas=$((exponent < 6 ? 64 : 16))" sgd.starts=own \
+                    "sgd.end_time=$((60 + 25 * exponent))" "sgd.outputs=$((120 + 50 * exponent))" \
+                    flow.learning_rate_noise=from-sgd
+            done
+            for exponent in {2..12}; do
+                for seed in {1..16}; do
+                    for kappa in 0 1; do
+                        variant "kappa$kappa-flow-$exponent-$seed" "start.dimension=1e$exponent" "start.seed=$seed" \
+                            "flow.learning_rate_noise=$kappa.0"
+                    done
+                done
+            done
+            draw specialization_time --panels specialization ;;
+        stages)
+            local prior
+            for prior in flipping gaussian; do
+                input=$top/input/stages/$prior.toml
+                variant "$prior"
+            done
+            draw stages --panels stages | tee "$out/stages.md"
+            files=() ;;
     esac
 }
 

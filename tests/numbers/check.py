@@ -3,7 +3,7 @@
     check.py FOLDER           a table, with exit code 1 where a number is not what the files say
     check.py --make FOLDER    the same after computing all files anew, on 2 ranks or $HEADFLOW_RANKS
 
-The files are those of jobs/paper.sh, of jobs/specialization.sh stages, and MORE. All takes an hour on 2 cores.
+The files are those of jobs/paper.sh and MORE. All takes an hour and a half on 2 cores.
 """
 import os
 import shutil
@@ -43,7 +43,6 @@ def make(folder):
     ranks = os.environ.get("HEADFLOW_RANKS", "2")
     env = environment(HEADFLOW=str(PROGRAM), HEADFLOW_OUT=str(folder), HEADFLOW_RANKS=ranks)
     subprocess.run([TOP / "jobs/paper.sh", "all"], env=env, check=True)
-    subprocess.run([TOP / "jobs/specialization.sh", "stages"], env=env, check=True)
     for name, (case, changes) in MORE.items():
         subprocess.run(command("run", TOP / f"input/{case}.toml", "--output", folder / f"{name}.h5",
                                *(word for change in changes.split() for word in ("--set", change)), ranks=ranks),

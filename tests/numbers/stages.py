@@ -52,7 +52,7 @@ def scans(files, least=1e6):
     predicted and observed; and which feature splits first."""
     names = ("saddle/predicted_growth_rate", "saddle/predicted_growth_rate_stderr", "flow/growth_rate",
              "saddle/predicted_split_time", "flow/split_time")
-    for name in "flipping", "gaussian":
+    for name in "stages-flipping", "stages-gaussian":
         D = files(name, "flow/start_dimension")
         runs = [np.moveaxis(values, -3, 0)[D > 0.9 * least].reshape(-1, values.shape[-1])
                 for values in files(name, *names)]
