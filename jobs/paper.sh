@@ -144,7 +144,7 @@ make() {
             draw fig01-bands --panels m,loss ;;
         fig02)
             for heads in 1 2 3 4 6 8; do variant "H$heads" "attention.heads=$heads"; done
-            draw fig02 --panels plane --title 'Flipping spike: heads align with direction 1, then split along direction 2' ;;
+            draw fig02 --panels plane --title 'Flipping spike: heads align with feature 1, then split along feature 2' ;;
         fig03)
             for heads in 2 4 8; do variant "H$heads" "attention.heads=$heads"; done
             variant H8-excursion attention.heads=8 start.seed=3

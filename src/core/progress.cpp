@@ -67,8 +67,10 @@ void ProgressPrinter::update(const Reached& at, double value) {
   const auto [rate, left] = pace_.after(at, elapsed);
   const bool known = at.time - begin_.time >= 0.02 * (end_time_ - begin_.time);
   const std::string text = fmt::format(
-      "{}: t = {:.4g} of {:.4g}, {} {:.6f}, {} steps/s, {}", what_, at.time, end_time_, quantity_,
-      value, fmt::format(fmt::runtime(rate < 9.95 ? "{:.2g}" : "{:.0f}"), rate),
+      "{}: t = {:.4g} of {:.4g}, {} {:.6f}, {}{}", what_, at.time, end_time_, quantity_, value,
+      rate > 0
+          ? fmt::format(fmt::runtime(rate < 9.95 ? "{:.2g} steps/s, " : "{:.0f} steps/s, "), rate)
+          : "",
       known ? clock_text(left) + " left" : "time left not yet known");
   if (terminal_) {
     const auto filled = static_cast<std::size_t>(30 * std::clamp(at.time / end_time_, 0.0, 1.0));

@@ -86,8 +86,8 @@ void FlowSection::print_cost(CostReport& report) const {
   DataGroup group;
   const FlowSeries series(group, input.model(), options.split_threshold);
   report.add_memory({.what = "outputs of [flow]", .root = bytes_of_records(group, outputs)});
-  fmt::print("# one right-hand side        {:.3g} s ({:.1f} ns a sample)\n", rhs,
-             1e9 * pilot.per_sample);
+  fmt::print("# one right-hand side        {:.3g} s ({:.1f} ns {})\n", rhs, 1e9 * pilot.per_sample,
+             cost.images > 1 ? "an image" : "a sample");
   fmt::print(
       "# right-hand sides           about {:.0f}{}, and as much as one for each of {} outputs\n",
       flow.right_hand_sides, flow.extrapolated ? " (extrapolated)" : "", outputs);
@@ -150,6 +150,7 @@ void FlowSection::run(Run& run) {
   const bool moved = from.empty() || result_->time > begin.time;
   if (run.talks() && moved) {
     print(steps_and_seconds(begin, result_->steps, watch.seconds()));
+    fmt::print("{}", outputs_made_again(newest.record.time, result_->time));
     if (newest.at_or_before(result_->time)) last = std::move(newest);
     if (last.at_or_before(result_->time))
       print(last, run.section<SaddleSection>().given);

@@ -163,6 +163,7 @@ void FluctuationsSection::run(Run& run) {
     fmt::print("fluctuations: D = {:g}, kappa = {:.3g}, {}{}\n", options_.dimension, options_.kappa,
                with_noun(result.steps, "step"),
                steps_and_seconds(begin, result.steps, watch.seconds()));
+    fmt::print("{}", outputs_made_again(last.time, result.time));
     if (!last.spreads.empty()) print(last, run.model());
   }
   if (!result.finished) throw Interrupt{};

@@ -36,6 +36,11 @@ std::string at_last_output(double output, double reached) {
   return same_time(output, reached) ? "" : fmt::format("at the last output, t = {:g}:\n", output);
 }
 
+std::string outputs_made_again(double output, double reached) {
+  if (!(output > reached) || same_time(output, reached)) return "";
+  return fmt::format("the step under way, with outputs until t = {:g}, is made again\n", output);
+}
+
 void require_later(const char* section, double end, double reached) {
   if (end < reached)
     throw InputError(

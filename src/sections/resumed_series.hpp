@@ -13,6 +13,10 @@ Reached reached_in(const Snapshot& from);
 /// "at the last output, t = 12.5:\n"; empty where that is the time that was reached.
 std::string at_last_output(double output, double reached);
 
+/// "the step under way, with outputs until t = 12.5, is made again\n"; empty where the last output
+/// is not after the time that was reached.
+std::string outputs_made_again(double output, double reached);
+
 /// Throws InputError when a section is to end before the time that its checkpoint has reached: what
 /// is computed cannot be taken back.
 void require_later(const char* section, double end, double reached);

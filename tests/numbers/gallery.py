@@ -18,8 +18,8 @@ def _(files):
     return files("fig01-weak", "flow/split_time")[1], files("fig01", "flow/split_time")[1] < 100
 
 
-@page.says("Both heads align with direction 1 within t ~ {<} and stay on a plateau. At t ~ {~} they split along",
-           "direction 2, with opposite signs, and the loss falls.")
+@page.says("Both heads align with feature 1 within t ~ {<} and stay on a plateau. At t ~ {~} they split along",
+           "feature 2, with opposite signs, and the loss falls.")
 def _(files):
     m, loss, align, split = files("fig01", "flow/m", "flow/loss", "flow/alignment_time", "flow/split_time")
     return align, split[1], np.prod(np.sign(m[-1, :, 1])) < 0, loss[-1] < loss[200]
@@ -35,8 +35,8 @@ def _(files):
     return files("fig01-large", "sgd/replica").size, *shares_in_bands(files, "fig01-large")
 
 
-@page.says("All heads go together along direction 1, then diverge along direction 2 in both signs; a single head never",
-           "leaves direction 1.")
+@page.says("All heads go together along feature 1, then diverge along feature 2 in both signs; a single head never",
+           "leaves feature 1.")
 def _(files):
     return (abs(files("fig02-H1", "flow/m")[..., 1]).max() < 0.01,
             {0 < (files(f"fig02-H{H}", "flow/m")[-1, :, 1] > 0.3).sum() < H for H in (2, 3, 4, 6, 8)} == {True})
@@ -50,7 +50,7 @@ def _(files):
     return heads[2:][np.flatnonzero(np.diff(late) < 0).max()], (np.diff(far) > 0).all()
 
 
-@page.says("The direction of larger signal is learnt first; four heads take all four combinations of signs. One of the",
+@page.says("The feature of larger signal is learnt first; four heads take all four combinations of signs. One of the",
            "runs with H = 8 shows a head that makes an excursion to the other side. With equal signals there is no",
            "order.")
 def _(files):
@@ -61,8 +61,8 @@ def _(files):
             excursions == [0, 1], abs(equal[0] - equal[1]) < 1)
 
 
-@page.says("With softmax heads split along one direction after the other until all {w} combinations of signs are",
-           "taken. With Bayes-softmax one pair of heads goes to each direction.")
+@page.says("With softmax heads split along one feature after the other until all {w} combinations of signs are",
+           "taken. With Bayes-softmax one pair of heads goes to each feature.")
 def _(files):
     m, split = files("fig04-softmax", "flow/m", "flow/split_time")
     pairs = files("fig04-bayes-softmax", "flow/m")[-1]
@@ -70,14 +70,14 @@ def _(files):
             (pairs > 1.7).sum(axis=0).tolist() == [1, 1, 1], (pairs < -1.7).sum(axis=0).tolist() == [1, 1, 1])
 
 
-@page.says("With softmax heads split {} to {} along direction 1 at first, and {w} head crosses later.")
+@page.says("With softmax heads split {} to {} along feature 1 at first, and {w} head crosses later.")
 def _(files):
     positive = heads_on_first_side(files, "fig04-softmax")
     return (max(positive, 8 - positive), min(positive, 8 - positive),
             files("fig04-softmax", "flow/excursions")[-1, :, 0].sum())
 
 
-@page.says("With Bayes-softmax one head is left over, and another joins direction 3 at the end.")
+@page.says("With Bayes-softmax one head is left over, and another joins feature 3 at the end.")
 def _(files):
     m = abs(files("fig04-bayes-softmax", "flow/m")[-1])
     return (m.max(axis=1) < 0.5).sum() == 1, (m[:, 2] > 0.8).sum() == 3
@@ -170,8 +170,8 @@ def _(files):
     return shares_in_bands(files, "fig09-bands-softmax-1", "fig09-few")[1::2]
 
 
-@page.says("No phase of alignment, because theta has no mean: heads split along direction 1, one to each side. SGD",
-           "lies on the flow. The overlaps with direction 2 stay within {<}, so that their panels show the scatter of",
+@page.says("No phase of alignment, because theta has no mean: heads split along feature 1, one to each side. SGD",
+           "lies on the flow. The overlaps with feature 2 stay within {<}, so that their panels show the scatter of",
            "SGD (bars: {} replicas).")
 def _(files):
     names = [f"fig10-{name}" for name in ("softmax", "softmax-1", "bayes-softmax")]
@@ -225,7 +225,7 @@ def _(files):
     return (np.diff(wide, axis=0) < 0).all(), (np.diff(wide[:2], axis=1) > 0).all()
 
 
-@page.says("the lower minimum is not symmetric: one head is long, the other turns to direction 2.")
+@page.says("the lower minimum is not symmetric: one head is long, the other turns to feature 2.")
 def _(files):
     m = best(files, "fig12", "m")[1, 3]
     long, other = m[np.argsort(-np.linalg.norm(m, axis=1))]
@@ -255,7 +255,7 @@ def _(files):
             (np.diff([abs(m[-1, :, 1]).max() for m, _ in runs]) > 0).all())
 
 
-@page.says("Two heads on each sign of direction 1, then each pair splits along direction 2: all {w} combinations of",
+@page.says("Two heads on each sign of feature 1, then each pair splits along feature 2: all {w} combinations of",
            "signs, in all runs.")
 def _(files):
     return min(combinations_of_signs(files(f"fig16-seed{seed}", "flow/m")[-1]) for seed in (1, 2, 3, 4))
@@ -274,7 +274,7 @@ def _(files):
     return min(taken[-1] for taken, _ in runs), all((np.diff(split) > 0).all() for _, split in runs)
 
 
-@page.says("The last {w} runs first split {} to {} along direction 1, and heads make excursions until t = {}.")
+@page.says("The last {w} runs first split {} to {} along feature 1, and heads make excursions until t = {}.")
 def _(files):
     uneven, last = [], 0
     for seed in (1, 2, 3, 4):
@@ -296,12 +296,12 @@ def _(files):
     return runs[0][0][-1], min(taken[-1] for _, taken in runs)
 
 
-@page.says("In the two other runs {w} or {w} heads are still on neither side of some direction.")
+@page.says("In the two other runs {w} or {w} heads are still on neither side of some feature.")
 def _(files):
     return sorted(files(f"fig19-seed{seed}", "flow/undecided")[-1] for seed in (1, 3))
 
 
-@page.says("Direction 3 has a pair of its own in all runs. With H = 4, F = 2 each direction has its own pair in all",
+@page.says("Feature 3 has a pair of its own in all runs. With H = 4, F = 2 each feature has its own pair in all",
            "runs.")
 def _(files):
     third = [abs(files(f"fig20-seed{seed}", "flow/m")[-1])[:, 2] > 1.6 for seed in (2, 4, 5, 7)]
@@ -309,7 +309,7 @@ def _(files):
     return all(one.sum() == 2 for one in third), all(one.sum(axis=0).tolist() == [2, 2] for one in small)
 
 
-@page.says("The pairs of directions 1 and 2 lie on the axes in the second and the fourth run (loss {} and {}), and on",
+@page.says("The pairs of features 1 and 2 lie on the axes in the second and the fourth run (loss {} and {}), and on",
            "the diagonals of their plane in the two others (both {}).")
 def _(files):
     runs = [files(f"fig20-seed{seed}", "flow/m", "flow/loss") for seed in (2, 4, 5, 7)]

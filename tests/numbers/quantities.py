@@ -21,7 +21,7 @@ def combinations_of_signs(m):
 
 
 def heads_on_first_side(files, name):
-    """How many heads have a positive overlap with direction 1 once it has split."""
+    """How many heads have a positive overlap with feature 1 once it has split."""
     time, m, split = files(name, "flow/time", "flow/m", "flow/split_time")
     return int((m[np.argmax(time > 1.5 * split[0]), :, 0] > 0).sum())
 

@@ -29,7 +29,7 @@ SETTINGS = (
     r"arXiv:[\d.]+", r"^#+ .*", r"\bsoftmax-1\b", r"\bSoftmax-1\b",
     r"\b[LHFDBn] = [\d,^ ]*\d", r"\bnu(?:_\d)? = (?:\([\d., ]+\)|[\d.]+)", r"\bkappa = [\d.]+",
     r"[Ff]igures? \[?\d+\]?(?:(?:, | and )\d+)*", r"Props?\. [IV]+\.\d(?:, [IV]+\.\d)*", r"Lemma [IVA]+\.\d",
-    r"\b[a-z]+_\w*\d\w*\b", r"\b(?i:direction|feature|head)s? \d\b(?: (?:and|or|to) \d\b)?",
+    r"\b[a-z]+_\w*\d\w*\b", r"\b(?i:feature|head)s? \d\b(?: (?:and|or|to) \d\b)?",
 )
 
 

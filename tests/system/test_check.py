@@ -177,7 +177,8 @@ class Cost(RestartTest):
         for symmetric, images in ((False, 1), (True, 8)):
             self.write_input({"attention.heads": 4, "population.symmetric": symmetric})
             text = self.succeed("check", "case.toml", env=environment(LD_PRELOAD=clock))
-            seconds, nanoseconds = re.search(r"# one right-hand side +(\S+) s \((\S+) ns a sample\)", text).groups()
+            of = "an image" if symmetric else "a sample"
+            seconds, nanoseconds = re.search(rf"# one right-hand side +(\S+) s \((\S+) ns {of}\)", text).groups()
             self.assertEqual((float(seconds), float(nanoseconds)), (1e-3, round(1e6 / 512 / images, 1)), symmetric)
 
 

@@ -250,17 +250,21 @@ class WhatIsSaid(RestartTest):
             process.send_signal(signal.SIGTERM)
             return path, ended(process)
 
-        starts = []
+        starts, given_up = [], []
         for asked, (path, stopped) in zip(range(8, 80, 6), map(stop, range(8, 80, 6))):
             with self.subTest(asked=asked):
                 self.assertEqual(stopped.code, STOPPED, stopped)
-                found = re.search(r"(?m)^flow: t = (\S+) \(asked to stop\).*\n(?:at the last output, t = (\S+):\n)?"
-                                  r"loss ", stopped.output)
+                found = re.search(r"(?m)^flow: t = (\S+) \(asked to stop\).*\n"
+                                  r"(?:the step under way, with outputs until t = (\S+), is made again\n)?"
+                                  r"(?:at the last output, t = (\S+):\n)?loss ", stopped.output)
                 self.assertIsNotNone(found, stopped.output)
-                reached, last = float(found[1]), float(found[2] or found[1])
+                reached, again, last = (float(found[n] or found[1]) for n in (1, 2, 3))
+                self.assertEqual(again > reached, bool(found[2]), stopped.output)
+                given_up.append(again > reached)
                 self.assertTrue(0 <= reached - last < 0.1 + 1e-9, stopped.output)
                 starts.append(reached)
         self.assertGreater(len(set(starts)), 2)
+        self.assertEqual(set(given_up), {False, True})
         env = environment(LD_PRELOAD=steady_clock(self.shared, 10_000), HEADFLOW_PROGRESS="1e-9")
         process = subprocess.run(command("run", "case.toml", "--force"), cwd=path.parent, env=env, text=True,
                                  capture_output=True, check=True)

@@ -105,7 +105,7 @@ def draw_split_times(ax: Axes, runs: list[Run], feature: int | None = None) -> N
                     **WHITE_EDGE, elinewidth=0.8, zorder=3, label=name)
         if len(known) > 1:
             draw_growth_line(ax, name, splits, known, colour)
-    ax.set(xscale="log", xlabel="$D$", ylabel=f"time at which heads split along direction {feature + 1}")
+    ax.set(xscale="log", xlabel="$D$", ylabel=f"time at which heads split along feature {feature + 1}")
     labelled(ax, "upper left")
 
 
@@ -168,7 +168,7 @@ def draw_deviations(ax: Axes, runs: list[Run], feature: int) -> None:
             raise ValueError(f"{run.data.path}: no replicas of SGD, so they have no spread")
         deviation = np.sqrt((sgd.m[..., feature].std(axis=1, ddof=1) ** 2).mean(axis=1))
         ax.plot(sgd.time[1:], deviation[1:], color=colour, label=f"$D={run.config['sgd']['dimension']:,}$")
-    ax.set(yscale="log", xlim=(0, None), xlabel="$t$", title=f"direction {feature + 1}")
+    ax.set(yscale="log", xlim=(0, None), xlabel="$t$", title=f"feature {feature + 1}")
 
 
 def draw_specialization(figure: Figure, runs: list[Run], features: tuple[int, ...]) -> None:

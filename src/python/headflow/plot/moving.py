@@ -96,8 +96,8 @@ def scene(places: dict[str, np.ndarray], features: tuple[int, int]) -> str:
     marks = [f'<line x1="0" x2="{SIDE}" y1="{y}" y2="{y}" stroke="#ccc"/>',
              f'<line y1="0" y2="{SIDE}" x1="{x}" x2="{x}" stroke="#ccc"/>',
              f'<rect width="{SIDE}" height="{SIDE}" fill="none" stroke="#888"/>',
-             f'<text x="{SIDE - 4}" y="{SIDE - 6}" text-anchor="end" font-size="11">direction {features[0] + 1}</text>',
-             f'<text x="6" y="14" font-size="11">direction {features[1] + 1}</text>']
+             f'<text x="{SIDE - 4}" y="{SIDE - 6}" text-anchor="end" font-size="11">feature {features[0] + 1}</text>',
+             f'<text x="6" y="14" font-size="11">feature {features[1] + 1}</text>']
     marks += [f'<polyline id="path-{h}" points="" fill="none" stroke="{colour}" stroke-width="1.5"/>'
               for h, colour in enumerate(colours)]
     for kind, size, more in (("flow", 5, ""), ("sgd", 3.5, ", SGD")):
@@ -105,7 +105,7 @@ def scene(places: dict[str, np.ndarray], features: tuple[int, int]) -> str:
             look = f'fill="white" stroke="{colours[h]}"' if more else f'fill="{colours[h]}" stroke="white"'
             marks.append(f'<circle id="{kind}-{h}" cx="{x}" cy="{y}" r="{size}" {look}>'
                          f"<title>head {h + 1}{more}</title></circle>")
-    return (f'<svg viewBox="0 0 {SIDE} {SIDE}" role="img" aria-label="Heads in the plane of directions '
+    return (f'<svg viewBox="0 0 {SIDE} {SIDE}" role="img" aria-label="Heads in the plane of features '
             f'{features[0] + 1} and {features[1] + 1}">{"".join(marks)}</svg>')
 
 

@@ -87,7 +87,7 @@ def draw_heads(ax: Any, run: Run, features: tuple[int, ...], colours: list[Any],
     for series in run.series:
         draw_paths(ax, series, colours, features, series is run.series[0])
     for axis, f in zip("xyz", features):
-        getattr(ax, f"set_{axis}label")(f"direction {f + 1}", labelpad=-5 if len(features) == 3 else None)
+        getattr(ax, f"set_{axis}label")(f"feature {f + 1}", labelpad=-5 if len(features) == 3 else None)
     if len(features) == 3:
         ax.set_box_aspect((1, 1, 0.8), zoom=0.95)
         ax.set_aspect("equal")

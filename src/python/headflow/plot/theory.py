@@ -129,7 +129,7 @@ def draw_estimator(figure: Figure, files: list[Results], features: tuple[int, ..
         for atom, colour in enumerate(colours_of(len(found.atoms))):
             m = found.m[found.nearest == atom]
             row[0].plot(m[:, i], m[:, j], "o", color=colour, ms=3.2, **WHITE_EDGE)
-        row[0].set(xlabel=f"direction {i + 1}", ylabel=f"direction {j + 1}", title=title)
+        row[0].set(xlabel=f"feature {i + 1}", ylabel=f"feature {j + 1}", title=title)
         row[0].margins(0.15)
         row[0].set_aspect("equal", adjustable="datalim")
         draw_learnt_biases(row[1], results)
