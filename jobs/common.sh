@@ -126,6 +126,7 @@ launch() {
 # `headflow run` always does. By hand, give the same command again.
 run_in_job() {
     local code word
+    [[ -z $told ]] || stop_early "a signal came as the run before ended"
     if [[ -n $job && $1 == mpirun && -z ${launcher_known:-} ]]; then
         launcher_known=yes
         if [[ $(mpirun --version 2>/dev/null) =~ 'Open MPI) '([0-9]+) ]] && ((BASH_REMATCH[1] >= 5)); then

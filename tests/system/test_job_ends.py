@@ -40,7 +40,7 @@ class Case(NamedTuple):
     requeued: bool = False
     left: str = "an hour"
     restarts: int = 0
-    script: str = "run.sh"
+    script: str = "run.sh case.toml"
 
 
 CASES = {
@@ -63,7 +63,12 @@ CASES = {
     "killed after a signal": Case("started", 1, "USR1", 75, "without a message that the state is saved", True),
     "not started": Case("", 1, "", 1, "ended with code 1: the program was not started, see above"),
     "not started, and nobody says so": Case("", 0, "", 1, "the program was not started"),
-    "no such protocol": Case("", 1, "", 1, "Choose another HEADFLOW_MPI (this was foo), or run.sh", script="srun.sh"),
+    "no such protocol": Case("", 1, "", 1, "Choose another HEADFLOW_MPI (this was foo), or run.sh",
+                             script="srun.sh case.toml"),
+    "the first of many finished, ahead of the time limit": Case(
+        "0", 0, "USR1", 75, "a signal came as the run before ended; job 7 goes back", True, script="paper.sh fig02"),
+    "the first of many finished, and cancelled": Case(
+        "0", 0, "TERM", 75, "a signal came as the run before ended; the same command", script="paper.sh fig02"),
 }
 
 
@@ -76,10 +81,11 @@ class JobEnds(SystemTest):
             (programs / name).write_text(text)
             (programs / name).chmod(0o755)
         env = environment(HEADFLOW=str(programs / "headflow"), SLURM_JOB_ID="7", HEADFLOW_MPI="foo", WORD=case.word,
-                          CODE=str(case.launcher), SLURM_RESTART_COUNT=str(case.restarts) if case.script == "run.sh"
-                          else "0", END=str(int(time.time()) + LEFT[case.left]))
+                          CODE=str(case.launcher), SLURM_RESTART_COUNT=str(case.restarts),
+                          END=str(int(time.time()) + LEFT[case.left]))
         env["PATH"] = f"{programs}:{env['PATH']}"
-        return subprocess.Popen(["bash", SCRIPT.with_name(case.script), "case.toml"], cwd=self.folder, env=env,
+        script, word = case.script.split()
+        return subprocess.Popen(["bash", SCRIPT.with_name(script), word], cwd=self.folder, env=env,
                                 text=True, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
 
     def wait_for(self, true, process):
