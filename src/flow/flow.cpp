@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <string>
 
+#include "flow/descent.hpp"
 #include "flow/run_steps.hpp"
 #include "headflow/core/error.hpp"
 #include "headflow/core/keys.hpp"
@@ -90,7 +91,8 @@ class Flow {
     in_step_ = false;
     draw_samples();
     if (falls_ && stepper_.steps() == 0) {
-      stepper_.end_slope();
+      slope_ = stepper_.end_slope();
+      fall_ = last_fall_;
       now_.objective = last_objective_;
     }
     before_ = now_;
@@ -121,7 +123,7 @@ class Flow {
   };
 
   void advance() {
-    stepper_.step([this] { return !falls_ || rise() <= 0; });
+    stepper_.step([this] { return !falls_ || !rises(); });
     result_.time = std::min(stepper_.time(), options_.end_time);
     const double end = result_.time;
     // With fresh samples the next step could not use it.
@@ -129,7 +131,11 @@ class Flow {
     const double speed =
         Eigen::Map<const Vector>(slope.data(), static_cast<Eigen::Index>(slope.size())).norm();
     const double gradient_norm = last_gradient_norm_;
-    if (falls_) count_rise();
+    if (falls_) {
+      count_rise();
+      slope_ = slope;
+      fall_ = last_fall_;
+    }
     now_.objective = last_objective_;
     now_.stages.step(stepper_.previous_time(), end, [this](double t) {
       return loss_.model().overlaps(drift_.unpacked(stepper_.interpolate(t)).K);
@@ -148,9 +154,24 @@ class Flow {
     return rise <= loss_.rounding() * std::abs(now_.objective) ? 0 : rise;
   }
 
-  void count_rise() {
+  /// Whether the step raises the objective, which a smaller one will not do. Throws NumericalError
+  /// where it would: the gradient is wrong.
+  bool rises() {
     const double by = rise();
-    if (by <= 0) return;
+    const double size = stepper_.time() - stepper_.previous_time();
+    if (contradicts_descent({slope_, stepper_.end_slope(), size * fall_, by,
+                             loss_.rounding() * std::abs(now_.objective)}))
+      throw NumericalError(fmt::format(
+          "the step from t = {:.6g} by {:.2g} raises the loss by {:.2g}, where its gradient, the "
+          "same at both ends to a tenth, says that it falls by {:.2g}: the gradient is wrong. If "
+          "the activation \"{}\" is new, look at its function `backward`",
+          stepper_.previous_time(), size, by, size * fall_, name_of(loss_.model().activation)));
+    return by > 0;
+  }
+
+  void count_rise() {
+    if (!rises()) return;
+    const double by = rise();
     if (by > largest_rise * now_.objective)
       throw NumericalError(fmt::format(
           "the step from t = {:.6g} to {:.6g} has raised the loss from {:.6g} to {:.6g}, which the "
@@ -183,7 +204,9 @@ class Flow {
       throw NumericalError(std::string(error.what()) + " at t = " + std::to_string(t) +
                            "; the last good step ended at t = " + std::to_string(stepper_.time()));
     }
-    last_gradient_norm_ = value.gradient.packed(loss_.model().training.at_one_rate()).norm();
+    const Vector gradient = value.gradient.packed(loss_.model().training.at_one_rate());
+    last_gradient_norm_ = gradient.norm();
+    if (falls_) last_fall_ = -gradient.dot(Eigen::Map<const Vector>(f.data(), gradient.size()));
     last_loss_ = value.loss;
     last_objective_ = value.objective();
     ++result_.right_hand_sides;
@@ -230,7 +253,10 @@ class Flow {
   FlowResult result_;
   std::size_t next_output_ = 0;
   double last_loss_ = 0, last_objective_ = 0, last_gradient_norm_ = 0;  // of the last slope
-  bool in_step_ = false;  // whether the stepper has begun the last step that was asked for
+  double last_fall_ = 0;       // by which that slope lowers the objective in a unit of t
+  std::vector<double> slope_;  // where the next step begins; empty where the flow goes on
+  double fall_ = 0;            // that of this slope
+  bool in_step_ = false;       // whether the stepper has begun the last step that was asked for
 };
 
 }  // namespace

@@ -43,7 +43,8 @@ void BayesSection::run(Run& run) {
                  run.without_state());
   add_variables(run.add_group(name()), risk_columns(), found);
   if (run.talks())
-    fmt::print("Bayes risk: {}, {} samples{}\n", with_error(found.risk, found.error, "{:.7g}"),
+    fmt::print("Bayes risk: {}{}, {} samples{}\n", with_error(found.risk, found.error, "{:.7g}"),
+               run.model().spike_gram().isIdentity(0) ? "" : " (for the spikes of this start)",
                found.samples,
                found.error > options_.standard_error ? " (more would be over bayes.samples)" : "");
 }

@@ -153,7 +153,7 @@ void FlowSection::run(Run& run) {
     fmt::print("{}", outputs_made_again(newest.record.time, result_->time));
     if (newest.at_or_before(result_->time)) last = std::move(newest);
     if (last.at_or_before(result_->time))
-      print(last, run.section<SaddleSection>().given);
+      print(last, run.model().prior, run.section<SaddleSection>().given);
     else
       fmt::print("no output since t = {:g}, where it went on or began\n", begin.time);
   }
@@ -179,7 +179,7 @@ bool FlowSection::Output::at_or_before(double time) const {
   return record.parameters.K.size() > 0 && (record.time < time || same_time(record.time, time));
 }
 
-void FlowSection::print(const Output& output, bool saddle_follows) const {
+void FlowSection::print(const Output& output, const Prior& prior, bool saddle_follows) const {
   const auto& [last, stages] = output;
   fmt::print("{}", at_last_output(last.time, result_->time));
   fmt::print("loss {}, gradient norm {:.3g}\n",
@@ -187,7 +187,9 @@ void FlowSection::print(const Output& output, bool saddle_follows) const {
              last.loss.gradient_norm);
   const bool split =
       std::ranges::any_of(stages.split_time, [](double t) { return !std::isnan(t); });
-  fmt::print("heads align at half their plateau: {}{}\n", time_or_never(stages.alignment_time),
+  const bool without_mean = std::isnan(stages.alignment_time) && prior.mean().isZero(0);
+  fmt::print("heads align at half their plateau: {}{}\n",
+             without_mean ? "no, as theta has no mean" : time_or_never(stages.alignment_time),
              split || std::isnan(stages.alignment_time) ? "" : " so far (no feature has split)");
   for (std::size_t f = 0; f < stages.split_time.size(); ++f)
     fmt::print("heads split along feature {}: {}\n", f + 1, time_or_never(stages.split_time[f]));

@@ -172,7 +172,7 @@ std::string compare(const Trajectory& flow, const Trajectory& sgd, std::int64_t 
     text += fmt::format("  {:<5} {:.4f} at t = {:.4g}", name, largest, when);
     if (replicas > 1) {
       const double spread = std::sqrt(variance / static_cast<double>(common.size() * entries));
-      text += fmt::format(", {:.1f} times the spread {:.2g} of {} replicas", largest / spread,
+      text += fmt::format(", {:.1f} times the rms spread {:.2g} of {} replicas", largest / spread,
                           spread, replicas);
       farthest = std::max(farthest, largest / spread);
     }

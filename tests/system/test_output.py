@@ -174,6 +174,18 @@ class Readers(SystemTest):
             self.assertRegex(text, r"heads align at half their plateau: t = [\d.]+" +
                              ("\n" if split else r" so far \(no feature has split\)\n"))
 
+    def test_what_the_summary_says_of_the_model(self):
+        """That heads cannot align where theta has no mean, and whose spikes the Bayes risk is of."""
+        self.write_input({"model.prior": "anisotropic-gaussian", "model.features": 2, "flow.end_time": 1.0})
+        self.assertIn("heads align at half their plateau: no, as theta has no mean\n",
+                      self.succeed("run", "case.toml", "--force"))
+        bayes = {"flow": None, "bayes": {"standard_error": 0.01}, "start.noise": None, "start.dimension": 1000.0}
+        for spikes, said in ("finite", True), ("orthonormal", False):
+            self.write_input(bayes | {"start.spikes": spikes})
+            text = self.succeed("run", "case.toml", "--force")
+            self.assertEqual(bool(re.search(r"(?m)^Bayes risk: \S+ \+- \S+ \(for the spikes of this start\), ", text)),
+                             said, text)
+
     def test_standard_errors(self):
         flow = read_group(self.path)
         self.assertTrue((flow["loss_stderr"] > 0).all() and (flow["gradient_norm_stderr"] > 0).all())

@@ -6,7 +6,9 @@ import contextlib
 import io
 import json
 import os
+import re
 import shutil
+import struct
 import sys
 import unittest.mock
 import warnings
@@ -26,7 +28,7 @@ from harness import SystemTest, main  # noqa: E402
 from python_harness import headflow  # noqa: E402
 from headflow.plot import command  # noqa: E402
 from headflow.plot.figures import style  # noqa: E402
-from headflow.plot.look import colours_of  # noqa: E402
+from headflow.plot.look import colours_of, legend_below, legend_key, resize  # noqa: E402
 from headflow.plot.series import draw_marks  # noqa: E402
 
 REFERENCE = Path(__file__).with_name("plot_artists.json")
@@ -179,6 +181,25 @@ class Panels(SystemTest):
         self.assertFalse(legend.get_window_extent().overlaps(ax.get_tightbbox()))
         words = [text.get_text() for text in legend.get_texts()]
         self.assertEqual(words, ["softmax", "of-my-own", *(f"$H={h}$" for h in range(1, 9))])
+
+    def test_size(self):
+        """As asked for, in every format that has one; the strip of the legend keeps its height."""
+        for name, words in {"run": [], "heads": ["--panels", "trained"]}.items():
+            for suffix in "png", "pdf", "svg":
+                picture = f"sized-{name}.{suffix}"
+                with self.subTest(picture), contextlib.redirect_stdout(io.StringIO()):
+                    command.plot(command.argument_parser().parse_args(
+                        [f"{name}.h5", *words, "--size", "5", "3.5", "--dpi", "100", "-o", picture]))
+                    data = Path(picture).read_bytes()
+                    size = {"png": lambda data=data: struct.unpack(">2i", data[16:24]),
+                            "pdf": lambda data=data: re.search(rb"/MediaBox \[ 0 0 (\S+) (\S+) \]", data).groups(),
+                            "svg": lambda data=data: re.search(rb'width="(\S+)pt" height="(\S+)pt"', data).groups()}
+                    unit = 100 if suffix == "png" else 72
+                    self.assertEqual([float(length) / unit for length in size[suffix]()], [5, 3.5])
+        figure = Figure(layout="constrained", figsize=(4, 2))
+        legend_below(figure, {"line": legend_key()}, 1, 0.5)
+        resize(figure, 6, 5)
+        self.assertEqual(figure.get_layout_engine().get()["rect"], (0, 0.1, 1, 0.9))
 
     def test_every_name(self):
         for name in headflow.plot.__all__:

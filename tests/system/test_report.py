@@ -102,6 +102,20 @@ class Pages(SystemTest):
             file["sweep/done"][0, 0, 0] = -1
         self.assertIn("1 of 24 members", "".join(Reader(self.page(missing)).words))
 
+    def test_bayes_risk(self):
+        """A row of the page, and a dashed line among the losses."""
+        shutil.copy("run.h5", self.folder / "bayes.h5")
+        with h5py.File(self.folder / "bayes.h5", "r+") as file:
+            file["bayes/risk"], file["bayes/risk_stderr"] = 0.25, 0.0012
+        for name, there in ((self.folder / "bayes.h5", True), ("run.h5", False)):
+            words = "".join(Reader(self.page(name)).words)
+            self.assertEqual(f"Bayes risk{number(0.25, 0.0012)}" in words, there)
+            ax = headflow.plot.figure(name, ["loss"]).axes[0]
+            lines = [line for line in ax.lines if list(line.get_ydata()) == [0.25, 0.25]]
+            self.assertEqual([line.get_linestyle() for line in lines], ["--"] * there)
+            texts = [text.get_text() for text in ax.get_legend().get_texts()] if ax.get_legend() else []
+            self.assertEqual("Bayes risk" in texts, there)
+
     def test_frames(self):
         """The slider's data are those of the file."""
         frames = json.loads(re.search(r'id="frames">(.*?)</script>', self.page("run.h5"))[1])

@@ -117,7 +117,7 @@ class BesideTheFlow(SgdTest):
         """The largest deviations on standard output are those of the file; what is far off is told what may help."""
         far, farthest = {"sgd.dimension": 60000, "sgd.batch": 5000}, []
         for path, text, flow, sgd in self.compute({}, {"sgd.replicas": 1}, far, far | {"population.symmetric": True}):
-            ratios = [float(ratio) for ratio in re.findall(r" (\S+) times the spread", text)]
+            ratios = [float(ratio) for ratio in re.findall(r" (\S+) times the rms spread", text)]
             for advice in "population.symmetric", "flow.learning_rate_noise":
                 given = f"{advice[11:]} = true" in read_group(path, "provenance")["input"]
                 self.assertEqual(f"it may come nearer with {advice}" in text, max(ratios, default=0) > 10 and not given)
@@ -133,7 +133,7 @@ class BesideTheFlow(SgdTest):
                 line = f"  {name:<5} {largest.max():.4f} at t = {times[largest.argmax()]:.4g}"
                 if sgd["replica"].size > 1:
                     spread = np.sqrt(np.mean(sgd[f"{name}_std"][1:][here] ** 2))
-                    line += f", {largest.max() / spread:.1f} times the spread {spread:.2g} of 3 replicas"
+                    line += f", {largest.max() / spread:.1f} times the rms spread {spread:.2g} of 3 replicas"
                 self.assertIn(f"{line}\n", text)
 
         self.assertTrue(max(farthest[:2]) < 10 < min(farthest[2:]), f"the cases say nothing: {farthest}")

@@ -218,6 +218,12 @@ class Run(NamedTuple):
             return None
         return Series("fluctuations", self.data), Series("fluctuations", self.data, "_std")
 
+    def bayes_risk(self) -> float | None:
+        """That of [bayes], if the file has it."""
+        name = "bayes/risk"
+        risk = float(self.data.read(name)) if name in self.data and not self.data.axes(name) else np.nan
+        return risk if np.isfinite(risk) else None
+
     def marks(self) -> list[tuple[float, str]]:
         """Times of the flow's two phases: alignment of all heads, and their split along each feature."""
         times = [("align", "flow/alignment_time"), ("split {}", "flow/split_time", "feature")]

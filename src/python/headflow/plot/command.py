@@ -17,6 +17,7 @@ from PIL import Image
 
 from headflow.files import Data, outputs_among
 from headflow.plot.figures import PICTURES, SWEEPS, draw, read_files, style
+from headflow.plot.look import resize
 from headflow.plot.series import PANELS
 
 SUFFIXES = (".png", ".pdf", ".svg", ".html")
@@ -55,6 +56,8 @@ def argument_parser() -> Parser:
     add("--frames", type=int, default=200, metavar="N", help="of the film, 2 to 5000 (default: 200, which are 10 s)")
     add("--follow", action="store_true", help="draw again whenever a file is written, until all runs have ended")
     add("--title", help="title of the picture (default: the model of a single file)")
+    add("--size", nargs=2, type=float, metavar=("WIDTH", "HEIGHT"),
+        help="of the picture in inches, 1 to 50 (default: by its panels)")
     add("--dpi", type=int, default=150, help="dots per inch of a png, 10 to 1200 (default: 150)")
     return parser
 
@@ -121,6 +124,10 @@ def check_options(options: argparse.Namespace) -> None:
         raise ValueError("--animate takes one file, and --panels plane or space")
     if output.resolve() in [path.resolve() for path in options.files]:
         raise ValueError(f"{output}: the picture would overwrite its input")
+    if options.size and (options.animate or output.suffix.lower() == ".html"):
+        raise ValueError(f"--size: is of a picture, found {output}")
+    if options.size and not all(1 <= length <= 50 for length in options.size):
+        raise ValueError(f"--size {options.size[0]:g} {options.size[1]:g}: allowed are 1 to 50 inches")
     if not 10 <= options.dpi <= 1200:
         raise ValueError(f"--dpi {options.dpi}: allowed are 10 to 1200")
 
@@ -138,6 +145,8 @@ def plot(options: argparse.Namespace) -> None:
         figure = Figure()
         draw(figure, options.files, options.panels, options.features, options.by, options.log_time, options.title,
              options.overlay)
+        if options.size:
+            resize(figure, *options.size)
         write_picture(figure, options.output, options.dpi)
 
 

@@ -14,6 +14,7 @@ PALETTE = ["#003A6B", "#BC4A00", "#14A37A", "#E3A61F"]
 GREY = "0.35"
 legend_key = partial(Line2D, [], [])
 THIN = {"color": "0.85", "lw": 0.6, "zorder": 0}
+BAYES = {"color": "black", "ls": (0, (4, 2)), "lw": 1.0, "zorder": 2.5}  # the line of the Bayes risk
 WHITE_EDGE = {"mec": "white", "mew": 0.3}
 MAX_KEYS = 16  # heads named in a legend
 # Of headflow-plot. The functions of headflow.plot take the settings of the user.
@@ -56,6 +57,14 @@ def legend_below(figure: Figure, keys: dict[str, Line2D], columns: int, strip: f
     figure.get_layout_engine().set(rect=(0, strip / (height + strip), 1, height / (height + strip)))
     if keys:
         figure.legend(keys.values(), keys.keys(), loc="lower center", ncol=columns)
+
+
+def resize(figure: Figure, width: float, height: float) -> None:
+    """To this size in inches; the strip of a legend below the panels stays as high as it was."""
+    engine = figure.get_layout_engine()
+    strip = engine.get()["rect"][1] * figure.get_figheight()
+    figure.set_size_inches(width, height)
+    engine.set(rect=(0, strip / height, 1, 1 - strip / height))
 
 
 def labelled(ax: Axes, loc: str = "best", size: float = 7) -> None:

@@ -179,6 +179,8 @@ def stages(run: Run) -> str:
             if name in series:
                 words = f"{name.replace('_', ' ')} at the end, {series.kind.replace('sgd', 'SGD')}"
                 ends.append([words, last_of(series, name)])
+    if run.bayes_risk() is not None:
+        ends.append(["Bayes risk", number(run.bayes_risk(), float(data.read("bayes/risk_stderr")))])
     return table("The run", ["", "value ± standard error"], ends) + found + rates(data)
 
 

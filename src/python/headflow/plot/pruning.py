@@ -8,8 +8,8 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from headflow.files import Results
-from headflow.plot.look import bars, colours_of, legend_key
-from headflow.plot.sweeps import (BAYES, LOSS, Line, activation_colours, add_legend, lines_of, model_of, row_of_panels,
+from headflow.plot.look import BAYES, bars, colours_of, legend_key
+from headflow.plot.sweeps import (LOSS, Line, activation_colours, add_legend, lines_of, model_of, row_of_panels,
                                   set_scale, wrapped)
 
 

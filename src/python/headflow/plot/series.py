@@ -14,7 +14,7 @@ from matplotlib.axes import Axes
 
 from headflow.files import Run, Series
 from headflow.plot.curves import DOT, DOTS, Curve, draw_curve
-from headflow.plot.look import GREY, THIN, bars, colours_of, legend_key, points
+from headflow.plot.look import BAYES, GREY, THIN, bars, colours_of, legend_key, points
 from headflow.plot.split_law import draw_quantiles, draw_splits
 from headflow.plot.stages import draw_angle, draw_growth, draw_hierarchy
 from headflow.plot.theory import draw_attention, draw_pca
@@ -180,9 +180,13 @@ def draw_time(ax: Axes, run: Run, features: tuple[int, ...], colours: list[Any],
     if banded:
         draw_bands(ax, spread[0].time, *(curves(series, colours, *features) for series in spread), log_time)
     keys = {label: legend_key(color=GREY, ls=style) for style, label in panel.keys.items() if style in styles}
-    if len(keys) > 1:
+    label = panel.label % tuple(f + 1 for f in features) or ", ".join(keys)
+    risk = run.bayes_risk() if panel.variable == "loss" else None
+    if risk is not None:
+        keys["Bayes risk"] = ax.axhline(risk, **BAYES)
+    if len(keys) > 1 or risk is not None:
         ax.legend(keys.values(), keys.keys(), loc="best")
-    ax.set(xlabel="$t$", ylabel=panel.label % tuple(f + 1 for f in features) or ", ".join(keys))
+    ax.set(xlabel="$t$", ylabel=label)
     ax.set_xscale("log" if log_time else "linear")
     if marks and panel.variable == "loss":
         draw_marks(ax, run.marks())

@@ -11,14 +11,13 @@ from matplotlib.patches import Rectangle
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
 from headflow.files import TITLE, Results, describe
-from headflow.plot.look import (GREY, PALETTE, WHITE_EDGE, bars, colours_of, columns_of, legend_below, legend_key,
-                                 points)
+from headflow.plot.look import (BAYES, GREY, PALETTE, WHITE_EDGE, bars, colours_of, columns_of, legend_below,
+                                 legend_key, points)
 
 ACTIVATION = "attention.activation"
 MARKERS = "osD^vPX<>p*h"
 MAPS = [("sigma", "head", "token"), ("A", "token"), ("theta", "feature"), ("relevant",)]
 LOSS = r"loss $\mathcal{E}$"
-BAYES = {"color": "black", "ls": (0, (4, 2)), "lw": 1.0, "zorder": 2.5}
 RELEVANT = PALETTE[1]
 DECADES = 1.5       # on an axis, beyond which it is logarithmic
 MAX_SEQUENCES = 8   # drawn of the attention maps
