@@ -41,45 +41,67 @@ Pace RecentPace::after(const Reached& now, double seconds) {
   return pace(from_.at, now, end_time_, seconds - from_.seconds);
 }
 
-ProgressPrinter::ProgressPrinter(bool active, std::string what, const Reached& begin,
-                                 double end_time, std::string quantity)
-    : active_(active),
-      terminal_(isatty(STDERR_FILENO) == 1),
-      every_(interval(terminal_)),
-      what_(std::move(what)),
-      quantity_(std::move(quantity)),
-      begin_(begin),
-      end_time_(end_time),
-      pace_(begin, end_time) {}
+ProgressLine::ProgressLine(bool active)
+    : active_(active), terminal_(isatty(STDERR_FILENO) == 1), every_(interval(terminal_)) {}
 
-ProgressPrinter::~ProgressPrinter() {
+ProgressLine::~ProgressLine() {
   if (drawn_ && terminal_) fmt::print(stderr, "\n");
 }
 
-void ProgressPrinter::update(const Reached& at, double value) {
-  if (!active_) return;
+bool ProgressLine::due() {
+  if (!active_) return false;
   const auto now = Clock::now();
-  const double quiet = std::chrono::duration<double>(now - last_).count();
-  if (quiet < every_) return;
+  if (std::chrono::duration<double>(now - last_).count() < every_) return false;
   last_ = now;
+  return true;
+}
+
+double ProgressLine::seconds() const {
+  return std::chrono::duration<double>(last_ - begun_).count();
+}
+
+void ProgressLine::show(double part, const std::string& text) {
   drawn_ = true;
-  const double elapsed = std::chrono::duration<double>(now - begun_).count();
-  const auto [rate, left] = pace_.after(at, elapsed);
-  const bool known = at.time - begin_.time >= 0.02 * (end_time_ - begin_.time);
-  const std::string text = fmt::format(
-      "{}: t = {:.4g} of {:.4g}, {} {:.6f}, {}{}", what_, at.time, end_time_, quantity_, value,
-      rate > 0
-          ? fmt::format(fmt::runtime(rate < 9.95 ? "{:.2g} steps/s, " : "{:.0f} steps/s, "), rate)
-          : "",
-      known ? clock_text(left) + " left" : "time left not yet known");
   if (terminal_) {
-    const auto filled = static_cast<std::size_t>(30 * std::clamp(at.time / end_time_, 0.0, 1.0));
+    const auto filled = static_cast<std::size_t>(30 * std::clamp(part, 0.0, 1.0));
     fmt::print(stderr, "\r[{}{}] {}\x1b[K", std::string(filled, '#'), std::string(30 - filled, '.'),
                text);
   } else {
     fmt::print(stderr, "headflow: {}\n", text);
   }
   std::fflush(stderr);
+}
+
+ProgressPrinter::ProgressPrinter(bool active, std::string what, const Reached& begin,
+                                 double end_time, std::string quantity)
+    : line_(active),
+      what_(std::move(what)),
+      quantity_(std::move(quantity)),
+      begin_(begin),
+      end_time_(end_time),
+      pace_(begin, end_time) {}
+
+void ProgressPrinter::update(const Reached& at, double value) {
+  if (!line_.due()) return;
+  const auto [rate, left] = pace_.after(at, line_.seconds());
+  const bool known = at.time - begin_.time >= 0.02 * (end_time_ - begin_.time);
+  line_.show(
+      at.time / end_time_,
+      fmt::format(
+          "{}: t = {:.4g} of {:.4g}, {} {:.6f}, {}{}", what_, at.time, end_time_, quantity_, value,
+          rate > 0 ? fmt::format(
+                         fmt::runtime(rate < 9.95 ? "{:.2g} steps/s, " : "{:.0f} steps/s, "), rate)
+                   : "",
+          known ? clock_text(left) + " left" : "time left not yet known"));
+}
+
+void MemberProgress::update(std::size_t members) {
+  ++done_;
+  if (done_ == members || !line_.due()) return;
+  const auto done = static_cast<double>(done_), all = static_cast<double>(members);
+  line_.show(done / all,
+             fmt::format("sweep: {} of {}, {} left", done_, with_noun(members, "member"),
+                         clock_text(line_.seconds() * (all - done) / done)));
 }
 
 std::string error_text(double error) {

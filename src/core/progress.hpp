@@ -38,21 +38,22 @@ class RecentPace {
   Moment from_, later_;
 };
 
-/// Progress of a run on stderr, by one rank: on a terminal a bar that is redrawn, in a log a plain
-/// line every 30 s, or as many as the environment variable HEADFLOW_PROGRESS says. The time left is
-/// not known before a fiftieth of its time.
-class ProgressPrinter {
+/// Words on stderr of how far something is, by one rank: on a terminal a bar that is redrawn, in a
+/// log a plain line every 30 s, or as many as the environment variable HEADFLOW_PROGRESS says.
+class ProgressLine {
  public:
-  /// Silent unless `active` (rank 0). `what` is computed from `begin`, where it went on, until
-  /// `end_time`; `quantity` is the number that is shown.
-  ProgressPrinter(bool active, std::string what, const Reached& begin, double end_time,
-                  std::string quantity = "loss");
-  ~ProgressPrinter();
-  ProgressPrinter(const ProgressPrinter&) = delete;
-  ProgressPrinter& operator=(const ProgressPrinter&) = delete;
+  /// Silent unless `active` (rank 0).
+  explicit ProgressLine(bool active);
+  ~ProgressLine();
+  ProgressLine(const ProgressLine&) = delete;
+  ProgressLine& operator=(const ProgressLine&) = delete;
 
-  /// That is reached, where the quantity is `value`.
-  void update(const Reached& at, double value);
+  /// Whether it is time for the next line, which then is to be shown.
+  bool due();
+  /// From the beginning until that was due.
+  double seconds() const;
+  /// The next line, where so large a part is done.
+  void show(double part, const std::string& text);
 
  private:
   using Clock = std::chrono::steady_clock;
@@ -60,12 +61,40 @@ class ProgressPrinter {
   bool terminal_;
   bool drawn_ = false;
   double every_;  // seconds
+  Clock::time_point begun_ = Clock::now();
+  Clock::time_point last_ = begun_;
+};
+
+/// Progress of a computation in steps of time. The time left is not known before a fiftieth of it.
+class ProgressPrinter {
+ public:
+  /// Silent unless `active` (rank 0). `what` is computed from `begin`, where it went on, until
+  /// `end_time`; `quantity` is the number that is shown.
+  ProgressPrinter(bool active, std::string what, const Reached& begin, double end_time,
+                  std::string quantity = "loss");
+
+  /// That is reached, where the quantity is `value`.
+  void update(const Reached& at, double value);
+
+ private:
+  ProgressLine line_;
   std::string what_, quantity_;
   Reached begin_;
   double end_time_;
   RecentPace pace_;
-  Clock::time_point begun_ = Clock::now();
-  Clock::time_point last_ = begun_;
+};
+
+/// Progress of a sweep, of so many members, on rank 0.
+class MemberProgress {
+ public:
+  explicit MemberProgress(bool active) : line_(active) {}
+
+  /// One more of `members` is finished.
+  void update(std::size_t members);
+
+ private:
+  ProgressLine line_;
+  std::size_t done_ = 0;
 };
 
 /// Wall time as 1:02:03, or in years where it is long.

@@ -161,6 +161,7 @@ class SweepRun : public RunHost {
   void take(const MemberResult& result) {
     store_.add(result);
     news_ = true;
+    progress_->update(members_.size());
     if (!result.failure.empty())
       warn(fmt::format("sweep member {} has failed: {}", name_of_member(sweep_, result.member),
                        result.failure));
@@ -193,6 +194,7 @@ class SweepRun : public RunHost {
       content_.provenance["stopped"] = utc_now();
     else if (progress.complete())
       content_.provenance["finished"] = utc_now();
+    progress_.reset();
     world_.on_root([&] {
       write_results();
       fmt::print("sweep: {}\n", progress.text());
@@ -231,10 +233,11 @@ class SweepRun : public RunHost {
   DataFile content_;
   SweepStore store_;  // of rank 0, in the groups of the content
   Watch watch_;
-  std::vector<std::int64_t> members_;  // that are not finished
-  std::optional<MemberQueue> queue_;   // of places in members_
-  bool save_ = false;                  // a checkpoint is asked for
-  bool news_ = false;                  // results that are not written yet
+  std::vector<std::int64_t> members_;             // that are not finished
+  std::optional<MemberQueue> queue_;              // of places in members_
+  bool save_ = false;                             // a checkpoint is asked for
+  bool news_ = false;                             // results that are not written yet
+  std::optional<MemberProgress> progress_{true};  // of rank 0, which alone takes results
   Stopwatch since_write_;
   double write_seconds_ = 0;
 };

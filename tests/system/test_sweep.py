@@ -139,6 +139,13 @@ class Sweep(RestartTest):
             self.assertIn(error, done.stderr)
             self.assertFalse((self.folder / "x.h5").exists())
 
+    def test_progress(self):
+        """A line as each member comes in, but the last."""
+        done = execute(self.place("told", FLOWS).parent, command("run", "case.toml", ranks=2),
+                       env=environment(HEADFLOW_PROGRESS="1e-9"))
+        told = re.findall(r"(?m)^headflow: sweep: (\d+) of 12 members, \d+:\d\d:\d\d left$", done.stderr)
+        self.assertEqual(told, [str(count) for count in range(1, 12)], done.stderr)
+
     def test_parts_into_one_file(self):
         """In any order, the same twice, another number of parts, the whole after them; none is lost or repeated."""
         whole = self.place("whole", FLOWS)
