@@ -1,19 +1,24 @@
 #pragma once
-#include <span>
+#include "headflow/core/matrix.hpp"
 
 namespace headflow {
 
-/// A step of y' = f with f = -(rates) dL/dy, over which the objective L was to fall.
+/// A step over which an objective L(y) was to fall.
 struct DescentStep {
-  std::span<const double> f_before, f_after;  ///< at its ends
-  double fall = 0;                            ///< that f_before predicts: size * sum_i -f_i dL/dy_i
-  double rise = 0;                            ///< of the objective beyond rounding
-  double rounding = 0;                        ///< of the objective
+  const Vector& before;  ///< dL/dy as computed at its start
+  const Vector& after;   ///< and at its end
+  const Vector& moved;   ///< the change of y
+  double rise = 0;       ///< of L, beyond rounding
+  double rounding = 0;   ///< of L
 };
 
-/// Whether f cannot be what it was computed as: it is nearly the same at both ends, to a tenth, so
-/// that the objective has to fall by nearly `fall`, which is ten times its rounding, and yet it has
-/// risen. A step that is too large for a right f changes f by as much as f itself.
+/// By how much L has to fall where its gradient is that at the start.
+double predicted_fall(const DescentStep& step);
+
+/// Whether dL/dy cannot be what it was computed as: it is the same at both ends to a tenth, and by
+/// it L has to fall, by ten times its rounding and by two tenths of |dL/dy| |moved|, and yet L has
+/// risen. Over a step that is too large for a right gradient it changes by as much as itself, or
+/// the step does not go down it.
 bool contradicts_descent(const DescentStep& step);
 
 }  // namespace headflow

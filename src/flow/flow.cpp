@@ -91,8 +91,8 @@ class Flow {
     in_step_ = false;
     draw_samples();
     if (falls_ && stepper_.steps() == 0) {
-      slope_ = stepper_.end_slope();
-      fall_ = last_fall_;
+      stepper_.end_slope();
+      gradient_ = last_gradient_;
       now_.objective = last_objective_;
     }
     before_ = now_;
@@ -133,8 +133,7 @@ class Flow {
     const double gradient_norm = last_gradient_norm_;
     if (falls_) {
       count_rise();
-      slope_ = slope;
-      fall_ = last_fall_;
+      gradient_ = last_gradient_;
     }
     now_.objective = last_objective_;
     now_.stages.step(stepper_.previous_time(), end, [this](double t) {
@@ -158,14 +157,19 @@ class Flow {
   /// where it would: the gradient is wrong.
   bool rises() {
     const double by = rise();
-    const double size = stepper_.time() - stepper_.previous_time();
-    if (contradicts_descent({slope_, stepper_.end_slope(), size * fall_, by,
-                             loss_.rounding() * std::abs(now_.objective)}))
+    const double begun = stepper_.previous_time(), size = stepper_.time() - begun;
+    const std::vector<double> y0 = stepper_.interpolate(begun), y1 = stepper_.state();
+    const auto n = static_cast<Eigen::Index>(y0.size());
+    const Vector moved =
+        Eigen::Map<const Vector>(y1.data(), n) - Eigen::Map<const Vector>(y0.data(), n);
+    const DescentStep step{gradient_, last_gradient_, moved, by,
+                           loss_.rounding() * std::abs(now_.objective)};
+    if (contradicts_descent(step))
       throw NumericalError(fmt::format(
           "the step from t = {:.6g} by {:.2g} raises the loss by {:.2g}, where its gradient, the "
           "same at both ends to a tenth, says that it falls by {:.2g}: the gradient is wrong. If "
           "the activation \"{}\" is new, look at its function `backward`",
-          stepper_.previous_time(), size, by, size * fall_, name_of(loss_.model().activation)));
+          begun, size, by, predicted_fall(step), name_of(loss_.model().activation)));
     return by > 0;
   }
 
@@ -204,9 +208,8 @@ class Flow {
       throw NumericalError(std::string(error.what()) + " at t = " + std::to_string(t) +
                            "; the last good step ended at t = " + std::to_string(stepper_.time()));
     }
-    const Vector gradient = value.gradient.packed(loss_.model().training.at_one_rate());
-    last_gradient_norm_ = gradient.norm();
-    if (falls_) last_fall_ = -gradient.dot(Eigen::Map<const Vector>(f.data(), gradient.size()));
+    last_gradient_ = value.gradient.packed(loss_.model().training.at_one_rate());
+    last_gradient_norm_ = last_gradient_.norm();
     last_loss_ = value.loss;
     last_objective_ = value.objective();
     ++result_.right_hand_sides;
@@ -253,10 +256,9 @@ class Flow {
   FlowResult result_;
   std::size_t next_output_ = 0;
   double last_loss_ = 0, last_objective_ = 0, last_gradient_norm_ = 0;  // of the last slope
-  double last_fall_ = 0;       // by which that slope lowers the objective in a unit of t
-  std::vector<double> slope_;  // where the next step begins; empty where the flow goes on
-  double fall_ = 0;            // that of this slope
-  bool in_step_ = false;       // whether the stepper has begun the last step that was asked for
+  Vector last_gradient_;                                                // likewise
+  Vector gradient_;       // where the step begins; empty where the flow goes on
+  bool in_step_ = false;  // whether the stepper has begun the last step that was asked for
 };
 
 }  // namespace

@@ -141,8 +141,8 @@ class Sweep(RestartTest):
 
     def test_progress(self):
         """A line as each member comes in, but the last."""
-        done = execute(self.place("told", FLOWS).parent, command("run", "case.toml", ranks=2),
-                       env=environment(HEADFLOW_PROGRESS="1e-9"))
+        done = subprocess.run(command("run", "case.toml", ranks=2), cwd=self.place("told", FLOWS).parent, text=True,
+                              env=environment(HEADFLOW_PROGRESS="1e-9"), capture_output=True, check=True)
         told = re.findall(r"(?m)^headflow: sweep: (\d+) of 12 members, \d+:\d\d:\d\d left$", done.stderr)
         self.assertEqual(told, [str(count) for count in range(1, 12)], done.stderr)
 
