@@ -67,7 +67,8 @@ def file_hashes(path):
 def without_times(text):
     """What a run prints, without its times, its progress every half minute and what Open MPI says by itself."""
     text = re.sub(r"^-{60,}\n(?s:.*?)^-{60,}\n|^\[\S+:\d+\] .*\n", "", text, flags=re.M)
-    text = re.sub(r"^headflow: \w+: (?:t = )?.* of .* left.*\n", "", text, flags=re.M)
+    text = re.sub(r"^headflow: (\w+: t = \S+ of .* left( not yet known)?|sweep: \d+ of \d+ members, .* left)\n", "",
+                  text, flags=re.M)
     return re.sub(r", \S+ s$|(?<= sequences of )\S+ us, \S+ s(?= with outputs)", "..", text, flags=re.M)
 
 

@@ -108,7 +108,8 @@ def command(*words, ranks=0):
 
 def without_progress(errors):
     """What was said on standard error, but for how far the run is, which it says every half minute, and for holds."""
-    return re.sub(r"(?m)^headflow: (\w+: (?:t = )?.* of .* left.*|holding until .*)\n", "", errors)
+    return re.sub(r"(?m)^headflow: (\w+: t = \S+ of .* left( not yet known)?|sweep: \d+ of \d+ members, .* left|"
+                  r"holding until .*)\n", "", errors)
 
 
 @functools.cache
