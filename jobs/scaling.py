@@ -29,11 +29,9 @@ for kind, label in KINDS.items():
         size, time = seconds[kind][n]
         efficiency.append(alone / time / (n if kind.endswith("strong") else ranks[0]))
         print(f"| {label} | {n} | {size} | {1e3 * time:.3g} | {efficiency[-1]:.2f} |")
+    marker, colour = ("o", "#003A6B") if kind.startswith("flow") else ("s", "#BC4A00")
     look = {"ls": "-", "ms": 8} if kind.endswith("strong") else {"ls": "--", "mfc": "white", "zorder": 3}
-    if kind.startswith("flow"):
-        axes.plot(ranks, efficiency, "o", color="#003A6B", label=label, **look)
-    else:
-        axes.plot(ranks, efficiency, "s", color="#BC4A00", label=label, **look)
+    axes.plot(ranks, efficiency, marker, color=colour, label=label, **look)
 axes.set(xscale="log", xlabel="ranks", ylabel="efficiency")
 axes.set_xticks(every := sorted({n for rows in seconds.values() for n in rows}), [str(n) for n in every])
 axes.minorticks_off()
