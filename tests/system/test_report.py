@@ -107,6 +107,10 @@ class Pages(SystemTest):
         shutil.copy("run.h5", self.folder / "bayes.h5")
         with h5py.File(self.folder / "bayes.h5", "r+") as file:
             file["bayes/risk"], file["bayes/risk_stderr"] = 0.25, 0.0012
+        shutil.copy(self.folder / "bayes.h5", self.folder / "one.h5")  # of one replicate
+        with h5py.File(self.folder / "one.h5", "r+") as file:
+            del file["bayes/risk_stderr"]
+        self.assertIn(f"Bayes risk{number(0.25)}", "".join(Reader(self.page(self.folder / "one.h5")).words))
         for name, there in ((self.folder / "bayes.h5", True), ("run.h5", False)):
             words = "".join(Reader(self.page(name)).words)
             self.assertEqual(f"Bayes risk{number(0.25, 0.0012)}" in words, there)

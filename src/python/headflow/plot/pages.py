@@ -180,7 +180,7 @@ def stages(run: Run) -> str:
                 words = f"{name.replace('_', ' ')} at the end, {series.kind.replace('sgd', 'SGD')}"
                 ends.append([words, last_of(series, name)])
     if run.bayes_risk() is not None:
-        ends.append(["Bayes risk", number(run.bayes_risk(), float(data.read("bayes/risk_stderr")))])
+        ends.append(["Bayes risk", number(run.bayes_risk(), float(errors_of(data, "bayes/risk")))])
     return table("The run", ["", "value ± standard error"], ends) + found + rates(data)
 
 
@@ -201,11 +201,11 @@ def last_of(series: Series, name: str) -> str:
     return number(values[0], np.ravel(series.get(f"{name}_stderr")[-1])[0] if f"{name}_stderr" in series else np.nan)
 
 
-def errors_of(data: Data, name: str, axis: str) -> np.ndarray:
-    """Standard errors of a variable, NaN where the file has none."""
+def errors_of(data: Data, name: str, *axes: str) -> np.ndarray:
+    """Standard errors of a variable over these axes, NaN where the file has none."""
     if f"{name}_stderr" in data:
-        return data.read(f"{name}_stderr", axis)
-    return np.full_like(data.read(name, axis), np.nan)
+        return data.read(f"{name}_stderr", *axes)
+    return np.full_like(data.read(name, *axes), np.nan)
 
 
 def rates(data: Data) -> str:
