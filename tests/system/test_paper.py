@@ -24,10 +24,10 @@ class Paper(SystemTest):
             (self.folder / name).chmod(0o755)
         (self.folder / "headflow").symlink_to(PROGRAM)
 
-    def paper(self, name, *options):
+    def paper(self, name, *options, **variables):
         """What the script did for one picture: the finished script, and the words of headflow-plot."""
         env = environment(HEADFLOW=str(self.folder / "headflow"), HEADFLOW_OUT=str(self.folder / f"of-{name}"),
-                          DRAWN=str(self.folder / f"{name}.drawn"))
+                          DRAWN=str(self.folder / f"{name}.drawn"), **variables)
         env["PATH"] = f"{self.folder}:{env['PATH']}"
         done = execute(self.folder, [TOP / "jobs/paper.sh", name, *options], timeout=HANGS, env=env)
         drawn = self.folder / f"{name}.drawn"
@@ -58,6 +58,15 @@ class Paper(SystemTest):
             self.assertEqual((done.returncode, drawn), (2, ""))
             self.assertEqual(folder.exists(), there)
             self.assertEqual(f"choose another HEADFLOW_OUT (this was {folder})" in done.stderr, there, done.stderr)
+
+    def test_largest_dimension(self):
+        """Of SGD; the flow goes on to 10^12."""
+        for largest, code in ("1", 2), ("10", 2), ("six", 2), ("3", 0):
+            done, drawn = self.paper("specialization_time", HEADFLOW_LARGEST=largest)
+            self.assertEqual(done.returncode, code, done.stderr)
+            self.assertEqual(re.findall(r"-sgd-(\d+)\.h5", drawn), ["2", "3"] if code == 0 else [])
+            refused = f"HEADFLOW_LARGEST must be a number from 2 to 9, found '{largest}'"
+            self.assertEqual(refused in done.stderr, code == 2)
 
     def test_unknown_picture(self):
         done, drawn = self.paper("fig99")
