@@ -2,7 +2,11 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <cmath>
+
 #include "core/progress.hpp"
+#include "core/stopwatch.hpp"
 #include "headflow/core/error.hpp"
 #include "output/columns.hpp"
 #include "sections/cost.hpp"
@@ -35,7 +39,31 @@ void BayesSection::prepare(Configuration& input) {
   require_bayes_samples(input.model(), sampling);
 }
 
-void BayesSection::print_cost(CostReport& report) const { report.add_block(0); }
+/// A pilot of a block a replicate tells the seconds of a sample and how many the standard error
+/// needs, if errors fall with the root of the samples; those of Sobol points fall faster.
+void BayesSection::print_cost(CostReport& report) const {
+  report.add_block(0);
+  const Configuration& input = report.input();
+  const Sampling& sampling = input.section<PopulationSection>().test_sampling;
+  Sampling few = sampling;
+  few.replicates = 16;
+  few.samples = few.replicates * block_size;
+  const Stopwatch watch;
+  const BayesRisk pilot = bayes_risk(report.self(), input.model(), few,
+                                     {.standard_error = 0, .samples = 2 * few.samples});
+  const double each = watch.seconds() / static_cast<double>(pilot.samples) / report.ranks();
+  const auto most = static_cast<double>(options_.samples);
+  const double ratio = pilot.error / options_.standard_error;
+  const double needed = static_cast<double>(pilot.samples) * ratio * ratio;
+  double samples = std::min(static_cast<double>(sampling.samples), most), all = samples;
+  for (; samples < needed && 2 * samples <= most; all += samples) samples *= 2;
+  fmt::print(
+      "# bayes                      up to {:.0f} samples for a standard error of {:.2g}, "
+      "about {} (h:mm:ss)\n",
+      samples, options_.standard_error * std::sqrt(std::max(1.0, needed / samples)),
+      clock_text(each * all));
+  report.add_seconds(name(), each * all);
+}
 
 void BayesSection::run(Run& run) {
   const BayesRisk found =

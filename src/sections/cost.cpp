@@ -121,6 +121,19 @@ void CostReport::add_block(double means) {
               .passing = true});
 }
 
+void CostReport::print_members(std::int64_t members) const {
+  double all = 0;
+  std::vector<std::string> names;
+  for (const auto& [section, seconds] : seconds_) {
+    all += seconds;
+    names.push_back("[" + section + "]");
+  }
+  if (names.empty()) return;
+  fmt::print("# all {:<22} about {} for {} on {}, if each costs as much as this one\n",
+             fmt::format("{} members", members), clock_text(static_cast<double>(members) * all),
+             fmt::join(names, ", "), with_noun(ranks_, "rank"));
+}
+
 void CostReport::print_memory() const {
   constexpr double writing = 12e6;  // of PETSc, HDF5 and buffers, once they are used
   double each = program_ + writing, root = 0, passing_each = 0, passing_root = 0;

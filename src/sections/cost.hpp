@@ -1,5 +1,6 @@
 #pragma once
 #include <functional>
+#include <map>
 #include <optional>
 #include <string>
 
@@ -50,6 +51,10 @@ class CostReport {
   void add_fresh_samples();
   /// That of means of so many numbers over fresh samples, drawn block by block.
   void add_block(double means);
+  /// About how long a section takes on the ranks of the run, where it can tell.
+  void add_seconds(const std::string& section, double seconds) { seconds_[section] += seconds; }
+  /// Prints what so many members of a sweep take together, if each takes as long as this one.
+  void print_members(std::int64_t members) const;
   /// Prints the peak, of rank 0, which needs the most, and of all ranks together.
   void print_memory() const;
   /// Prints ranks_of_use of a section, whose work and messages take `seconds` on so many
@@ -79,6 +84,7 @@ class CostReport {
   std::optional<Pilot> pilot_;
   double program_ = resident_bytes();  // before anything is measured
   std::vector<Memory> memory_;
+  std::map<std::string, double> seconds_;
   bool samples_added_ = false;
 };
 

@@ -91,8 +91,9 @@ void FlowSection::print_cost(CostReport& report) const {
   fmt::print(
       "# right-hand sides           about {:.0f}{}, and as much as one for each of {} outputs\n",
       flow.right_hand_sides, flow.extrapolated ? " (extrapolated)" : "", outputs);
-  fmt::print("# the whole flow             about {}\n",
-             clock_text((flow.right_hand_sides + static_cast<double>(outputs)) * rhs + generate));
+  const double seconds = (flow.right_hand_sides + static_cast<double>(outputs)) * rhs + generate;
+  fmt::print("# the whole flow             about {}\n", clock_text(seconds));
+  report.add_seconds(name(), seconds);
   const Sampling& sampling = input.section<PopulationSection>().sampling;
   const double bytes =
       PopulationLoss::cost(input.model(), sampling, 1, options.kappa > 0).message_bytes;

@@ -110,6 +110,7 @@ void FluctuationsSection::print_cost(CostReport& report) const {
       flow);
   fmt::print("# fluctuations               {:.3g} s a step, about {:.0f} steps, about {}\n", step,
              pilot.steps, clock_text(step * pilot.steps));
+  report.add_seconds(name(), step * pilot.steps);
   constexpr double sums = 100;  // bytes of a number of each replicate: its exact sum, and copies
   report.add_samples();
   DataGroup group;

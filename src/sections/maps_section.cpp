@@ -50,8 +50,10 @@ void MapsSection::print_cost(CostReport& report) const {
   const Stopwatch watch;
   attention_maps(input.model(), input.section<StartSection>().parameters(), few);
   const double scale = static_cast<double>(options_.sequences) / static_cast<double>(few.sequences);
+  const double seconds = scale * watch.seconds();
   fmt::print("# maps                       {} sequences, about {} (h:mm:ss)\n", options_.sequences,
-             clock_text(scale * watch.seconds()));
+             clock_text(seconds));
+  report.add_seconds(name(), seconds);
 }
 
 void MapsSection::run(Run& run) {

@@ -70,8 +70,10 @@ void PruneSection::print_cost(CostReport& report) const {
   const auto blocks = static_cast<double>(divided_up(sampling.blocks(), report.ranks()));
   const auto& train = input.section<TrainSection>();
   const auto starts = static_cast<double>(train.given ? train.starts() : 1);
+  const double all = starts * (block * blocks + std::max(0.0, one - block));
   fmt::print("# prune                      {}, about {} (h:mm:ss)\n", with_noun(starts, "start"),
-             clock_text(starts * (block * blocks + std::max(0.0, one - block))));
+             clock_text(all));
+  report.add_seconds(name(), all);
 }
 
 void PruneSection::run(Run& run) {

@@ -249,20 +249,37 @@ void SaddleSection::add_group(Run& run, const SaddleResult& result) const {
   add_variables(group, saddle_columns(run.model()), result);
 }
 
+/// Whether the flow of equal heads has ended while it moves, and before the split of a feature
+/// along which heads part.
+bool SaddleSection::ends_early(const Run& run, const SaddleResult& result) const {
+  const LinearGrowth& growth = result.growth;
+  if (growth.at_rest()) return false;
+  const Matrix heads = question(run, UnspecializedManifold(run.model())).heads;
+  const Vector last = growth.log_spread(heads, growth.end_time()),
+               before = growth.log_spread(heads, 0.9 * growth.end_time());
+  const Values& quantiles = result.prediction.quantiles;
+  for (std::size_t i = 0; i < quantiles.size(); ++i) {
+    const Eigen::Index f = static_cast<Eigen::Index>(i) % last.size();
+    if (std::isnan(quantiles[i]) && last[f] > before[f]) return true;
+  }
+  return false;
+}
+
 void SaddleSection::print(Run& run, const SaddleResult& result) const {
   const auto& [saddle, growth, prediction, errors, times, spread] = result;
-  if (!growth.at_rest())
+  if (ends_early(run, result))
     fmt::print(
-        "saddle: the flow on the unspecialized manifold has not come to rest by t = {:g} "
-        "(gradient norm {:.2g}); predictions end there (saddle.end_time)\n",
+        "saddle: at t = {:g} the flow of equal heads still moves (gradient norm {:.2g}); splits "
+        "after it are not predicted (a larger saddle.end_time reaches them)\n",
         growth.end_time(), growth.gradient_norm());
   fmt::print("saddle: loss {}, gradient norm {:.1g}",
              with_error(saddle.loss.value, saddle.loss.error, "{:.6f}"), saddle.gradient_norm);
   if (run.model().training.v > 0)
     fmt::print(", b = {:.4g}, v = {:.4g}", saddle.parameters.b[0], saddle.parameters.v);
-  fmt::print(", heads split at the rates");
+  std::vector<std::string> rates;
   for (const GrowthMode& mode : saddle.split)
-    fmt::print(" {:.5f} +- {}", mode.rate.value, error_text(mode.rate.error));
+    rates.push_back(fmt::format("{:.5f} +- {}", mode.rate.value, error_text(mode.rate.error)));
+  fmt::print(", heads split at the rates {}", fmt::join(rates, ", "));
   fmt::print("\nfeature   growth rate: predicted, observed   split at t: predicted, observed\n");
   const auto& flow = run.section<FlowSection>().result();
   const Stages observed = flow ? flow->stages : Stages();

@@ -51,6 +51,7 @@ class SaddleSection : public Section {
                                const SplitQuestion& question, Prediction prediction,
                                Snapshot state) const;
   void add_group(Run& run, const SaddleResult& result) const;
+  bool ends_early(const Run& run, const SaddleResult& result) const;
   void print(Run& run, const SaddleResult& result) const;
   void print_law(const SaddleResult& result) const;
   void run_plateaus(Run& run) const;

@@ -219,8 +219,9 @@ void SgdSection::print_cost(CostReport& report) const {
   fmt::print("# outputs of SGD             {}, about {}: population losses of {}\n",
              options_.output_steps.size(), clock_text(outputs),
              with_noun(options_.replicas, "replica"));
-  fmt::print("# the whole SGD              about {}\n",
-             clock_text(outputs + each * steps * static_cast<double>(sequences * replicas)));
+  const double seconds = outputs + each * steps * static_cast<double>(sequences * replicas);
+  fmt::print("# the whole SGD              about {}\n", clock_text(seconds));
+  report.add_seconds(name(), seconds);
   report.print_ranks_of_use(name(), [&](int ranks) {
     const int groups_of_them =
         replica_groups(ranks, options_.replicas, problem_.batch, problem_.engine);

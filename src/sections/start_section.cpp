@@ -74,7 +74,8 @@ void StartSection::declare_keys(KeyVisitor& visitor) {
   visitor.key({"eta", "norm of the heads at the start (dimension, noise)"}, eta, at_least_zero);
   visitor.key({"m", "explicit start: H x F overlaps with the spikes"}, m_);
   visitor.key({"r", "explicit start: H x H, positive semi-definite; default 0"}, r_);
-  visitor.key({"b", "with dimension, noise or m: H biases; default 0"}, b_, any_number);
+  visitor.key({"b", "with dimension, noise or m: the bias of all heads, or H of them; default 0"},
+              b_, any_number);
   visitor.key({"v", "with dimension, noise or m: the scale; default 1"}, v_, any_number);
   visitor.key({"file", "another output file, whose last state is the start"}, file_);
   visitor.key(
@@ -143,10 +144,13 @@ Start StartSection::make(Configuration& input, std::int64_t with_seed) {
 
 /// With b and v as they are given.
 Start StartSection::with_offsets(Start start, const Shape& shape) const {
-  if (b_ && static_cast<int>(b_->size()) != shape.heads)
+  if (b_ && b_->size() != 1 && static_cast<int>(b_->size()) != shape.heads)
     throw InputError(
-        fmt::format("start.b must have {} numbers, found {}", shape.heads, b_->size()));
-  if (b_) start.parameters.b = to_vector(*b_);
+        fmt::format("start.b must have 1 or {} numbers, found {}", shape.heads, b_->size()));
+  if (b_) {
+    const Vector given = to_vector(*b_);
+    start.parameters.b = b_->size() == 1 ? Vector::Constant(shape.heads, given[0]) : given;
+  }
   start.parameters.v = v_.value_or(1);
   return start;
 }

@@ -10,7 +10,7 @@ page = Page("input/stages/README.md", settings=(
     r"(?<=a spread of )0\.0?3"))
 
 
-@page.says("saddle: loss {} +- {}, gradient norm {@}, heads split at the rates {} +- {} {} +- {}")
+@page.says("saddle: loss {} +- {}, gradient norm {@}, heads split at the rates {} +- {}, {} +- {}")
 def _(files, rounding):
     names = "loss", "loss_stderr", "split_rate", "split_rate_stderr", "gradient_norm"
     loss, error, rate, own, gradient = files("growth-softmax", *(f"saddle/{name}" for name in names))

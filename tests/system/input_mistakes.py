@@ -99,7 +99,7 @@ RANGES = [
     Case("own starts of heads that stay", {
         "attention.activation": "softmax-1", "attention.train": ["b"], "fluctuations": {
             "starts": "own", "dimension": 100.0, "learning_rate_noise": 0.5}}, ["fluctuations.starts", '"k"']),
-    Case("b of a random start too short", {"start.b": [1.0]}, ["start.b", "2", "found 1"]),
+    Case("b of a random start too long", {"start.b": [1.0] * 3}, ["start.b", "1 or 2", "found 3"]),
     Case("weight decay of another section", {"train.weight_decay": 0.5}, ["train.weight_decay", "unknown"],
          at="train.weight_decay"),
     Case("infinite", {"flow.end_time": Raw("inf")}, ["flow.end_time", "inf"], at="flow.end_time"),
@@ -185,7 +185,7 @@ STARTS = [
     Case("r not symmetric", EXPLICIT | {"start.r": [[1.0, 0.5], [0.25, 1.0]]}, ["start.r", "symmetric"]),
     Case("m of another shape", EXPLICIT | {"start.m": [[1.0, 0.5]]}, ["start.m", "2 x 2", "1 x 2"]),
     Case("r of another shape", EXPLICIT | {"start.r": [[1.0]]}, ["start.r", "2 x 2", "1 x 1"]),
-    Case("b of another length", EXPLICIT | {"start.b": [1.0]}, ["start.b", "2", "found 1"]),
+    Case("b of another length", EXPLICIT | {"start.b": [1.0] * 3}, ["start.b", "1 or 2", "found 3"]),
     Case("D < F + H", {"start.noise": None, "start.dimension": 3.0}, ["start.dimension", "4", "found 3"]),
     Case("D no whole number", {"start.noise": None, "start.dimension": 10.5}, ["start.dimension", "10.5", "whole"]),
     Case("file missing", {"start.noise": None, "start.file": "none.h5"}, ["start.file", "none.h5", "no such file"]),

@@ -181,6 +181,32 @@ class Cost(RestartTest):
             seconds, nanoseconds = re.search(rf"# one right-hand side +(\S+) s \((\S+) ns {of}\)", text).groups()
             self.assertEqual((float(seconds), float(nanoseconds)), (1e-3, round(1e6 / 512 / images, 1)), symmetric)
 
+    def test_members_of_a_sweep(self):
+        """Together they take as often as long as one as there are; under a clock that moves only as it is read."""
+        clock = steady_clock(self.shared, 10_000)
+        self.write_input({"bayes.standard_error": 1e-5, "sweep": {"start.seed": [1, 2, 3]}})
+        text = self.succeed("check", "case.toml", "--ranks", 2, env=environment(LD_PRELOAD=clock))
+        flow, risk, *others = [sum(int(part) * unit for part, unit in zip(found.split(":"), (3600, 60, 1)))
+                               for found in re.findall(r"(?m)^# (?:the whole|bayes|all 3 members).* about (\d+:\d+:\d+)",
+                                                       text)]
+        self.assertGreater(risk, 0)
+        self.assertEqual(len(others), 1, text)
+        self.assertAlmostEqual(others[0], 3 * (flow + risk), delta=5)  # each of the two is rounded to a second
+        self.assertIn("for [bayes], [flow] on 2 ranks", text)
+
+    def test_samples_of_the_bayes_risk(self):
+        """What is told is enough; errors of 16 replicates are off by a sixth, that is 4 sigma for a factor of 2."""
+        for error, samples in (1e-3, 2.0**26), (1e-3, 2.0**14):
+            self.write_input({"flow": None, "start": None, "population.sampling": "monte-carlo",
+                              "bayes": {"standard_error": error, "samples": int(samples)}})
+            told = re.search(r"# bayes +up to (\S+) samples for a standard error of (\S+), ",
+                             self.succeed("check", "case.toml"))
+            self.succeed("run", "case.toml", "--force")
+            risk = read_group(self.folder / "case.h5", "bayes")
+            self.assertLessEqual(float(told[1]), samples)
+            self.assertTrue(0.49 <= float(told[1]) / risk["samples"] <= 2.1, (told[0], risk))
+            self.assertTrue(0.5 <= float(told[2]) / max(error, risk["risk_stderr"]) <= 2, (told[0], risk))
+
 
 if __name__ == "__main__":
     main()

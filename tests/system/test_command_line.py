@@ -128,7 +128,6 @@ class CommandLine(SystemTest):
                         {"sgd.dimension": 9, "sgd.batch": 2, "sgd.learning_rate": 0.5, "sgd.steps": 4,
                          "sgd.output_times": [1.0], "sgd.weights_times": [1.0],
                          "fluctuations": {"output_times": [1.0]}}):
-            changes = {key: [0.0, 0.0] if key == "start.b" else value for key, value in changes.items()}
             self.write_input(changes)
             for section, keys in tomllib.loads(self.succeed("check", "case.toml").partition("\n#")[0]).items():
                 resolved.setdefault(section, {}).update(keys)

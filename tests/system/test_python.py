@@ -94,6 +94,7 @@ class Results(SystemTest):
         with h5py.File(self.shared / "sweep.h5") as file:
             self.assertEqual(one.item(), file["flow/loss"][1, 1, 1, 1])
         self.assertEqual((sweep.missing, sweep.sweep["attention.heads"]), ([], [1, 3]))
+        self.assertIn("\n  ['sweep']: ", repr(sweep))  # .sweep is its axes
         path = self.folder / "missing.h5"
         shutil.copy(self.shared / "sweep.h5", path)
         with h5py.File(path, "r+") as file:

@@ -65,6 +65,13 @@ class SaddleTest(SystemTest):
 
 
 class Predictions(SaddleTest):
+    def test_splits_that_are_not_reached(self):
+        """Are told of where some are missing, not where the flow of equal heads alone still moves."""
+        enough, few = self.compute(*(({"saddle": {"gradient_tolerance": 1e-300, "end_time": end}}, 0) for end in (50, 5)))
+        for run, missing in (enough, False), (few, True):
+            self.assertEqual(np.isnan(run["saddle"]["split_time_quantile"][:, :, 1]).any(), missing)
+            self.assertEqual("the flow of equal heads still moves" in run["said"], missing)
+
     def test_any_number_of_ranks(self):
         changes = {"attention.activation": "softmax-1", "population.symmetric": False, "population.samples": 9000}
         alone, *others = self.compute(*((changes, ranks) for ranks in (0, 2, 3)))

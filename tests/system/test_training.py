@@ -48,6 +48,14 @@ class TrainingTest(SystemTest):
                 self.assert_same_bits(one[group], other[group])
 
 
+class Starts(TrainingTest):
+    def test_one_bias_for_all_heads(self):
+        number, many = self.compute(*((SMALL, {"attention.activation": "softmax-1", "start.b": b}, 0)
+                                      for b in (0.5, [0.5, 0.5])))
+        self.assertEqual(number["flow"]["b"][0].tolist(), [0.5, 0.5])
+        self.assert_same_bits(number["flow"], many["flow"])
+
+
 class WeightDecay(TrainingTest):
     def test_any_number_of_ranks(self):
         for base, changes in (ALL, DECAY), (ALL, DECAY | DIRECT), (SADDLE, DECAY):

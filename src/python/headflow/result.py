@@ -176,7 +176,8 @@ class Result(Mapping):
         return xr.DataTree.from_dict({name: self[name] for name in self})
 
     def __repr__(self) -> str:
-        groups = "\n".join(f"  {name}: {', '.join(f'{axis} {size}' for axis, size in self[name].sizes.items())}"
+        groups = "\n".join(f"  {name if name not in self.__dict__ else [name]}: "  # ['sweep'], as .sweep is its axes
+                           f"{', '.join(f'{axis} {size}' for axis, size in self[name].sizes.items())}"
                            for name in self)
         return f"<headflow.Result {self.path} ({self.status})>\n{groups}"
 
