@@ -352,13 +352,16 @@ class Plot(SystemTest):
                 self.assertEqual(len(set(seen) - {*COLOURS, "black"}), 1)
 
     def test_overlay(self):
-        """Each file has one colour, which the legend names; the curves are those of the file alone."""
+        """Each file has one colour, which the legend names with its own settings; the title has those of all. The curves
+        are those of the file alone."""
         figures, files = importlib.import_module("headflow.plot.figures"), importlib.import_module("headflow.files")
         runs = [files.series_of(self.shared / f"{name}.h5") for name in ("small", "saddle", "sgd")]
         figure = Figure(layout="constrained")
         figures.draw(figure, [run.data for run in runs], ["loss", "m"], overlay=True)
         legend = figure.legends[0]
-        self.assertEqual([text.get_text() for text in legend.get_texts()], ["small", "saddle", "sgd", "flow", "SGD"])
+        self.assertEqual([text.get_text() for text in legend.get_texts()], [
+            r"small: $L=3$, $\nu=(2,2)$", r"saddle: $L=4$, $\nu=(2,6)$", r"sgd: $L=4$, $\nu=(2,3)$", "flow", "SGD"])
+        self.assertEqual(figure.get_suptitle(), "softmax, flipping-spike prior, $H=2$, $F=2$")
         self.assertEqual([line.get_color() for line in legend.get_lines()][:3], COLOURS)
         for run, colour in zip(runs, COLOURS):
             time, loss = run.series[0].time, run.series[0].get("loss")

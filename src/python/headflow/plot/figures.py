@@ -83,7 +83,8 @@ def grid(figure: Figure, rows: int, columns: int, keys: dict[str, Any], empty: b
     """The figure's size for so many panels, and the legend: in the grid's last field if that is empty, else below."""
     width, height = (3.3, 2.5) if columns * rows == 1 else (2.3 * columns, 2.0 * rows)
     figure.set_size_inches(width, height)
-    depth = math.ceil(len(keys) / int(width / 0.75))
+    field = max([0.75, *(0.07 * len(key) for key in keys if len(key) > 16)])  # inches
+    depth = math.ceil(len(keys) / max(1, int(width / field)))
     if empty and keys:
         ax = figure.add_subplot(rows, columns, rows * columns)
         ax.set_axis_off()
@@ -108,6 +109,18 @@ def names_of(runs: list[Run]) -> list[str]:
     files = [str(run.data.path) for run in runs]
     names = [Path(file).name.removesuffix(".h5") for file in files]
     return [name if names.count(name) == 1 else file for name, file in zip(names, files)]
+
+
+def common_settings(runs: list[Run]) -> list[str]:
+    """Those of the title that are alike in all files."""
+    return [key for key in TITLE if len({describe(run.config, key) for run in runs}) == 1]
+
+
+def labels_of(runs: list[Run]) -> list[str]:
+    """The names of the files, and the settings in which they differ."""
+    common = common_settings(runs)
+    own = [describe(run.config, *(key for key in TITLE if key not in common)) for run in runs]
+    return [": ".join(filter(None, parts)) for parts in zip(names_of(runs), own)]
 
 
 def titles_of(runs: list[Run]) -> list[str]:
@@ -149,7 +162,7 @@ def paint(artists: set[Artist], colour: Any) -> None:
 
 
 def draw_overlay(figure: Figure, runs: list[Run], names: list[str], asked: tuple[int, ...], log_time: bool) -> None:
-    """All files in the same panels, each in one colour and with the name of its file."""
+    """All files in the same panels, each in one colour and with the name of its file and its own settings."""
     panels = cells(min(runs, key=lambda run: run.features), names, asked)
     able = [name for name, panel in PANELS.items() if panel.draw in (None, draw_heads)]
     for panel, _ in panels:
@@ -160,7 +173,7 @@ def draw_overlay(figure: Figure, runs: list[Run], names: list[str], asked: tuple
     columns = columns_of(len(panels))
     rows = math.ceil(len(panels) / columns)
     colours = colours_of(len(runs))
-    keys = {name: legend_key(color=colour) for name, colour in zip(names_of(runs), colours)}
+    keys = {name: legend_key(color=colour) for name, colour in zip(labels_of(runs), colours)}
     if any(len(run.series) > 1 for run in runs):
         keys |= legend_keys([(run, *panels[0]) for run in runs if len(run.series) > 1], [])
     grid(figure, rows, columns, keys, len(panels) < rows * columns)
@@ -232,5 +245,7 @@ def draw(figure: Figure, files: Sequence[Any], panels: Sequence[str] = (), featu
         models = {describe(run.config, *TITLE) for run in runs}
         alone = len(runs) > 1 and (variables or names[0] in ALONE)  # each of their panels has the model
         title = models.pop() if len(models) == 1 and not alone else ""
+        if overlay:
+            title = describe(runs[0].config, *common_settings(runs))
     if title:
         figure.suptitle(textwrap.fill(title, int(figure.get_figwidth() / 0.06), break_long_words=False))

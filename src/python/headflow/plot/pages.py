@@ -177,8 +177,9 @@ def stages(run: Run) -> str:
     for series in run.series:
         for name in ("loss", "gradient_norm"):
             if name in series:
+                last, error = last_of(series, name)
                 words = f"{name.replace('_', ' ')} at the end, {series.kind.replace('sgd', 'SGD')}"
-                ends.append([words, last_of(series, name)])
+                ends.append([f"{words} ({error})", last])
     if run.bayes_risk() is not None:
         ends.append(["Bayes risk", number(run.bayes_risk(), float(errors_of(data, "bayes/risk")))])
     return table("The run", ["", "value ± standard error"], ends) + found + rates(data)
@@ -194,11 +195,14 @@ def mean_of(values: np.ndarray) -> str:
     return number(known.mean(), error) + more
 
 
-def last_of(series: Series, name: str) -> str:
+def last_of(series: Series, name: str) -> tuple[str, str]:
+    """The value at the end, and of what its error is."""
     values = np.ravel(series.get(name)[-1])
     if values.size > 1:
-        return mean_of(values)
-    return number(values[0], np.ravel(series.get(f"{name}_stderr")[-1])[0] if f"{name}_stderr" in series else np.nan)
+        return mean_of(values), f"error: of the mean of {values.size} replicas"
+    if f"{name}_stderr" not in series:
+        return number(values[0], np.nan), "without an error"
+    return number(values[0], np.ravel(series.get(f"{name}_stderr")[-1])[0]), "error: of the samples"
 
 
 def errors_of(data: Data, name: str, *axes: str) -> np.ndarray:
