@@ -361,7 +361,7 @@ class Plot(SystemTest):
         legend = figure.legends[0]
         self.assertEqual([text.get_text() for text in legend.get_texts()], [
             r"small: $L=3$, $\nu=(2,2)$", r"saddle: $L=4$, $\nu=(2,6)$", r"sgd: $L=4$, $\nu=(2,3)$", "flow", "SGD"])
-        self.assertEqual(figure.get_suptitle(), "softmax, flipping-spike prior, $H=2$, $F=2$")
+        self.assertEqual(figure._suptitle.get_text(), "softmax, flipping-spike prior, $H=2$, $F=2$")
         self.assertEqual([line.get_color() for line in legend.get_lines()][:3], COLOURS)
         for run, colour in zip(runs, COLOURS):
             time, loss = run.series[0].time, run.series[0].get("loss")

@@ -76,6 +76,8 @@ def legend_keys(panels: list[tuple[Run, Panel, tuple[int, ...]]], colours: list[
     spreads = [(run.spread(), panel) for run, panel, _ in panels]
     if any(spread is not None and panel.variable in spread[1] for spread, panel in spreads):
         keys |= {"1, 2 std. dev.": legend_key(color=GREY, lw=6, alpha=0.35)}
+    for run, panel, _ in panels:
+        keys |= panel.legend(run) if panel.legend else {}
     return keys
 
 

@@ -51,28 +51,32 @@ def draw_hierarchy(ax: Axes, run: Run, log_time: bool, **_: Any) -> None:
     ax.tick_params(axis="y", length=0)
 
 
+def growth_keys(run: Run) -> dict[str, Any]:
+    """The legend of draw_growth."""
+    keys = {f"feature {f + 1}": legend_key(color=colour) for f, colour in enumerate(colours_of(run.features))}
+    if "saddle/predicted_spread" in run.data:
+        keys["predicted"] = legend_key(color=GREY, **PREDICTED)
+    if "plateaus/time" in run.data:
+        keys["rate at a plateau"] = legend_key(**PLATEAU)
+    return keys
+
+
 def draw_growth(ax: Axes, run: Run, log_time: bool, **_: Any) -> None:
     """Spread of m over heads: of the flow, as predicted (dashed), and rates by the Hessian at plateaus."""
     time, spread, colours = run.series[0].time, spread_over_heads(run.series[0].m), colours_of(run.features)
-    keys = {f"feature {f + 1}": legend_key(color=colour) for f, colour in enumerate(colours)}
     for f, colour in enumerate(colours):
         ax.plot(time, spread[:, f], color=colour)
         if "saddle/predicted_spread" in run.data:
             predicted = run.data.read("saddle/predicted_spread", "time", "feature")[:, f]
             ax.plot(run.data.read("saddle/time", "time"), predicted, color=colour, **PREDICTED)
-            keys["predicted"] = legend_key(color=GREY, **PREDICTED)
     for p, f in next_features(run.data):
         t = run.data.read("plateaus/time", "plateau")[p]
         rate = run.data.read("plateaus/rate", "plateau", "feature")[p, f]
         here, around = np.exp(np.interp(t, time, np.log(spread[:, f]))), np.array([-1, 1]) / rate
         ax.plot(t + around, here * np.exp(rate * around), **PLATEAU, solid_capstyle="butt")
         ax.plot(t, here, "o", color="black", ms=2.5)
-    if "plateaus/time" in run.data:
-        keys["rate at a plateau"] = legend_key(**PLATEAU)
     ax.set(xlabel="$t$", xscale="log" if log_time else "linear", ylabel="spread of $m_{hf}$ over heads", yscale="log",
            ylim=(max(1e-12, np.nanmin(np.where(spread > 0, spread, np.nan)) / 2), 2 * np.nanmax(spread)))
-    ax.legend(keys.values(), keys.keys(), loc="best", fontsize=points(6), frameon=True, framealpha=0.8,
-              edgecolor="none")
 
 
 def fastest_patterns(m: np.ndarray, block: np.ndarray, threshold: float) -> list[np.ndarray] | None:
