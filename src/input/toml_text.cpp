@@ -32,10 +32,16 @@ void set_element(toml::table& section, const std::string& setting, const std::st
   const auto end = std::from_chars(number.data(), number.data() + number.size(), index);
   auto* list = section[name].as_array();
   if (key.back() != ']' || number != std::to_string(index) || end.ec != std::errc() || index < 1 ||
-      list == nullptr || index > static_cast<std::ptrdiff_t>(list->size()))
-    throw InputError(
-        fmt::format("{}: {} must be a list in the file, with an element of that number (from 1)",
-                    setting, name));
+      list == nullptr || index > static_cast<std::ptrdiff_t>(list->size())) {
+    std::vector<std::string> lists;
+    for (const auto& [word, node] : section)
+      if (node.is_array())
+        lists.push_back(fmt::format("{} (of {})", word.str(), node.as_array()->size()));
+    throw InputError(fmt::format(
+        "{}: {} must be a list in the file, with an element of that number (from 1); "
+        "lists of this section in the file: {}",
+        setting, name, lists.empty() ? "none" : fmt::format("{}", fmt::join(lists, ", "))));
+  }
   parsed.for_each(
       [&](const toml::key&, auto&& node) { list->replace(list->cbegin() + index - 1, node); });
 }

@@ -43,12 +43,12 @@ const std::vector<ModelSection::NamedPrior>& ModelSection::named_priors() {
        }},
       {"canonical-spikes",
        {"signal"},
-       [](M) -> Eigen::Index { return 0; },
+       [](M model) -> Eigen::Index { return model.signal(1), 0; },
        nullptr,
        [](M model) { return canonical_spikes(model.features(), model.signal(1)[0]); }},
       {"anisotropic-gaussian",
        {"signal"},
-       [](M) -> Eigen::Index { return 0; },
+       [](M model) -> Eigen::Index { return model.signal(2), 0; },
        nullptr,
        [](M model) {
          const auto nu = model.signal(2);
@@ -86,9 +86,10 @@ void ModelSection::declare_keys(KeyVisitor& visitor) {
       features_, {.least = 1, .most = most_features});
   visitor.key({"prior", "law of the feature weights theta", true}, name_, names);
   visitor.key({"signal",
-               "nu, one or two variances: [nu_1, nu_2] of the flipping spike, [nu_1, nu_F] of the "
-               "anisotropic Gaussian (one number: isotropic), nu of the canonical spikes; product "
-               "prior: the variance of each feature, or one number for all"},
+               "nu, one or two variances: [nu_1, nu_2] of the flipping spike (nu_1 is the square "
+               "of a constant), [nu_1, nu_F] of the anisotropic Gaussian (evenly spaced between; "
+               "one number: isotropic), nu of the canonical spikes; product prior: the variance of "
+               "each feature about its mean, or one number for all"},
               signal_, at_least_zero);
   visitor.key({"atoms", "discrete prior: list of atoms, each a list of F numbers"}, atoms_);
   visitor.key({"weights",
@@ -158,9 +159,11 @@ void ModelSection::resolve_features() {
 std::vector<double> ModelSection::signal(std::size_t most) const {
   const std::size_t found = signal_ ? signal_->size() : 0;
   if (found < 1 || found > most)
-    throw InputError(fmt::format("model.signal must be {} for prior = \"{}\", found {}",
-                                 most == 1 ? "one number" : "one or two numbers", name_,
-                                 found == 0 ? "none" : std::to_string(found)));
+    throw InputError(
+        fmt::format("model.signal must be {} for prior = \"{}\", found {}{}",
+                    most == 1 ? "one number" : "one or two numbers", name_,
+                    found == 0 ? "none" : std::to_string(found),
+                    found == 0 ? "" : " (prior = \"product\" takes one for each feature)"));
   return *signal_;
 }
 

@@ -4,6 +4,8 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
+#include <utility>
 
 #include "core/progress.hpp"
 #include "headflow/core/error.hpp"
@@ -302,24 +304,31 @@ void SaddleSection::print(Run& run, const SaddleResult& result) const {
                0.01 * split_threshold_, 0.1 * split_threshold_);
 }
 
-/// Median and quantiles at each D of the feature that splits first.
+/// At each D the feature that splits first, by its median (or by what is known of its law), and
+/// quantiles of the time: those of later features hold as long as heads are equal along all.
 void SaddleSection::print_law(const SaddleResult& result) const {
   const std::size_t F = result.prediction.rate.size(), Q = split_quantiles().size();
-  const auto quantile = [&](std::size_t d, std::size_t q, std::size_t f) {
-    return result.prediction.quantiles[(d * Q + q) * F + f];
-  };
-  std::size_t first = 0;
-  for (std::size_t f = 1; f < F; ++f) {
-    const double median = quantile(0, Q / 2, f), best = quantile(0, Q / 2, first);
-    if (!std::isnan(median) && !(best <= median)) first = f;
+  fmt::print("runs of SGD, kappa = {:.3g}: first split, at t (1, 50, 99 %)\n", options_.kappa);
+  for (std::size_t d = 0; d < dimensions_->size(); ++d) {
+    const auto quantile = [&](std::size_t q, std::size_t f) {
+      return result.prediction.quantiles[(d * Q + q) * F + f];
+    };
+    const auto order = [&](std::size_t f) {  // what is not known is late
+      const auto late = [](double t) {
+        return std::isnan(t) ? std::numeric_limits<double>::infinity() : t;
+      };
+      return std::pair{late(quantile(Q / 2, f)), late(quantile(0, f))};
+    };
+    std::size_t first = 0;
+    for (std::size_t f = 1; f < F; ++f)
+      if (order(f) < order(first)) first = f;
+    const bool known = !std::isnan(quantile(0, first));
+    fmt::print("D = {:<12g} {:<10} {:>10} {:>10} {:>10}\n", (*dimensions_)[d],
+               known ? fmt::format("feature {}", first + 1) : "-",
+               number_or_dash(quantile(0, first), "{:.4g}"),
+               number_or_dash(quantile(Q / 2, first), "{:.4g}"),
+               number_or_dash(quantile(Q - 1, first), "{:.4g}"));
   }
-  fmt::print("runs of SGD, kappa = {:.3g}: feature {} splits at t (1, 50, 99 %)\n", options_.kappa,
-             first + 1);
-  for (std::size_t d = 0; d < dimensions_->size(); ++d)
-    fmt::print("D = {:<12g} {:>10} {:>10} {:>10}\n", (*dimensions_)[d],
-               number_or_dash(quantile(d, 0, first), "{:.4g}"),
-               number_or_dash(quantile(d, Q / 2, first), "{:.4g}"),
-               number_or_dash(quantile(d, Q - 1, first), "{:.4g}"));
 }
 
 void SaddleSection::run_plateaus(Run& run) const {

@@ -380,7 +380,8 @@ void SgdSection::print(const SgdRecord& last, const SgdResult& result, const Rea
   const double loss = std::reduce(losses.begin(), losses.end()) / replicas;
   std::string text = fmt::format("{:.6f}", loss);
   if (std::ranges::min(losses) < std::ranges::max(losses))
-    text = with_error(loss, standard_error(losses), "{:.6f}") + " over replicas";
+    text = with_error(loss, standard_error(losses), "{:.6f}") +
+           " over replicas, all on the same samples";
   else if (losses.size() > 1)
     text += " in all replicas";
   fmt::print("{}loss {}\n", at_last_output(last.time, time), text);

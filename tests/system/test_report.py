@@ -13,7 +13,7 @@ import plot_artists
 from harness import BAD_INPUT, PLOT, SystemTest, execute, main
 from python_harness import headflow, quiet_run
 from headflow.files import series_of
-from headflow.plot.moving import attention
+from headflow.plot.moving import attention, vectors
 from headflow.plot.pages import mean_of, number
 
 VOID = {"meta", "link", "input", "br"}
@@ -148,6 +148,48 @@ class Pages(SystemTest):
         self.assertTrue(np.isfinite(attention(run, 1e5 * m, b, v, theta)).all())
         run.config["attention"]["activation"] = "another"
         self.assertIsNone(attention(run, m, b, v, theta))
+
+    def test_vectors(self):
+        """Are drawn by the prior: those of a flipping spike are the same where it is written as a product."""
+        run = series_of("run.h5")._replace(features=2)
+        root = np.sqrt([3.0, 2.0])
+        for model, expected in (
+                ({"prior": "flipping-spike", "signal": [3.0, 2.0]}, [root, root * [1, -1]]),
+                ({"prior": "product", "signal": [0.0, 2.0], "mean": [root[0], 0.0]}, [root, root * [1, -1]]),
+                ({"prior": "product", "signal": 4.0}, [[2, 0], [0, 2]]),
+                ({"prior": "gaussian", "covariance": [[4.0, 0.0], [0.0, 9.0]]}, [[2, 0], [0, 3]]),
+                ({"prior": "gaussian", "covariance": [[4.0, 0.0], [0.0, 0.0]], "mean": [5.0, 1.0]}, [[7, 1], [3, 1]]),
+                ({"prior": "gaussian", "covariance": [[0.0, 0.0], [0.0, 0.0]], "mean": [5.0, 1.0]}, [[5, 1]]),
+                ({"prior": "anisotropic-gaussian", "signal": [9.0, 1.0]}, [[3, 0], [0, 1]]),
+                ({"prior": "discrete", "atoms": [[1.0, 2.0], [0.5, 0.0]]}, [[1, 2], [0.5, 0]])):
+            run.config["model"] = model
+            np.testing.assert_allclose(vectors(run), expected, err_msg=str(model))
+
+    def test_members_of_a_sweep(self):
+        """Numbers of each member with their errors, of SGD means over replicas; what is not computed is a dash."""
+        self.write_input({"sgd.dimension": 20, "sgd.batch": 2, "sgd.learning_rate": 0.125, "sgd.replicas": 3,
+                          "bayes.standard_error": 1.0, "flow.end_time": 60.0,
+                          "sweep": {"model.signal[2]": [1.0, 2.0], "repeats": 2}})
+        self.succeed("run", "case.toml")
+        path = self.folder / "case.h5"
+        with h5py.File(path, "r+") as file:
+            split, sgd = file["flow/split_time"][:], file["sgd/split_time"][:]
+            risk, error = file["bayes/risk"][:], file["bayes/risk_stderr"][:]
+            file["flow/loss"][1, 1] = np.nan
+        quiet = contextlib.redirect_stdout(None)
+        with quiet:
+            text = self.page(path)
+        table = text[text.index("<h2>Members"):text.index("<h2>Pictures")]
+        rows = [re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", row) for row in re.findall(r"<tr>(.*?)</tr>", table)]
+        self.assertEqual(rows[0], ["", "flow: loss at the end", "flow: split at t feature 1", "flow: split at t feature 2",
+                                   "SGD: loss at the end", "SGD: split at t feature 1", "SGD: split at t feature 2",
+                                   "Bayes risk"])
+        self.assertEqual([row[0] for row in rows[1:]], [f"ν_2={nu}, repeat {i}" for nu in (1, 2) for i in (1, 2)])
+        self.assertEqual(rows[4][1], "–")
+        for row, place in zip(rows[1:], np.ndindex(2, 2)):
+            self.assertEqual(row[2:4], [number(t) for t in split[place]])
+            self.assertEqual(row[5:7], [mean_of(t) for t in sgd[place].T])
+            self.assertEqual(row[7], number(risk[place], error[place]))
 
     def test_numbers(self):
         for value, error, shown in ((1.23456, 0.0123, "1.235 ± 0.012"), (151.19, np.nan, "151.19"), (np.nan, 1, "–"),

@@ -65,6 +65,19 @@ class SaddleTest(SystemTest):
 
 
 class Predictions(SaddleTest):
+    def test_first_split(self):
+        """At each D that along the feature with the least median, also where another is first at the smallest D."""
+        (run,) = self.compute(({"model.tokens": 6, "model.signal": [3.0, 2.0], "attention.heads": 3, "start": {
+            "dimension": 2000, "spikes": "orthonormal"}, "population.samples": 16384, "flow.end_time": 100.0, "saddle": {
+                "dimensions": [1e2, 1e4, 1e8]}}, 0))
+        medians = run["saddle"]["split_time_quantile"][:, 3]
+        first = [int(place) + 1 for place in np.nan_to_num(medians, nan=np.inf).argmin(axis=1)]
+        self.assertEqual(first, [1, 2, 2])
+        told = re.findall(r"(?m)^D = (\S+) +feature (\d) +\S+ +(\S+) +\S+$", run["said"])
+        self.assertEqual([(float(D), int(f)) for D, f, _ in told], list(zip([1e2, 1e4, 1e8], first)))
+        np.testing.assert_allclose([float(t) for _, _, t in told], medians.min(axis=1, where=np.isfinite(medians),
+                                                                               initial=np.inf), rtol=1e-3)
+
     def test_splits_that_are_not_reached(self):
         """Are told of where some are missing, not where the flow of equal heads alone still moves."""
         enough, few = self.compute(*(({"saddle": {"gradient_tolerance": 1e-300, "end_time": end}}, 0) for end in (50, 5)))

@@ -125,7 +125,8 @@ class BesideTheFlow(SgdTest):
             times, here, there = np.intersect1d(sgd["time"][1:], flow["time"], return_indices=True)
             self.assertIn(f"largest deviation of SGD from the flow at {len(times)} common times\n", text)
             replicas = int(re.search(r", (\d+) replica", text)[1])
-            error = f" +- {sgd['loss_std'][-1] / np.sqrt(replicas):.1g} over replicas" if replicas > 1 else ""
+            error = f" +- {sgd['loss_std'][-1] / np.sqrt(replicas):.1g} over replicas, all on the same samples"
+            error = error if replicas > 1 else ""
             self.assertIn(f"with outputs\nloss {sgd['loss_mean'][-1]:.6f}{error}\n", text)
             for name in "loss", "m", "q":
                 deviation = np.abs(sgd[f"{name}_mean"][1:][here] - flow[name][there])

@@ -17,7 +17,7 @@ from headflow.errors import FileError
 
 FORMAT_VERSION = 1  # the newest known, as in src/core/data_file.hpp
 TITLE = {"activation": "{}", "prior": "{} prior", "tokens": "$L={}$", "heads": "$H={}$", "features": "$F={}$",
-         "signal": r"$\nu=({})$", "weight_decay": "weight decay {:g}"}
+         "signal": r"$\nu=({})$", "mean": r"mean $({})$", "weight_decay": "weight decay {:g}"}
 CHECKSUM_MAGIC = 0x6c61657368776f66  # with which the checksum begins that ends a file, as in src/core/checksum.cpp
 CHECKED = 1 << 26                    # bytes of the largest file whose checksum is computed: one second
 SYMBOLS = {"model.signal": r"\nu", "model.tokens": "L", "model.features": "F", "attention.heads": "H",
@@ -316,10 +316,9 @@ class Results(NamedTuple):
 def describe(config: dict[str, Any], *keys: str) -> str:
     """These settings of the input, as far as the file has them."""
     values = config.get("model", {}) | config.get("attention", {})
-    if not values.get("weight_decay"):
-        values.pop("weight_decay", None)
-    if "signal" in values:
-        values["signal"] = ",".join(str(nu).removesuffix(".0") for nu in np.ravel(values["signal"]))
+    values = {key: value for key, value in values.items() if key not in ("mean", "weight_decay") or np.any(value)}
+    for key in {"signal", "mean"} & set(values):
+        values[key] = ",".join(str(x).removesuffix(".0") for x in np.ravel(values[key]))
     return ", ".join(TITLE[key].format(values[key]) for key in keys if key in values)
 
 

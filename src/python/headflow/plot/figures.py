@@ -74,7 +74,7 @@ def legend_keys(panels: list[tuple[Run, Panel, tuple[int, ...]]], colours: list[
     if any(len(run.series) > 1 and panel.compares for run, panel, _ in panels):
         keys |= {"flow": legend_key(color=GREY), "SGD": legend_key(color=GREY, ls="", marker="o", ms=2.6)}
     spreads = [(run.spread(), panel) for run, panel, _ in panels]
-    if any(spread is not None and panel.variable in spread[1] for spread, panel in spreads):
+    if any(spread is not None and not panel.draw and panel.variable in spread[1] for spread, panel in spreads):
         keys |= {"1, 2 std. dev.": legend_key(color=GREY, lw=6, alpha=0.35)}
     for run, panel, _ in panels:
         keys |= panel.legend(run) if panel.legend else {}

@@ -38,7 +38,8 @@ show(Number(slider.value));
 
 
 def vectors(run: Run) -> list[np.ndarray]:
-    """Some theta of the prior: its atoms, the means of a mixture, or one along each feature."""
+    """Some theta of the prior: its atoms, the means of a mixture, or a standard deviation along each feature from its
+    mean, to both sides where that is not zero."""
     model, F = run.config.get("model", {}), run.features
     signal = np.ravel(model.get("signal", 1.0)).astype(float)
     if model.get("prior") == "flipping-spike" and F == 2:
@@ -52,7 +53,10 @@ def vectors(run: Run) -> list[np.ndarray]:
         sizes = np.sqrt(np.broadcast_to(signal, F))
     else:
         sizes = np.sqrt(np.interp(np.arange(F), [0, max(F - 1, 1)], [signal[0], signal[-1]]))
-    return [size * np.eye(F)[f] for f, size in enumerate(sizes)][:MOST_VECTORS]
+    mean = np.broadcast_to(np.array(model.get("mean", 0.0), dtype=float), F)
+    sides = (1, -1) if mean.any() else (1,)
+    steps = [side * size * np.eye(F)[f] for f, size in enumerate(sizes) if size for side in sides]
+    return [mean + step for step in steps or [np.zeros(F)]][:MOST_VECTORS]
 
 
 def attention(run: Run, m: np.ndarray, b: np.ndarray, v: np.ndarray, thetas: list[np.ndarray]) -> np.ndarray | None:
@@ -109,15 +113,16 @@ def scene(places: dict[str, np.ndarray], features: tuple[int, int]) -> str:
             f'{features[0] + 1} and {features[1] + 1}">{"".join(marks)}</svg>')
 
 
-def cells(sigma: np.ndarray, thetas: list[np.ndarray]) -> str:
-    """Attention (head, theta) as a table."""
+def cells(sigma: np.ndarray, thetas: list[np.ndarray], share: bool) -> str:
+    """Attention (head, theta) as a table. `share`: whether heads share the attention of all."""
     head = "".join(f'<th scope="col">θ = ({", ".join(f"{x:.3g}" for x in theta)})</th>' for theta in thetas)
     rows = ""
     for h, row in enumerate(sigma):
         numbers = [f'<td class="number" id="attention-{h}-{k}">{x:.3f}</td>' for k, x in enumerate(row)]
         rows += f'<tr><th scope="row">head {h + 1}</th>{"".join(numbers)}</tr>'
-    return ('<div class="scroll"><table><caption>Attention of the relevant token, where no token has noise</caption>'
-            f'<thead><tr><th scope="col">head</th>{head}</tr></thead><tbody>{rows}</tbody></table></div>')
+    caption = f" (σ of theory.md: over all heads and tokens it sums to H = {len(sigma)})" if share else ""
+    return (f'<div class="scroll"><table><caption>Attention of the relevant token, where no token has noise{caption}'
+            f'</caption><thead><tr><th scope="col">head</th>{head}</tr></thead><tbody>{rows}</tbody></table></div>')
 
 
 def moving(run: Run, features: tuple[int, int]) -> str:
@@ -142,7 +147,8 @@ def moving(run: Run, features: tuple[int, int]) -> str:
               "attention": None if sigma is None else sigma.tolist()}
     script, last = json.dumps(frames, separators=(",", ":")).replace("<", "\\u003c"), times.size - 1
     unknown = "<p>The attention of this activation is not known to the report.</p>"
-    table = cells(sigma[-1], thetas) if sigma is not None else unknown
+    share = run.config.get("attention", {}).get("activation") == "bayes-softmax"
+    table = cells(sigma[-1], thetas, share) if sigma is not None else unknown
     return (f'<h2>The heads over time</h2><div class="slider"><label for="time">Time</label>'
             f'<input type="range" id="time" min="0" max="{last}" value="{last}" step="1"></div>'
             f'<p><output id="clock" for="time" aria-live="polite">t = {times[-1]:.4g}, loss {loss[-1]:.4f}</output></p>'

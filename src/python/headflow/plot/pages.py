@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from headflow.files import Data, Run, Series, data_of, describe, results_of, series_of
+from headflow.files import Data, Results, Run, Series, data_of, describe, results_of, series_of
 from headflow.plot.figures import ALONE, SWEEPS, draw
 from headflow.plot.moving import moving
 
@@ -24,6 +24,7 @@ NAMES = {"loss": "Loss", "m": "Overlaps of heads and features", "plane": "Heads 
          "maps": "Attention maps", "cosine-map": "Similarity of heads over two swept keys",
          "heads-map": "Heads over two swept keys", "stages": "Growth and splits, predicted and observed"}
 OWN_WORDS = "prune-spread", "scalings"  # drawn where they are asked for
+MOST_MEMBERS = 200  # of a sweep in the table
 WIDTH = 7.5  # of a picture at most, rem an inch: letters of all are of one size
 PAGE = """\
 <!DOCTYPE html>
@@ -144,12 +145,13 @@ def pictures(data: Data, asked: list[str], options: dict[str, Any]) -> Iterator[
             if asked:
                 raise
             continue
-        label = summary(run, name) if run and name not in ALONE else NAMES.get(name, name)
+        words = "Loss at the end of the flow" if name == "trained" and "train/loss" not in data else NAMES.get(name, name)
+        label = summary(run, name) if run and name not in ALONE else words
         width, height = figure.get_size_inches()
         wide = ' class="wide"' if width > 2 * height else ""
         yield (f'<figure{wide} style="max-width: {WIDTH * width:.1f}rem">'
                f"{svg_of(figure, f'p-{name}', label)}"
-               f"<figcaption>{text(NAMES.get(name, name))}</figcaption></figure>")
+               f"<figcaption>{text(words)}</figcaption></figure>")
 
 
 def stages(run: Run) -> str:
@@ -205,6 +207,44 @@ def last_of(series: Series, name: str) -> tuple[str, str]:
     return number(values[0], np.ravel(series.get(f"{name}_stderr")[-1])[0]), "error: of the samples"
 
 
+def members(results: Results) -> str:
+    """The members of a sweep: losses, when heads split, least losses and Bayes risk, with their standard errors. What
+    has replicas is their mean."""
+    data, features = results.data, [f"feature {f + 1}" for f in range(results.features)]
+    known = [(words.format({"flow": "flow", "sgd": "SGD"}.get(group)), f"{group}/{name}", runs, own)
+             for group, name, words, runs, own in (
+                 ("flow", "loss", "{}: loss at the end", (), [""]), ("flow", "split_time", "{}: split at t", (), features),
+                 ("sgd", "loss", "{}: loss at the end", ("replica",), [""]),
+                 ("sgd", "split_time", "{}: split at t", ("replica",), features),
+                 ("train", "loss", "least loss", ("start",), [""]), ("bayes", "risk", "Bayes risk", (), [""]))
+             if f"{group}/{name}" in data]
+    columns = {}
+    for words, name, runs, own in known:
+        runs = tuple(axis for axis in runs if axis in data.axes(name))
+        values = results.read(name, *runs, *(["feature"] if own is features else []))
+        values = values.reshape(*results.sizes(), results.repeats, -1, len(own))
+        errors = results.read(f"{name}_stderr").reshape(values.shape) if f"{name}_stderr" in data and not runs else None
+        for f, feature in enumerate(own):
+            columns[f"{words} {feature}".strip()] = values[..., f], None if errors is None else errors[..., f], runs
+    rows = []
+    for index, names in results.others(()):
+        for repeat in range(results.repeats):
+            own = [f"repeat {repeat + 1}"] if results.repeats > 1 else []
+            row = [plain(", ".join([*names.values(), *own]))]
+            for values, errors, runs in columns.values():
+                here = values[(*index, repeat)]
+                if runs == ("start",):
+                    row.append(number(np.nanmin(here) if np.isfinite(here).any() else np.nan))
+                elif here.size > 1:
+                    row.append(mean_of(here))
+                else:
+                    row.append(number(here[0], np.nan if errors is None else errors[(*index, repeat)][0]))
+            rows.append(row)
+    shown = f"The first {MOST_MEMBERS} of {len(rows)} members" if len(rows) > MOST_MEMBERS else "The members"
+    return table(f"{shown} (value ± standard error; of SGD the mean over replicas)", ["", *columns],
+                 rows[:MOST_MEMBERS]) if columns else ""
+
+
 def errors_of(data: Data, name: str, *axes: str) -> np.ndarray:
     """Standard errors of a variable over these axes, NaN where the file has none."""
     if f"{name}_stderr" in data:
@@ -245,7 +285,7 @@ def page(source: Any, panels: list[str] = (), features: tuple[int, ...] = (), by
     provenance, config = data.provenance(), data.toml("provenance/input")
     single = "sweep" not in data and ("flow" in data or "sgd" in data)
     run = series_of(data) if single else None
-    names = ("activation", "prior", "tokens", "heads", "features", "signal")
+    names = ("activation", "prior", "tokens", "heads", "features", "signal", "mean")
     title = title or plain(describe(run.config if run else config, *names)) or data.path.name
     options = {"features": features, "by": by, "log_time": log_time}
     warnings = "".join(f'<p class="warning">{text(line)}</p>' for line in warned(data, provenance))
@@ -253,10 +293,13 @@ def page(source: Any, panels: list[str] = (), features: tuple[int, ...] = (), by
     rows = "".join(f'<tr><th scope="row">{text(name.replace("_", " "))}</th><td class="wrap">{text(value)}</td></tr>'
                    for name, value in provenance.items() if value and name not in told)
     places = tuple(f - 1 for f in features) or (0, 1)
+    with contextlib.redirect_stdout(io.StringIO()):  # what is missing is a warning of the page
+        sweep = members(results_of(data)) if "sweep" in data else ""
     parts = [
         f"<h1>{text(title)}</h1><p>{text(data.path.name)}, {text(provenance.get('version', 'headflow'))}</p>",
         f"<h2>Warnings</h2>{warnings}" if warnings else "",
         f"<h2>Stages</h2>{stages(run)}" if run else "",
+        f"<h2>Members</h2>{sweep}" if sweep else "",
         moving(run, places) if run else "",
         f'<h2>Pictures</h2><div class="pictures">{"".join(pictures(data, list(panels), options))}</div>',
         f'<h2>Input</h2><pre tabindex="0">{text(provenance.get("input", ""))}</pre>',

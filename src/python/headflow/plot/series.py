@@ -16,7 +16,7 @@ from headflow.files import Run, Series
 from headflow.plot.curves import DOT, DOTS, Curve, draw_curve
 from headflow.plot.look import BAYES, GREY, THIN, bars, colours_of, legend_key, points
 from headflow.plot.split_law import draw_quantiles, draw_splits
-from headflow.plot.stages import draw_angle, draw_growth, draw_hierarchy, growth_keys
+from headflow.plot.stages import draw_angle, draw_growth, draw_hierarchy, growth_keys, hierarchy_keys
 from headflow.plot.theory import draw_attention, draw_pca
 
 
@@ -121,8 +121,8 @@ PANELS = {
     "b": Panel("b", bias_curves, "", {"-": "$b_h$", "-.": "$v$"}),
     "cosine": Panel("cosine", cosine_curves, "$\\cos(k_h, k_{h′})$", heads=2),
     "gradient": Panel("gradient_norm", label=r"$|\nabla\mathcal{E}|$"),
-    "hierarchy": Panel("side", heads=2, draw=draw_hierarchy),
-    "growth": Panel("side", heads=2, draw=draw_growth, legend=growth_keys),
+    "hierarchy": Panel("side", heads=2, draw=draw_hierarchy, compares=False, legend=hierarchy_keys),
+    "growth": Panel("side", heads=2, draw=draw_growth, compares=False, legend=growth_keys),
     "angle": Panel("side", heads=3, features=2, draw=draw_angle),
     "splits": Panel("m", heads=2, draw=draw_splits, compares=False),
     "quantiles": Panel("m", heads=2, draw=draw_quantiles, compares=False),

@@ -9,6 +9,7 @@ from headflow.files import Run, Series
 from headflow.plot.look import GREY, WHITE_EDGE, colours_of, labelled
 
 LAW = "saddle/split_time_quantile"
+OTHER = {True: ", own starts", False: ", one start"}  # said where the two differ
 
 
 def law_of(run: Run, feature: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -20,9 +21,13 @@ def law_of(run: Run, feature: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def first_feature(run: Run) -> int:
-    """That whose median is the earliest, at the D at which most of it is known."""
-    medians = [np.nan_to_num(law_of(run, f)[2][:, 3], nan=np.inf).min() for f in range(run.features)]
-    return int(np.argmin(medians))
+    """That which splits first by its median, at D of SGD or else at the largest D at which a median is known."""
+    D, shares, _ = law_of(run, 0)
+    medians = np.array([law_of(run, f)[2][:, shares.size // 2] for f in range(run.features)])
+    known = np.isfinite(medians).any(axis=0)
+    own = known & np.isclose(D, float(run.config.get("sgd", {}).get("dimension", np.nan)))
+    places = np.flatnonzero(own if own.any() else known)
+    return int(np.nan_to_num(medians[:, places[-1]], nan=np.inf).argmin()) if places.size else 0
 
 
 def split_times(run: Run, feature: int) -> np.ndarray:
@@ -65,9 +70,13 @@ def draw_splits(ax: Axes, run: Run, features: tuple[int, ...], **_: Any) -> None
     edges = np.histogram_bin_edges(np.append(found, known[place[0], [0, -1]] + delay), bins=20)
     expected = times.size * np.diff(share_at(edges - delay, known[place[0]], shares))
     blue, orange = colours_of(2)
-    ax.hist(found, edges, color=blue, alpha=0.5, label=f"{times.size} runs of SGD")
-    ax.stairs(expected, edges, color=orange, lw=1.2, label=f"law, later by {delay:.3g}" if delay else "law")
-    ax.set(xlabel=f"$t$ at which heads split along feature {feature + 1}", ylabel="runs", ylim=(0, None))
+    own, one = (run.config.get(section, {}).get("starts", default) == "own"
+                for section, default in (("saddle", "own"), ("sgd", "shared")))
+    count, _, _ = ax.hist(found, edges, color=blue, alpha=0.5, label=f"{times.size} runs of SGD{'' if one == own else OTHER[one]}")
+    ax.stairs(expected, edges, color=orange, lw=1.2,
+              label=f"law{f', later by {delay:.3g}' if delay else ''}{'' if one == own else OTHER[own]}")
+    ax.set(xlabel=f"$t$ at which heads split along feature {feature + 1}", ylabel="runs",
+           ylim=(0, 1.4 * max(count.max(), expected.max())))  # room for the legend
     labelled(ax)
 
 

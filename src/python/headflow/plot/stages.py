@@ -10,10 +10,10 @@ from matplotlib.figure import Figure
 
 from headflow.files import Data, Results, Run
 from headflow.plot.ensembles import median_and_error, spread_over_heads
-from headflow.plot.look import GREY, PALETTE, THIN, WHITE_EDGE, bars, colours_of, labelled, legend_key, points
+from headflow.plot.look import GREY, THIN, WHITE_EDGE, bars, colours_of, labelled, legend_key, points
 from headflow.plot.sweeps import ACTIVATION, activation_colours
 
-SIDES = ListedColormap([PALETTE[1], "0.93", PALETTE[0]])
+SIDES = {"side −": "#CC79A7", "undecided": "0.93", "side +": "0.2"}  # no colour of a head; dark and light in grey
 DIMENSION = "start.dimension"
 FIRST = ("| model | feature | rate at the saddle | along the way, largest D: predicted | observed | difference | "
          "split at a middle D: predicted / observed | at the largest D |")
@@ -32,22 +32,31 @@ def next_features(data: Data) -> Iterator[tuple[int, int]]:
                 yield p, int(following) - 1
 
 
+def hierarchy_keys(_: Run) -> dict[str, Any]:
+    """The legend of draw_hierarchy."""
+    return {name: legend_key(color=colour, lw=6) for name, colour in SIDES.items()}
+
+
 def draw_hierarchy(ax: Axes, run: Run, log_time: bool, **_: Any) -> None:
-    """A barcode: a row for each head and feature, blue and orange for its two sides, grey while it is undecided. Heads
-    are ordered by their combination at the end, so that the hierarchy stands as a tree: one block, halves, quarters."""
+    """A barcode: a row for each head and feature, in a colour for each side, grey while it is undecided. Heads are
+    ordered by their combination at the end, so that the hierarchy stands as a tree: one block, halves, quarters."""
     flow = run.series[0]
     keep = flow.time > 0 if log_time else np.full(flow.time.size, True)
     time, side = flow.time[keep], flow.get("side", "head", "feature")[keep]
     order = np.lexsort(side[-1].T[::-1])[::-1]
     rows = side[:, order].transpose(2, 1, 0).reshape(-1, time.size)
     ends = np.append(time, 2 * time[-1] - time[-2] if time.size > 1 else time[-1] + 1)
-    ax.pcolormesh(ends, np.arange(len(rows) + 1), rows, cmap=SIDES, vmin=-1, vmax=1, rasterized=True)
+    colours = ListedColormap(list(SIDES.values()))
+    ax.pcolormesh(ends, np.arange(len(rows) + 1), rows, cmap=colours, vmin=-1, vmax=1, rasterized=True)
     for f in range(1, run.features):
         ax.axhline(f * run.heads, color="white", lw=2)
+    different, undecided = (int(flow.get(name)[-1]) if name in flow else 0 for name in ("combinations", "undecided"))
+    more = f",\n{undecided} undecided" if undecided else ""
     ax.set(ylim=(len(rows), 0), xlim=(ends[0], ends[-1]), xscale="log" if log_time else "linear",
-           xlabel=f"$t$ (in the end {int(flow.get('combinations')[-1])} combinations)",
-           yticks=(np.arange(run.features) + 0.5) * run.heads, yticklabels=range(1, run.features + 1),
-           ylabel="feature, heads in rows")
+           xlabel=f"$t$ (in the end {different} combinations{more})",
+           yticks=(np.arange(run.features) + 0.5) * run.heads,
+           yticklabels=[f"$f={f + 1}$" for f in range(run.features)],
+           ylabel=f"heads, from above\n{', '.join(str(h + 1) for h in order)}" if run.heads <= 10 else "heads in rows")
     ax.tick_params(axis="y", length=0)
 
 

@@ -48,14 +48,18 @@ def draw_values(ax: Axes, results: Results, name: str, colours: dict[str, Any],
                 if len(places) > 1:
                     text = ", ".join(f"{axis} {i + 1}" for axis, i in zip(own, place))
                     keys[text] = legend_key(**look | {"color": GREY, "ls": ""})
-        keys = line.keys | keys
+        keys |= line.keys
+    texts = [", ".join(f"{axis} {i + 1}" for axis, i in zip(own, place)) for place in places]
+    keys |= {text: keys.pop(text) for text in texts if text in keys}  # in their order
     if names:
         ax.set_xticks(x, names)
     else:
         set_ticks(ax, "x", x, cells=False)
     set_scale(ax, "y", values)
-    name = path.rpartition("/")[2]
-    ax.set(xlabel=label, ylabel=LABELS.get(name, name.replace("_", " ")))
+    group, _, name = path.rpartition("/")
+    several = sum(f"{other}/{name}" in results.data for other in GROUPS) > 1
+    of = f" ({group.replace('sgd', 'SGD')})" if several else ""
+    ax.set(xlabel=label, ylabel=LABELS.get(name, name.replace("_", " ")) + of)
     ax.margins(x=0.05)
     return keys
 
