@@ -186,9 +186,9 @@ class Cost(RestartTest):
         clock = steady_clock(self.shared, 10_000)
         self.write_input({"bayes.standard_error": 1e-5, "sweep": {"start.seed": [1, 2, 3]}})
         text = self.succeed("check", "case.toml", "--ranks", 2, env=environment(LD_PRELOAD=clock))
-        flow, risk, *others = [sum(int(part) * unit for part, unit in zip(found.split(":"), (3600, 60, 1)))
-                               for found in re.findall(r"(?m)^# (?:the whole|bayes|all 3 members).* about (\d+:\d+:\d+)",
-                                                       text)]
+        lines = re.findall(r"(?m)^# (?:the whole|bayes|all 3 members).* about (\d+:\d+:\d+)", text)
+        flow, risk, *others = [sum(int(part) * unit for part, unit in zip(line.split(":"), (3600, 60, 1)))
+                               for line in lines]
         self.assertGreater(risk, 0)
         self.assertEqual(len(others), 1, text)
         self.assertAlmostEqual(others[0], 3 * (flow + risk), delta=5)  # each of the two is rounded to a second

@@ -352,8 +352,8 @@ class Plot(SystemTest):
                 self.assertEqual(len(set(seen) - {*COLOURS, "black"}), 1)
 
     def test_overlay(self):
-        """Each file has one colour, which the legend names with its own settings; the title has those of all. The curves
-        are those of the file alone."""
+        """Each file has one colour, which the legend names with its own settings; the title has those of all. Its
+        curves are those of the file alone."""
         figures, files = importlib.import_module("headflow.plot.figures"), importlib.import_module("headflow.files")
         runs = [files.series_of(self.shared / f"{name}.h5") for name in ("small", "saddle", "sgd")]
         figure = Figure(layout="constrained")

@@ -138,7 +138,7 @@ class Panels(SystemTest):
         places = np.searchsorted(edges, [14.999, 15.001])  # half of the runs at 14.5 and .5
         self.assertAlmostEqual(heights[:places[0]].sum() + 0.4, 20, delta=heights[places[0] - 1:places[1]].max() + 0.1)
         self.assertEqual([text.get_text() for text in left.get_legend().get_texts()],
-                         ["40 runs of SGD, one start", "law, later by 0.5, own starts"])
+                         ["40 runs of SGD, shared starts", "law, later by 0.5, own starts"])
         dot = next(one for one in right.containers if isinstance(one, ErrorbarContainer))[0]
         self.assertEqual(dot.get_xdata().tolist(), [1000])
         below = right.get_legend().get_window_extent().y0

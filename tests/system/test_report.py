@@ -181,9 +181,9 @@ class Pages(SystemTest):
             text = self.page(path)
         table = text[text.index("<h2>Members"):text.index("<h2>Pictures")]
         rows = [re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", row) for row in re.findall(r"<tr>(.*?)</tr>", table)]
-        self.assertEqual(rows[0], ["", "flow: loss at the end", "flow: split at t feature 1", "flow: split at t feature 2",
-                                   "SGD: loss at the end", "SGD: split at t feature 1", "SGD: split at t feature 2",
-                                   "Bayes risk"])
+        self.assertEqual(rows[0], [
+            "", "flow: loss at the end", "flow: split at t feature 1", "flow: split at t feature 2",
+            "SGD: loss at the end", "SGD: split at t feature 1", "SGD: split at t feature 2", "Bayes risk"])
         self.assertEqual([row[0] for row in rows[1:]], [f"ν_2={nu}, repeat {i}" for nu in (1, 2) for i in (1, 2)])
         self.assertEqual(rows[4][1], "–")
         for row, place in zip(rows[1:], np.ndindex(2, 2)):

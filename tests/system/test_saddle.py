@@ -67,9 +67,10 @@ class SaddleTest(SystemTest):
 class Predictions(SaddleTest):
     def test_first_split(self):
         """At each D that along the feature with the least median, also where another is first at the smallest D."""
-        (run,) = self.compute(({"model.tokens": 6, "model.signal": [3.0, 2.0], "attention.heads": 3, "start": {
-            "dimension": 2000, "spikes": "orthonormal"}, "population.samples": 16384, "flow.end_time": 100.0, "saddle": {
-                "dimensions": [1e2, 1e4, 1e8]}}, 0))
+        (run,) = self.compute(({
+            "model.tokens": 6, "model.signal": [3.0, 2.0], "attention.heads": 3, "population.samples": 16384,
+            "start": {"dimension": 2000, "spikes": "orthonormal"}, "flow.end_time": 100.0,
+            "saddle": {"dimensions": [1e2, 1e4, 1e8]}}, 0))
         medians = run["saddle"]["split_time_quantile"][:, 3]
         first = [int(place) + 1 for place in np.nan_to_num(medians, nan=np.inf).argmin(axis=1)]
         self.assertEqual(first, [1, 2, 2])
@@ -80,7 +81,8 @@ class Predictions(SaddleTest):
 
     def test_splits_that_are_not_reached(self):
         """Are told of where some are missing, not where the flow of equal heads alone still moves."""
-        enough, few = self.compute(*(({"saddle": {"gradient_tolerance": 1e-300, "end_time": end}}, 0) for end in (50, 5)))
+        cases = [{"saddle": {"gradient_tolerance": 1e-300, "end_time": end}} for end in (50, 5)]
+        enough, few = self.compute(*((changes, 0) for changes in cases))
         for run, missing in (enough, False), (few, True):
             self.assertEqual(np.isnan(run["saddle"]["split_time_quantile"][:, :, 1]).any(), missing)
             self.assertEqual("the flow of equal heads still moves" in run["said"], missing)
@@ -261,7 +263,7 @@ class LawOfSplits(SaddleTest):
                    "sgd": {"dimension": 5000, "batch": 16, "learning_rate": 1.6e-3, "end_time": 0.1}}
         (self.folder / "case.toml").write_text(toml_text(changed(FLIPPING, LAW | changes)))
         said = self.succeed("run", "case.toml")
-        self.assertRegex(said, "(?m)^runs of SGD, kappa = 0.5: feature 2 splits")
+        self.assertRegex(said, "(?m)^runs of SGD, kappa = 0.5: first split, .*\n(D = .*\n)*D = 5000 +feature 2 ")
         saddle, flow = (read_group(self.folder / "case.h5", group) for group in ("saddle", "flow"))
         self.assertEqual(saddle["dimension"].tolist(), [1e2, 5e3, 1e4, 1e6, 1e8, 1e10, 1e12])
         rate = saddle["predicted_growth_rate"][1]

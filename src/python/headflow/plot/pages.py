@@ -145,7 +145,9 @@ def pictures(data: Data, asked: list[str], options: dict[str, Any]) -> Iterator[
             if asked:
                 raise
             continue
-        words = "Loss at the end of the flow" if name == "trained" and "train/loss" not in data else NAMES.get(name, name)
+        words = NAMES.get(name, name)
+        if name == "trained" and "train/loss" not in data:
+            words = "Loss at the end of the flow"
         label = summary(run, name) if run and name not in ALONE else words
         width, height = figure.get_size_inches()
         wide = ' class="wide"' if width > 2 * height else ""
@@ -210,35 +212,30 @@ def last_of(series: Series, name: str) -> tuple[str, str]:
 def members(results: Results) -> str:
     """The members of a sweep: losses, when heads split, least losses and Bayes risk, with their standard errors. What
     has replicas is their mean."""
-    data, features = results.data, [f"feature {f + 1}" for f in range(results.features)]
-    known = [(words.format({"flow": "flow", "sgd": "SGD"}.get(group)), f"{group}/{name}", runs, own)
-             for group, name, words, runs, own in (
-                 ("flow", "loss", "{}: loss at the end", (), [""]), ("flow", "split_time", "{}: split at t", (), features),
-                 ("sgd", "loss", "{}: loss at the end", ("replica",), [""]),
-                 ("sgd", "split_time", "{}: split at t", ("replica",), features),
-                 ("train", "loss", "least loss", ("start",), [""]), ("bayes", "risk", "Bayes risk", (), [""]))
-             if f"{group}/{name}" in data]
-    columns = {}
-    for words, name, runs, own in known:
-        runs = tuple(axis for axis in runs if axis in data.axes(name))
-        values = results.read(name, *runs, *(["feature"] if own is features else []))
-        values = values.reshape(*results.sizes(), results.repeats, -1, len(own))
-        errors = results.read(f"{name}_stderr").reshape(values.shape) if f"{name}_stderr" in data and not runs else None
-        for f, feature in enumerate(own):
-            columns[f"{words} {feature}".strip()] = values[..., f], None if errors is None else errors[..., f], runs
+    data, columns = results.data, {}
+    for name, words in (("flow/loss", "flow: loss at the end"), ("flow/split_time", "flow: split at t"),
+                        ("sgd/loss", "SGD: loss at the end"), ("sgd/split_time", "SGD: split at t"),
+                        ("train/loss", "least loss"), ("bayes/risk", "Bayes risk")):
+        if name not in data:
+            continue
+        runs = [axis for axis in ("start", "replica") if axis in data.axes(name)]
+        own = ["feature"] if "feature" in data.axes(name) else []
+        values = results.read(name, *runs, *own)
+        values = values.reshape(*results.sizes(), results.repeats, -1, results.features if own else 1)
+        errors = errors_of(data, name, *results.members, *own).reshape(values.shape) if not runs else np.nan * values
+        for f in range(values.shape[-1]):
+            columns[f"{words} feature {f + 1}" if own else words] = values[..., f], errors[..., f], "start" in runs
     rows = []
     for index, names in results.others(()):
         for repeat in range(results.repeats):
             own = [f"repeat {repeat + 1}"] if results.repeats > 1 else []
             row = [plain(", ".join([*names.values(), *own]))]
-            for values, errors, runs in columns.values():
+            for values, errors, starts in columns.values():
                 here = values[(*index, repeat)]
-                if runs == ("start",):
-                    row.append(number(np.nanmin(here) if np.isfinite(here).any() else np.nan))
-                elif here.size > 1:
-                    row.append(mean_of(here))
+                if starts:
+                    row.append(number(np.fmin.reduce(here)))
                 else:
-                    row.append(number(here[0], np.nan if errors is None else errors[(*index, repeat)][0]))
+                    row.append(mean_of(here) if here.size > 1 else number(here[0], errors[(*index, repeat)][0]))
             rows.append(row)
     shown = f"The first {MOST_MEMBERS} of {len(rows)} members" if len(rows) > MOST_MEMBERS else "The members"
     return table(f"{shown} (value ± standard error; of SGD the mean over replicas)", ["", *columns],

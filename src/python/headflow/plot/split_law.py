@@ -9,7 +9,6 @@ from headflow.files import Run, Series
 from headflow.plot.look import GREY, WHITE_EDGE, colours_of, labelled
 
 LAW = "saddle/split_time_quantile"
-OTHER = {True: ", own starts", False: ", one start"}  # said where the two differ
 
 
 def law_of(run: Run, feature: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -70,11 +69,12 @@ def draw_splits(ax: Axes, run: Run, features: tuple[int, ...], **_: Any) -> None
     edges = np.histogram_bin_edges(np.append(found, known[place[0], [0, -1]] + delay), bins=20)
     expected = times.size * np.diff(share_at(edges - delay, known[place[0]], shares))
     blue, orange = colours_of(2)
-    own, one = (run.config.get(section, {}).get("starts", default) == "own"
-                for section, default in (("saddle", "own"), ("sgd", "shared")))
-    count, _, _ = ax.hist(found, edges, color=blue, alpha=0.5, label=f"{times.size} runs of SGD{'' if one == own else OTHER[one]}")
+    starts = [run.config.get(section, {}).get("starts", default)
+              for section, default in (("sgd", "shared"), ("saddle", "own"))]
+    of_runs, of_law = [f", {start} starts" if len(set(starts)) > 1 else "" for start in starts]
+    count, _, _ = ax.hist(found, edges, color=blue, alpha=0.5, label=f"{times.size} runs of SGD{of_runs}")
     ax.stairs(expected, edges, color=orange, lw=1.2,
-              label=f"law{f', later by {delay:.3g}' if delay else ''}{'' if one == own else OTHER[own]}")
+              label=f"law{f', later by {delay:.3g}' if delay else ''}{of_law}")
     ax.set(xlabel=f"$t$ at which heads split along feature {feature + 1}", ylabel="runs",
            ylim=(0, 1.4 * max(count.max(), expected.max())))  # room for the legend
     labelled(ax)
