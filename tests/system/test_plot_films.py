@@ -37,7 +37,7 @@ class Films(SystemTest):
         self.assertEqual((done.returncode, done.stderr, done.stdout), (0, "", f"{self.folder / 'heads.gif'}\n"))
         self.assertLess((self.folder / "heads.gif").stat().st_size, 5 * MEGABYTE)
         with Image.open(self.folder / "heads.gif") as film:
-            self.assertEqual((film.n_frames, film.info["duration"], film.size), (200, 50, (880, 400)))
+            self.assertEqual((film.n_frames, film.info["duration"], film.size), (200, 50, (880, 432)))
             film.seek(199)
             last = {colour for _, colour in film.convert("RGB").getcolors(1 << 20)}
         for colour in ((0, 0x3A, 0x6B), (0xBC, 0x4A, 0), (0x14, 0xA3, 0x7A)):  # those of the heads

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from headflow.files import Run, Series
-from headflow.plot.look import WHITE_EDGE, colours_of
+from headflow.plot.look import GREY, MAX_KEYS, WHITE_EDGE, colours_of, legend_below, legend_key
 from headflow.plot.series import PANELS, draw_heads, draw_time
 
 PER_SECOND = 20
@@ -54,6 +54,11 @@ class Scene:
         self.dots = [[self._add(heads.plot(*nothing, "o", color=colour, ms=5 if series is flow else 3.5, zorder=6,
                                            **(WHITE_EDGE if series is flow else {"mfc": "white", "mew": 1.0})))
                       for colour in colours] for series in run.series]
+        keys = {f"head {h + 1}": legend_key(color=colour) for h, colour in enumerate(colours[:MAX_KEYS])}
+        if len(run.series) > 1:
+            keys |= {"flow": legend_key(color=GREY, ls="", marker="o", ms=5, **WHITE_EDGE),
+                     "SGD": legend_key(color=GREY, ls="", marker="o", ms=3.5, mfc="white", mew=1.0)}
+        legend_below(self.figure, keys, min(len(keys), 6), 0.2 * -(-len(keys) // 6))
         self.line = self._add([loss.axvline(first, color="0.3", lw=0.9)])
         self.clock = self._add([loss.set_title("$t$, loss")])
 
