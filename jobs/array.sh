@@ -28,7 +28,8 @@ fi
 # shellcheck source-path=SCRIPTDIR source=common.sh
 source "$(dirname "$(readlink -f "$script")")/common.sh"
 
-[[ $# -ge 1 && -f $1 ]] || refuse "usage: array.sh INPUT.toml|LIST [options of headflow run]"
+[[ $# -ge 1 ]] || refuse "usage: array.sh INPUT.toml|LIST [options of headflow run]"
+[[ -f $1 ]] || refuse "there is no file $1; usage: array.sh INPUT.toml|LIST [options of headflow run]"
 file=$1
 shift
 name=$(basename "$file" .toml)

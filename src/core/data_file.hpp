@@ -77,6 +77,10 @@ struct DataFile {
   }
 };
 
+/// Records of so many numbers in a chunk of an axis that grows, which is on the disk in full: at
+/// most 256 KB, or one record.
+std::size_t records_in_chunk(std::size_t numbers);
+
 /// Writes `content` (the same on every rank, but for slabs) to `path` as HDF5 in the shape of
 /// netCDF-4: dimension scales on every axis, units and long names, so that h5py, xarray and the
 /// netCDF tools open it. Rank 0 writes all but the slabs, for which it takes the room on the disk;

@@ -100,8 +100,7 @@ Hdf5Properties layout_of(const std::vector<const Dimension*>& axes, const std::s
   std::vector<hsize_t> chunk;
   bool chunked = false;
   for (const Dimension* axis : axes) {
-    // A chunk is on the disk in full: at most 256 KB of it, or one record.
-    chunk.push_back(axis->unlimited ? std::clamp<hsize_t>(32768 / record, 1, 256)
+    chunk.push_back(axis->unlimited ? records_in_chunk(record)
                                     : std::max<hsize_t>(axis->values.size(), 1));
     chunked = chunked || axis->unlimited;
   }
@@ -217,6 +216,10 @@ void sync(const std::string& path, int flags) {
 }
 
 }  // namespace
+
+std::size_t records_in_chunk(std::size_t numbers) {
+  return std::clamp<std::size_t>(32768 / numbers, 1, 256);
+}
 
 void write_data_file(const Communicator& comm, const std::string& name, const DataFile& content) {
   quiet_hdf5();

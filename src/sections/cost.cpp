@@ -10,6 +10,7 @@
 #include "core/stopwatch.hpp"
 #include "sections/population_section.hpp"
 #include "sections/start_section.hpp"
+#include "sections/state_columns.hpp"
 
 namespace headflow {
 namespace {
@@ -132,6 +133,28 @@ void CostReport::print_members(std::int64_t members) const {
   fmt::print("# all {:<22} about {} for {} on {}, if each costs as much as this one\n",
              fmt::format("{} members", members), clock_text(static_cast<double>(members) * all),
              fmt::join(names, ", "), with_noun(ranks_, "rank"));
+}
+
+void CostReport::add_outputs(const std::string& section, const DataGroup& group,
+                             std::size_t outputs) {
+  add_memory(
+      {.what = fmt::format("outputs of [{}]", section), .root = bytes_of_records(group, outputs)});
+  add_disk({.output = bytes_on_disk(group, outputs)});
+}
+
+void CostReport::add_disk(const Disk& disk) {
+  disk_.output += disk.output;
+  disk_.state += disk.state;
+  disk_.others += disk.others;
+}
+
+void CostReport::print_disk(int checkpoints) const {
+  fmt::print(
+      "# disk                       {:.2g} MB or less for the output, {:.2g} MB for each of {}",
+      1e-6 * disk_.output, 1e-6 * (disk_.output + disk_.state),
+      with_noun(checkpoints, "checkpoint"));
+  if (disk_.others > 0) fmt::print(", {:.2g} MB for weights of SGD", 1e-6 * disk_.others);
+  fmt::print("\n");
 }
 
 void CostReport::print_memory() const {

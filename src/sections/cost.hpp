@@ -46,6 +46,13 @@ class CostReport {
     bool passing = false;
   };
   void add_memory(Memory memory) { memory_.push_back(std::move(memory)); }
+  /// Of the numbers that a section writes at so many outputs: memory of rank 0, and disk.
+  void add_outputs(const std::string& section, const DataGroup& group, std::size_t outputs);
+  /// Bytes on disk: in the output, in each checkpoint besides, and in other files.
+  struct Disk {
+    double output = 0, state = 0, others = 0;
+  };
+  void add_disk(const Disk& disk);
   /// That of the samples of [population], once; `fresh`: also of the test samples, and passing.
   void add_samples();
   void add_fresh_samples();
@@ -57,6 +64,8 @@ class CostReport {
   void print_members(std::int64_t members) const;
   /// Prints the peak, of rank 0, which needs the most, and of all ranks together.
   void print_memory() const;
+  /// Prints how large the output and each of so many checkpoints become.
+  void print_disk(int checkpoints) const;
   /// Prints ranks_of_use of a section, whose work and messages take `seconds` on so many
   /// ranks.
   static void print_ranks_of_use(const std::string& section,
@@ -84,6 +93,7 @@ class CostReport {
   std::optional<Pilot> pilot_;
   double program_ = resident_bytes();  // before anything is measured
   std::vector<Memory> memory_;
+  Disk disk_{.output = 0.1e6};  // what the file has of any run
   std::map<std::string, double> seconds_;
   bool samples_added_ = false;
 };

@@ -85,7 +85,7 @@ void FlowSection::print_cost(CostReport& report) const {
   report.add_samples();
   DataGroup group;
   const FlowSeries series(group, input.model(), options.split_threshold);
-  report.add_memory({.what = "outputs of [flow]", .root = bytes_of_records(group, outputs)});
+  report.add_outputs(name(), group, outputs);
   fmt::print("# one right-hand side        {:.3g} s ({:.1f} ns {})\n", rhs, 1e9 * pilot.per_sample,
              cost.images > 1 ? "an image" : "a sample");
   fmt::print(

@@ -60,7 +60,9 @@ const std::vector<Column<FlowSeries::Row>>& FlowSeries::columns() {
 std::vector<Column<Stages>> FlowSeries::stage_columns(double split_threshold) {
   return {{"alignment_time",
            {},
-           "time at which |mean over heads of m| reaches half its plateau",
+           "time at which |mean over heads of m| reaches half its plateau, of what is in the file "
+           "while no "
+           "feature has split",
            [](const Stages& stages) { return Values{stages.alignment_time}; }},
           {"split_time",
            {"feature"},

@@ -115,8 +115,7 @@ void FluctuationsSection::print_cost(CostReport& report) const {
   report.add_samples();
   DataGroup group;
   const FluctuationsSeries series(group, input.model(), covariance_);
-  report.add_memory({.what = "outputs of [fluctuations]",
-                     .root = bytes_of_records(group, options_.output_times.size())});
+  report.add_outputs(name(), group, options_.output_times.size());
   report.add_memory({.what = "Jacobians of the replicates",
                      .each = sums * sampling.replicates *
                              (products + n * shape.heads * (shape.coordinates() + shape.heads)),

@@ -42,6 +42,7 @@ void MapsSection::prepare(Configuration& input) {
 void MapsSection::print_cost(CostReport& report) const {
   const Shape& shape = report.input().model().shape;
   const double numbers = 1.0 + shape.features + shape.tokens * (1.0 + shape.heads);
+  report.add_disk({.output = 8 * numbers * static_cast<double>(options_.sequences)});
   report.add_memory(
       {.what = "maps", .each = 3 * 8 * numbers * static_cast<double>(options_.sequences)});
   const Configuration& input = report.input();

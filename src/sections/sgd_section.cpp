@@ -242,9 +242,13 @@ void SgdSection::add_memory(CostReport& report, std::int64_t replicas) const {
   report.add_samples();
   DataGroup group;
   const SgdSeries series(group, problem_.model, split_threshold_, options_.replicas);
-  report.add_memory({.what = "outputs of [sgd]", .root = bytes_of_records(group, outputs)});
+  report.add_outputs(name(), group, outputs);
   const bool direct = problem_.engine == Engine::direct;
   const double heads = 8.0 * shape.heads;
+  const double vectors =
+      8 * all * static_cast<double>(problem_.dimension) * (shape.heads + shape.features);
+  report.add_disk({.state = direct ? vectors : all * bytes_of_state(shape),
+                   .others = vectors * static_cast<double>(options_.weight_steps.size())});
   const double saved = direct ? 2 * heads * all * static_cast<double>(problem_.dimension) /
                                     static_cast<double>(report.ranks())
                               : 4 * heads * all * (shape.coordinates() + 2);

@@ -103,6 +103,19 @@ double bytes_of_records(const DataGroup& group, std::size_t records) {
   return sizeof(double) * numbers;
 }
 
+double bytes_on_disk(const DataGroup& group, std::size_t records) {
+  constexpr double description = 3500;
+  double numbers = 0;
+  for (const Variable& variable : group.variables) {
+    const std::size_t record = numbers_of(group, variable);
+    const std::size_t chunk = records_in_chunk(record);
+    numbers +=
+        static_cast<double>(record) *
+        (over_time(variable) ? static_cast<double>((records + chunk - 1) / chunk * chunk) : 1.0);
+  }
+  return sizeof(double) * numbers + description * static_cast<double>(group.variables.size());
+}
+
 double bytes_of_state(const Shape& shape) {
   const double H = shape.heads, F = shape.features;
   constexpr double allocations = 1500;

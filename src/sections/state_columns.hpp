@@ -21,6 +21,8 @@ Dimension time_axis();
 void reserve_records(DataGroup& group, std::size_t records);
 /// Bytes of its variables with so many records.
 double bytes_of_records(const DataGroup& group, std::size_t records);
+/// Bytes that they take in a file, with their names and units.
+double bytes_on_disk(const DataGroup& group, std::size_t records);
 /// Bytes of a State and of what is computed from it for the output.
 double bytes_of_state(const Shape& shape);
 

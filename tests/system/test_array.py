@@ -113,6 +113,7 @@ class Array(SystemTest):
         self.assertIn("whole number", self.array("case.toml", code=BAD_INPUT, HEADFLOW_TASKS="1 x"))
         self.assertIn("leave --output=x.h5 out", self.array("case.toml", "--output=x.h5", code=BAD_INPUT,
                                                             HEADFLOW_TASKS="1"))
+        self.assertIn("there is no file mine.toml", self.array("mine.toml", code=BAD_INPUT, HEADFLOW_TASKS="1"))
         self.assertEqual(self.files(), [])
 
 

@@ -194,6 +194,22 @@ class Cost(RestartTest):
         self.assertAlmostEqual(others[0], 3 * (flow + risk), delta=5)  # each of the two is rounded to a second
         self.assertIn("for [bayes], [flow] on 2 ranks", text)
 
+    def test_disk(self):
+        """Output, checkpoints and weights are no larger than is told, and not much smaller."""
+        direct = {"flow": None, "start": None, "sgd": {
+            "dimension": 30000, "engine": "direct", "batch": 2, "learning_rate": 1e-4, "steps": 4, "replicas": 3,
+            "outputs": 2, "save_weights": True}}
+        for changes in {"flow.outputs": 1000}, {"sgd": {"dimension": 50, "batch": 2, "learning_rate": 0.1,
+                                                       "replicas": 20}}, direct:
+            self.write_input(changes)
+            told = re.search(r"(?m)^# disk +(\S+) MB or less for the output, (\S+) MB for each of 2 checkpoints"
+                             r"(?:, (\S+) MB for weights of SGD)?$", self.succeed("check", "case.toml"))
+            self.succeed("run", "case.toml", "--force")
+            for name, size in zip(("case.h5", "case.checkpoint-1.h5", "case.weights-4.h5"), told.groups()):
+                if size is not None:
+                    found = (self.folder / name).stat().st_size / 1e6
+                    self.assertTrue(0.4 * float(size) < found < 1.05 * float(size), (name, size, found))
+
     def test_samples_of_the_bayes_risk(self):
         """What is told is enough; errors of 16 replicates are off by a sixth, that is 4 sigma for a factor of 2."""
         for error, samples in (1e-3, 2.0**26), (1e-3, 2.0**14):

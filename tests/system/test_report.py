@@ -149,6 +149,17 @@ class Pages(SystemTest):
         run.config["attention"]["activation"] = "another"
         self.assertIsNone(attention(run, m, b, v, theta))
 
+    def test_alignment_is_told_as_provisional(self):
+        """While no feature has split, in pictures and pages."""
+        for name, so_far in ("run.h5", False), ("still.h5", True):
+            if so_far:
+                shutil.copy("run.h5", name)
+                with h5py.File(name, "r+") as file:
+                    for group in "flow", "sgd":
+                        file[f"{group}/split_time"][...] = np.nan
+            self.assertEqual("heads align at t so far (no feature has split), flow" in self.page(name), so_far)
+            self.assertEqual([text for _, text in series_of(name).marks()][0], "align so far" if so_far else "align")
+
     def test_vectors(self):
         """Are drawn by the prior: those of a flipping spike are the same where it is written as a product."""
         run = series_of("run.h5")._replace(features=2)

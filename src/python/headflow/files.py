@@ -225,11 +225,12 @@ class Run(NamedTuple):
         return risk if np.isfinite(risk) else None
 
     def marks(self) -> list[tuple[float, str]]:
-        """Times of the flow's two phases: alignment of all heads, and their split along each feature."""
+        """Times of the flow's two phases: alignment of all heads (so far, while none has split), and splits."""
         times = [("align", "flow/alignment_time"), ("split {}", "flow/split_time", "feature")]
         marks = [(float(t), text.format(f)) for text, name, *axes in times if name in self.data
                  for f, t in enumerate(np.ravel(self.data.read(name, *axes)), start=1)]
-        return sorted(mark for mark in marks if np.isfinite(mark[0]))
+        known = sorted(mark for mark in marks if np.isfinite(mark[0]))
+        return [(t, name + " so far" * (len(known) == 1 and name == "align")) for t, name in known]
 
 
 class Axis(NamedTuple):
@@ -383,7 +384,6 @@ def without_swept(config: dict[str, Any], sweep: dict[str, Any]) -> dict[str, An
 def results_of(source: Any) -> Results:
     """Trained heads of a single run or a sweep; the keys that were swept are left out of the input."""
     data = data_of(source)
-    path = data.path
     config, sweep = data.toml("provenance/input"), data.toml("provenance/sweep")
     axes, repeats = read_axes(sweep, config)
     members = data.axes("sweep/done") if "sweep" in data else ()
@@ -393,7 +393,7 @@ def results_of(source: Any) -> Results:
     if members:
         done = data.read("sweep/done", *members)
         if done.shape != results.sizes() + (repeats,) * (repeats > 1):
-            raise ValueError(f"{path}: sweep/done of shape {done.shape} does not fit the swept keys of the input")
+            raise ValueError(f"{data.path}: sweep/done of shape {done.shape} does not fit the swept keys of the input")
         if left := int((done != 1).sum()):
-            print(f"{path}: left out {left} of {done.size} members, which are not finished or failed")
+            print(f"{data.path}: left out {left} of {done.size} members, which are not finished or failed")
     return results

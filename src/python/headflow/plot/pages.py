@@ -177,7 +177,9 @@ def stages(run: Run) -> str:
     found = table("When heads split, and how fast", ["", *columns], rows) if columns else ""
     aligned = [(series.kind, np.ravel(data.read(f"{series.kind}/alignment_time", *series.runs[1:])))
                for series in run.series if f"{series.kind}/alignment_time" in data]
-    ends = [["heads align at t, " + ("flow" if kind == "flow" else "SGD"), mean_of(times)] for kind, times in aligned]
+    split = any(np.isfinite(series.of_features("split_time")).any() for series in run.series)
+    so_far = "" if split else " so far (no feature has split)"
+    ends = [[f"heads align at t{so_far}, {kind.replace('sgd', 'SGD')}", mean_of(times)] for kind, times in aligned]
     for series in run.series:
         for name in ("loss", "gradient_norm"):
             if name in series:
