@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <numeric>
+#include <utility>
 
 namespace headflow {
 namespace {
@@ -22,9 +23,19 @@ std::size_t edit_distance(const std::string& a, const std::string& b) {
   return row.back();
 }
 
+/// The letters of the paper, and the keys that stand for them.
+constexpr std::pair<const char*, const char*> letters[] = {
+    {"nu", "signal"},        {"L", "tokens"},
+    {"H", "heads"},          {"F", "features"},
+    {"D", "dimension"},      {"B", "batch"},
+    {"theta", "prior"},      {"lr", "learning_rate"},
+    {"sigma", "activation"}, {"kappa", "learning_rate_noise"}};
+
 }  // namespace
 
 std::string nearest(const std::string& word, const std::vector<std::string>& known) {
+  for (const auto& [letter, key] : letters)
+    if (word == letter && std::find(known.begin(), known.end(), key) != known.end()) return key;
   return *std::min_element(known.begin(), known.end(), [&](const auto& a, const auto& b) {
     const std::size_t to_a = edit_distance(word, a), to_b = edit_distance(word, b);
     return to_a != to_b ? to_a < to_b : a.size() > b.size();

@@ -154,7 +154,7 @@ void FlowSection::run(Run& run) {
     fmt::print("{}", outputs_made_again(newest.record.time, result_->time));
     if (newest.at_or_before(result_->time)) last = std::move(newest);
     if (last.at_or_before(result_->time))
-      print(last, run.model().prior, run.section<SaddleSection>().given);
+      print(last, run.model(), run.section<SaddleSection>().given);
     else
       fmt::print("no output since t = {:g}, where it went on or began\n", begin.time);
   }
@@ -180,15 +180,16 @@ bool FlowSection::Output::at_or_before(double time) const {
   return record.parameters.K.size() > 0 && (record.time < time || same_time(record.time, time));
 }
 
-void FlowSection::print(const Output& output, const Prior& prior, bool saddle_follows) const {
+void FlowSection::print(const Output& output, const Model& model, bool saddle_follows) const {
   const auto& [last, stages] = output;
   fmt::print("{}", at_last_output(last.time, result_->time));
-  fmt::print("loss {}, gradient norm {:.3g}\n",
+  fmt::print("loss {}{}, gradient norm {:.3g}\n",
              with_error(last.loss.mean.loss, last.loss.loss_stderr, "{:.6f}"),
+             model.spike_gram().isIdentity(0) ? "" : " (for the spikes of this start)",
              last.loss.gradient_norm);
   const bool split =
       std::ranges::any_of(stages.split_time, [](double t) { return !std::isnan(t); });
-  const bool without_mean = std::isnan(stages.alignment_time) && prior.mean().isZero(0);
+  const bool without_mean = std::isnan(stages.alignment_time) && model.prior.mean().isZero(0);
   fmt::print("heads align at half their plateau: {}{}\n",
              without_mean ? "no, as theta has no mean" : time_or_never(stages.alignment_time),
              split || std::isnan(stages.alignment_time) ? "" : " so far (no feature has split)");

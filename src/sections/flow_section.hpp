@@ -47,7 +47,7 @@ class FlowSection : public Section {
     /// Whether it is one, of that time or an earlier one.
     bool at_or_before(double time) const;
   };
-  void print(const Output& output, const Prior& prior, bool saddle_follows) const;
+  void print(const Output& output, const Model& model, bool saddle_follows) const;
 
   OutputTimes times_;
   NumberOrWord learning_rate_noise_ = FlowOptions().kappa;

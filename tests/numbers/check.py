@@ -29,9 +29,9 @@ MORE = {
     "fig09-few": ("paper/fig09-bands", FIGURE + "population.samples=16384 fluctuations.end_time=110"),
     "fig11-short": ("paper/fig11", 'model.tokens=4 sweep."model.signal[1]"=[2.5] '
                     'sweep."model.signal[2]"=[1,2.5,5.5,10]'),
-    "fig01-plain": ("paper/fig01", FIGURE + "fluctuations.output_times=[48] fluctuations.end_time=48"),
-    "fig01-symmetric": ("paper/fig01", FIGURE + "fluctuations.output_times=[48] fluctuations.end_time=48 "
-                        "population.symmetric=true"),
+    "fig01-plain": ("paper/fig01", FIGURE + "fluctuations.output_times=[48] fluctuations.end_time=48 "
+                    "population.symmetric=false"),
+    "fig01-symmetric": ("paper/fig01", FIGURE + "fluctuations.output_times=[48] fluctuations.end_time=48"),
     "restoring": ("stages/restoring", ""),
     "decay-none": ("training/decay-and-noise", FIGURE + "attention.weight_decay=0 flow.end_time=60"),
     "decay-more": ("training/decay-and-noise", FIGURE + "attention.weight_decay=0.1 flow.end_time=60"),

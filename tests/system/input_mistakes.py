@@ -329,6 +329,7 @@ COMMANDS = [
     Case("--set to a bad value", {}, ["model.tokens = 1 ", ">= 2"], arguments=("--set", "model.tokens=1")),
     Case("--set of an element of no list", {}, ["model.sginal", "must be a list", "signal (of 2)"],
          arguments=("--set", "model.sginal[2]=3")),
+    Case("--set of a letter of the paper", {}, ["model.nu", "model.signal?"], arguments=("--set", "model.nu=3")),
     Case("--set of an unknown key", {}, ["model.tokenz", "model.tokens?"], arguments=("--set", "model.tokenz=3")),
     Case("--set of an unknown section", {}, ["[modle]", "[model]?"], arguments=("--set", "modle.tokens=3")),
     Case("unknown option", {}, ["--bogus", "--help"], arguments=("--bogus",)),

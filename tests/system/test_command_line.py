@@ -152,7 +152,8 @@ class CommandLine(SystemTest):
                 full = f"{row['section']}.{row['key']}"
                 self.assertIn(f"{full}\n  {row['help']}\n", self.succeed("explain", full))
                 self.assertIn(self.succeed("explain", full), self.succeed("explain", row["key"]))
-        for words, expected in {("explain", "flow.end_tim"): "flow.end_time", ("explain", "tolerence"): "tolerance",
+        for words, expected in {("explain", "nu"): '"signal"', ("explain", "kappa"): '"learning_rate_noise"',
+                                ("explain", "flow.end_tim"): "flow.end_time", ("explain", "tolerence"): "tolerance",
                                 ("help", "keys", "sdg"): "sgd", ("help", "rnu"): "run",
                                 ("explain",): "KEY",
                                 ("explain", ""): "did you mean", ("help", "keys", "sgd", "x"): "x"}.items():

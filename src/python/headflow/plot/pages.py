@@ -188,7 +188,16 @@ def stages(run: Run) -> str:
                 ends.append([f"{words} ({error})", last])
     if run.bayes_risk() is not None:
         ends.append(["Bayes risk", number(run.bayes_risk(), float(errors_of(data, "bayes/risk")))])
-    return table("The run", ["", "value ± standard error"], ends) + found + rates(data)
+    return table("The run", ["", "value ± standard error"], ends) + found + overlaps(run) + rates(data)
+
+
+def overlaps(run: Run) -> str:
+    """m at the end: which head has learnt which feature."""
+    series = run.series[0]
+    last = series.average(series.m)[0][-1]
+    rows = [[f"head {h + 1}", *(f"{x:.4g}" for x in head)] for h, head in enumerate(last)]
+    titles = ["", *(f"feature {f + 1}" for f in range(run.features))]
+    return table(f"Overlaps m at t = {series.time[-1]:.4g}, {'SGD' if series.kind == 'sgd' else 'flow'}", titles, rows)
 
 
 def mean_of(values: np.ndarray) -> str:
