@@ -7,6 +7,7 @@
 
 #include "core/exact_sum.hpp"
 #include "core/paths.hpp"
+#include "core/report.hpp"
 #include "headflow/core/error.hpp"
 #include "headflow/core/petsc.hpp"
 #include "output/provenance.hpp"
@@ -128,6 +129,19 @@ std::optional<Checkpoint> find_restart(const Communicator& comm, const Command& 
         "--restart none (and --force, if the output exists)",
         found->path, changed));
   return found;
+}
+
+void warn_of_another_build(const Communicator& comm, const std::shared_ptr<const DataReader>& file,
+                           const std::string& path) {
+  comm.on_root([&] {
+    const std::string version =
+        file && file->has("provenance/version") ? file->text("provenance/version") : "";
+    if (!version.empty() && version != version_text())
+      warn(
+          fmt::format("{} is by another build, {}, and this is {}: if the code of the model has "
+                      "changed, --force --restart none computes anew",
+                      path, version, version_text()));
+  });
 }
 
 bool already_finished(const Communicator& comm, const Checkpoint& checkpoint, const Job& job,

@@ -33,6 +33,11 @@ std::optional<Checkpoint> find_restart(const Communicator& comm, const Command& 
                                        const Job& job, const Identity& identity,
                                        const Checkpoints& checkpoints);
 
+/// Warns where another build of the program has made the file, whose code of the model may be
+/// another. Rank 0 alone has the file.
+void warn_of_another_build(const Communicator& comm, const std::shared_ptr<const DataReader>& file,
+                           const std::string& path);
+
 /// Whether nothing is left to do: the checkpoint is of a finished run of this very input, and its
 /// output is there. Collective.
 bool already_finished(const Communicator& comm, const Checkpoint& checkpoint, const Job& job,

@@ -118,6 +118,7 @@ ExitCode run_job(const Communicator& comm, const Command& command, Job& job,
   if (!from) checkpoints.remove_all();
   checkpoints.make_room();
   if (from) checkpoints.continue_after(from->number);
+  if (from) warn_of_another_build(comm, from->file, from->path);
   if (from && !swept && already_finished(comm, *from, job, identity)) {
     if (comm.root())
       fmt::print("finished already: {} (--force computes it again)\n", output.path());
@@ -140,6 +141,7 @@ ExitCode run_job(const Communicator& comm, const Command& command, Job& job,
   const auto output_of_before =
       command.restart == "none" ? nullptr : own_output(comm, job, identity);
   if (output_of_before) request.earlier.push_back(output_of_before);
+  if (!from) warn_of_another_build(comm, output_of_before, output.path());
   return run_sweep(comm, job.input, job.sweep, request, checkpoints);
 }
 

@@ -245,7 +245,9 @@ LinearGrowth follow_manifold(PopulationLoss& loss, const UnspecializedManifold& 
                              const Snapshot& from) {
   ManifoldFlow flow(loss, manifold, start, options, control);
   flow.begin(from);
-  while (!(flow.gradient_norm() <= options.gradient_tolerance) && flow.time() < options.end_time) {
+  // A flow that begins at rest takes one step, too: its rates are those of all later times.
+  while ((flow.time() == 0 || !(flow.gradient_norm() <= options.gradient_tolerance)) &&
+         flow.time() < options.end_time) {
     flow.step();
     if (step) step(flow.snapshot());
   }

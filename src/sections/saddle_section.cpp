@@ -22,11 +22,12 @@
 namespace headflow {
 
 void SaddleSection::declare_keys(KeyVisitor& visitor) {
-  visitor.key({.name = "end_time",
-               .help = "t at which the flow on the unspecialized manifold ends at the latest; "
-                       "default: flow.end_time",
-               .change = Change::allowed},
-              end_time_, positive);
+  visitor.key(
+      {.name = "end_time",
+       .help = "t after which the flow on the unspecialized manifold makes no further step; "
+               "default: flow.end_time",
+       .change = Change::allowed},
+      end_time_, positive);
   options_.declare_keys(visitor);
   visitor.key(
       {.name = "dimensions",
@@ -347,11 +348,14 @@ void SaddleSection::run_plateaus(Run& run) const {
                                      "eigenvector of the Hessian in (m, u, b, v)"));
   add_variables(group, plateau_columns(model), plateaus);
   if (!run.talks()) return;
+  const double end = run.section<FlowSection>().result()->time;
   for (const PlateauAnalysis& plateau : plateaus) {
     fmt::print(
-        "plateau at t = {:.4g}: loss {:.6f}, next feature {} at t = {}; rates by the Hessian "
+        "plateau at t = {:.4g}{}: loss {:.6f}, next feature {} at t = {}; rates by the Hessian "
         "(seen)",
-        plateau.time, plateau.state.loss.mean.loss, number_or_dash(plateau.next_feature, "{:g}"),
+        plateau.time,
+        plateau.time > 0.9 * end ? " (near the end of the run: a plateau only if it rests)" : "",
+        plateau.state.loss.mean.loss, number_or_dash(plateau.next_feature, "{:g}"),
         number_or_dash(plateau.next_split_time, "{:.4g}"));
     for (std::size_t f = 0; f < plateau.growth_rate.size(); ++f)
       fmt::print(" {:.4f} ({})", plateau.spectrum.rate[f].value,

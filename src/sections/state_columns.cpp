@@ -109,9 +109,8 @@ double bytes_on_disk(const DataGroup& group, std::size_t records) {
   for (const Variable& variable : group.variables) {
     const std::size_t record = numbers_of(group, variable);
     const std::size_t chunk = records_in_chunk(record);
-    numbers +=
-        static_cast<double>(record) *
-        (over_time(variable) ? static_cast<double>((records + chunk - 1) / chunk * chunk) : 1.0);
+    const std::size_t kept = over_time(variable) ? (records + chunk - 1) / chunk * chunk : 1;
+    numbers += static_cast<double>(record * kept);
   }
   return sizeof(double) * numbers + description * static_cast<double>(group.variables.size());
 }

@@ -65,6 +65,14 @@ class SaddleTest(SystemTest):
 
 
 class Predictions(SaddleTest):
+    def test_start_at_rest(self):
+        """At the saddle itself linear growth has the rates of its Hessian, as from near it."""
+        at, near = self.compute(*(({
+            "model": {"tokens": 4, "prior": "anisotropic-gaussian", "features": 2, "signal": [4.0, 1.0]},
+            "attention.activation": "softmax", "start.noise": 1e-6, "start.eta": eta}, 0) for eta in (0.0, 0.01)))
+        for name in "predicted_growth_rate", "predicted_split_time":
+            np.testing.assert_allclose(at["saddle"][name][0], near["saddle"][name][0], rtol=1e-2)
+
     def test_first_split(self):
         """At each D that along the feature with the least median, also where another is first at the smallest D."""
         (run,) = self.compute(({

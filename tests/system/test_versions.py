@@ -4,9 +4,12 @@ import re
 import shutil
 import subprocess
 import unittest
+import warnings
 from pathlib import Path
+from unittest import mock
 
-from harness import SystemTest, environment, execute, main
+from harness import PROGRAM, SMALL, SystemTest, environment, execute, main
+from python_harness import headflow, quiet_run
 
 CMAKE = os.environ.get("CMAKE_COMMAND", "cmake")
 TOP = Path(__file__).resolve().parents[2]
@@ -17,7 +20,7 @@ VERSION = re.search(r"^project\(headflow VERSION (\d+\.\d+\.\d+) ", (TOP / "CMak
 class Versions(SystemTest):
     def test_program(self):
         self.assertRegex(self.succeed("--version"),
-                         rf"\Aheadflow {re.escape(VERSION)} \((no git|unknown|\w+(\+dirty)?)\)\n\Z")
+                         rf"\Aheadflow {re.escape(VERSION)} \((no git|unknown|\w+(\+dirty(\.[0-9a-f]{{8}})?)?)\)\n\Z")
 
     def revision(self, sources):
         """What the build would record of these sources, and what it says."""
@@ -42,6 +45,14 @@ class Versions(SystemTest):
         self.assertRegex(self.revision(sources)[0], r"\A[0-9a-f]{12}\Z")
         (sources / "file").write_text("changed")
         self.assertRegex(self.revision(sources)[0], r"\A[0-9a-f]{12}\+dirty\Z")
+        seen = set()
+        (sources / "src").mkdir()
+        for name, text in ("new.cpp", "1"), ("new.cpp", "2"), ("more.hpp", "3"), ("README.md", "4"):  # the code alone
+            (sources / "src" / name).write_text(text)
+            revision = self.revision(sources)[0]
+            self.assertRegex(revision, r"\A[0-9a-f]{12}\+dirty\.[0-9a-f]{8}\Z")
+            seen.add(revision)
+        self.assertEqual(len(seen), 3)
         inside = sources / "tarball"  # its files are not those of the repository around it
         inside.mkdir()
         revision, said = self.revision(inside)
@@ -49,6 +60,33 @@ class Versions(SystemTest):
         (inside / ".git").write_text("gitdir: nowhere\n")
         revision, said = self.revision(inside)
         self.assertEqual((revision, "warning: git tells no revision" in said), ("unknown", True), said)
+
+    def test_files_of_another_build(self):
+        """Are found and gone on with, as code that changes need not change the model; but never without a word."""
+        revision = re.search(r"\((.*)\)", self.succeed("--version"))[1].encode()
+        other = self.folder / "other"
+        other.write_bytes(Path(PROGRAM).read_bytes().replace(revision, b"x" + revision[1:]))
+        other.chmod(0o755)
+        self.write_input({"output.checkpoint_every": 0.0})
+        self.assertEqual(execute(self.folder, [other, "run", "case.toml"]).returncode, 0)
+        told = (r"\Aheadflow: warning: case\.checkpoint-\d\.h5 is by another build, headflow \S+ \(x.*\), and this is "
+                r"headflow .*: if the code of the model has changed, --force --restart none computes anew\n\Z")
+        for words, expected in ((), "finished already"), (("--set", "flow.end_time=6"), "going on from"):
+            done = self.headflow("run", "case.toml", *words)
+            self.assertEqual(done.returncode, 0)
+            self.assertIn(expected, done.stdout)
+            self.assertRegex(done.stderr, told)
+        for words in (), ("--force", "--restart", "none"):
+            done = self.headflow("run", "case.toml", "--set", "flow.end_time=6", *words)
+            self.assertEqual((done.returncode, done.stderr), (0, ""))
+        with mock.patch.dict(os.environ, HEADFLOW=str(other)):
+            path = quiet_run(SMALL, self.folder / "python.h5").path
+        with self.assertWarnsRegex(headflow.HeadflowWarning, r"python\.h5 is by another build, .*restart='none'"):
+            quiet_run(SMALL, path)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            quiet_run(SMALL, path, restart="none")
+            quiet_run(SMALL, path)
 
     @unittest.skipIf(os.geteuid() != 0, "only root can give files away")
     def test_sources_of_another_user(self):

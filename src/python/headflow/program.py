@@ -48,6 +48,13 @@ def environment() -> dict[str, str]:
     return root | os.environ
 
 
+def version() -> str:
+    """What the program says that it is, as in the provenance of its files."""
+    done = subprocess.run([program(), "--version"], capture_output=True, text=True, env=environment(),
+                          stdin=subprocess.DEVNULL)
+    return done.stdout.strip()
+
+
 class KnownKey(NamedTuple):
     """A key of the input, its help, the words that it may be, and whether anything in the results depends on it."""
     help: str

@@ -19,7 +19,7 @@ from headflow.errors import Error, HeadflowWarning, InputError
 from headflow.execution import Case, execute, failure
 from headflow.files import Data
 from headflow.inputs import Input, is_text, path_text, read, toml_text
-from headflow.program import environment, table
+from headflow.program import environment, table, version
 from headflow.result import Result
 
 CHOICES = '"auto", "none" or the path of a checkpoint'
@@ -210,7 +210,12 @@ def run(input: Source, output: str | PathLike | None = None, ranks: int = 1,
         path = output_of(input, output, case.stem, name)
         own = restart == "auto" and not options and not os.environ.get("PETSC_OPTIONS")
         if own and "file" not in report.input.get("start", {}) and _same(path, name):
-            return Result(path)
+            found = Result(path)
+            before, now = found.provenance.get("version"), version()
+            if before not in (None, now):
+                warnings.warn(f"{path} is by another build, {before}, and this is {now}: if the code of the model has "
+                              "changed, restart='none' computes anew", HeadflowWarning, stacklevel=2)
+            return found
         for text in report.warnings:
             warnings.warn(text, HeadflowWarning, stacklevel=2)
         words = [*launch, *case.words("run", path),
