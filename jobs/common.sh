@@ -77,7 +77,7 @@ trap '[[ $told == USR1 ]] && time_is_up 5 || requeue=no; stop' TERM INT HUP
 stop_early() {
     trap '' USR1 TERM INT HUP # as a job is put back, Slurm sends TERM
     if [[ -z $job || $requeue == no ]]; then
-        tell "$1; the same command goes on from there${job:+. Unless squeue shows job $job as pending, submit it again}"
+        tell "$1; the same command goes on from there${job:+. Unless squeue shows job $job as pending or running, submit it again}"
     elif [[ -n $at_once ]] && ((${SLURM_RESTART_COUNT:-0} >= 3)); then
         tell "$1; once more Slurm's signal came as the job began: its time limit is too short. Submit it again with a longer one, or with a later signal (--signal=B:USR1@30)"
     elif ((${SLURM_RESTART_COUNT:-0} >= ${HEADFLOW_REQUEUES:-100})); then

@@ -92,7 +92,7 @@ void ProgressPrinter::update(const Reached& at, double value) {
           rate > 0 ? fmt::format(
                          fmt::runtime(rate < 9.95 ? "{:.2g} steps/s, " : "{:.0f} steps/s, "), rate)
                    : "",
-          known ? clock_text(left) + " left" : "time left not yet known"));
+          known ? "at this pace " + clock_text(left) + " left" : "time left not yet known"));
 }
 
 void MemberProgress::update(std::size_t members) {

@@ -114,7 +114,7 @@ class Cancelled(WithUninterrupted):
         self.until(lambda: not gate.paused.exists(), "the end of waiting")
         as_user("scancel", job)
         self.until_cancelled(job)
-        self.assertIn(f"Unless squeue shows job {job} as pending, submit it again", self.log())
+        self.assertIn(f"Unless squeue shows job {job} as pending or running, submit it again", self.log())
         self.assertNotIn("goes back", self.log())
 
 

@@ -209,7 +209,7 @@ class WhatIsSaid(RestartTest):
         done = subprocess.run(command("run", "case.toml"), cwd=path.parent, env=env, text=True, capture_output=True)
         self.assertEqual(done.returncode, 0, done.stderr)
         found = re.findall(r" t = (\S+) of .*, (\S+) steps/s, "
-                           r"(?:(\d+):(\d+):(\d+) left|time left not yet known)\n", done.stderr)
+                           r"(?:at this pace (\d+):(\d+):(\d+) left|time left not yet known)\n", done.stderr)
         return done.stdout, [(float(t), float(rate), 3600 * int(hours) + 60 * int(minutes) + int(seconds) if hours
                               else float("nan")) for t, rate, hours, minutes, seconds in found]
 
