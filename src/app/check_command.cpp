@@ -45,8 +45,10 @@ void print_job(int ranks, Job& job) {
   for (const auto& section : job.input.sections())
     if (section->given) section->print_cost(report);
   report.print_memory();
-  if (job.sweep.size() == 0) report.print_disk(job.input.output().checkpoints_kept);
-  if (job.sweep.size() > 0) report.print_members(job.sweep.size());
+  if (job.sweep.size() > 0)
+    report.print_members(job.sweep.size());
+  else
+    report.print_disk(job.input.output().checkpoints_kept);
   if (job.sweep.size() >= many_members) print_memory(job);
   fmt::print("# output                     {}\n", in_one_line(job.input.files()));
 }
