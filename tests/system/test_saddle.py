@@ -94,6 +94,8 @@ class Predictions(SaddleTest):
         for run, missing in (enough, False), (few, True):
             self.assertEqual(np.isnan(run["saddle"]["split_time_quantile"][:, :, 1]).any(), missing)
             self.assertEqual("the flow of equal heads still moves" in run["said"], missing)
+            self.assertRegex(run["said"], r"(?m)^plateau at t = 1\d\.\d+: loss")
+            self.assertRegex(run["said"], r"(?m)^plateau at t = 4\d\.\d+ \(near the end of the run: .*\): loss")
 
     def test_any_number_of_ranks(self):
         changes = {"attention.activation": "softmax-1", "population.symmetric": False, "population.samples": 9000}
